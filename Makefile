@@ -1,0 +1,70 @@
+# Needs Python >= 3.11 and make; everything else is installed into .venv, here in this folder.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet --constraint constraints.txt
+RUNS := runs
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types slow world bench constraints clean
+.DELETE_ON_ERROR:
+
+help:  ## this list
+	@echo "make demo first: it installs seesay into $(VENV), then shows what it does. The others:"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "With another Python: make demo PYTHON=python3.12. The command line itself: $(BIN)/seesay --help"
+
+demo: $(VENV)/.installed  ## explain the features of a small model, offline, without a GPU
+	$(BIN)/seesay demo --out $(RUNS)/demo
+
+test: $(VENV)/.installed-dev  ## the fast tests
+	$(BIN)/python -m pytest
+
+check: lint types test  ## lint, types and the fast tests: what to run before a commit
+
+lint: $(VENV)/.installed-dev  ## style, without changing anything
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-train  ## the types of src
+	$(BIN)/basedpyright
+
+slow: $(VENV)/.installed-train  ## the slow tests: the wheel, the demo, every command of the README
+	$(BIN)/python -m pytest -m slow
+
+world: $(VENV)/.installed-train  ## train the embedded world's models from nothing; goes on where it stopped
+	$(BIN)/seesay world train --out $(RUNS)/world
+
+bench: $(VENV)/.installed-dev  ## speed and memory, as ratios measured in one run
+	@for benchmark in benchmarks/*.py; do echo "$$benchmark"; $(BIN)/python "$$benchmark" || exit 1; done
+
+constraints: $(VENV)/.installed-train  ## write constraints.txt anew from what is installed in .venv
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:  ## remove .venv, builds and caches; runs/ stays
+	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "seesay needs Python >= 3.11, and $(PYTHON) is $$($(PYTHON) --version 2>&1 | head -n 1);" \
+			"name another one: make $(or $(MAKECMDGOALS),demo) PYTHON=python3.12" >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.created
+	@echo "Installing seesay, torch and transformers into $(VENV): once, some minutes"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing the tools for tests, lint and types"
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-train: $(VENV)/.installed-dev
+	@echo "Installing what training needs"
+	@$(PIP) --editable '.[dev,train]'
+	@touch $@

@@ -1,0 +1,137 @@
+"""The command line: parse, dispatch, and turn what went wrong into one line and an exit code.
+
+Exit codes: 0 done, 2 the user's input, 1 anything else, 130 after Ctrl-C.
+"""
+
+import inspect
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Protocol, runtime_checkable
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
+
+from seesay import __version__
+from seesay.commands.demo import Demo
+from seesay.commands.doctor import Doctor
+from seesay.commands.steer import Steer
+from seesay.commands.world import Show, Train, World
+from seesay.errors import SeesayError
+
+
+@runtime_checkable
+class Command(Protocol):
+    """What every command is: parsed arguments that can be run."""
+
+    def run(self) -> int:
+        """Do it and return the exit code."""
+        ...
+
+
+COMMANDS: Mapping[str, type[Command]] = {
+    "demo": Demo,
+    "world train": Train,
+    "world show": Show,
+    "steer": Steer,
+    "doctor": Doctor,
+}
+"""Every command by the words that call it."""
+
+_Overview = (
+    Annotated[Demo, subcommand("demo")]
+    | Annotated[World, subcommand("world")]
+    | Annotated[Steer, subcommand("steer")]
+    | Annotated[Doctor, subcommand("doctor")]
+)
+_CONFIG = (OmitSubcommandPrefixes, OmitArgPrefixes, FlagCreatePairsOff)
+_ASKS_FOR_HELP = frozenset({"-h", "--help"})
+_MAX_HELP_WIDTH = 100
+
+DESCRIPTION = """\
+seesay puts the features of a vision encoder into words. A feature, one direction of a sparse autoencoder, is added to
+what the encoder makes of an empty image; the language model behind it then says what it sees.
+
+In order of use:
+  seesay doctor                     is everything here? versions, devices, weights
+  seesay demo                       a small model's features, in words and in truth
+  seesay world show                 the pictures that this small model knows
+  seesay steer --features 0-9,42    any of its features, at a strength of your choice
+  seesay world train                that small model again, from nothing
+
+All of this works offline. With a model of your own and an SAE of its encoder:
+  seesay steer --subject google/gemma-3-4b-it --sae DIR --features 42 --strength 200
+
+Every command takes --device --dtype --seed --json -v, and --help explains it. seesay --version says which this is."""
+
+EXIT_FAILED = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: as typed after `seesay`; by default those of this process.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        # here rather than at exit, where a reader that has gone could only be complained about
+        sys.stdout.flush()
+        return code
+    except SeesayError as error:
+        print(f"seesay: error: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print("seesay: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # what is still buffered must go somewhere, or Python tries it once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments == ["--version"]:
+        print(f"seesay {__version__}")
+        return 0
+    try:
+        command = parse(arguments or ["--help"])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return command.run()
+
+
+def parse(arguments: Sequence[str]) -> Command:
+    """Turn arguments into the command that they ask for, without running it.
+
+    Args:
+        arguments: as typed after `seesay`.
+
+    Raises:
+        SystemExit: after `--help`, and with code 2 for arguments that cannot be parsed.
+    """
+    for name, command in COMMANDS.items():
+        words = name.split()
+        if list(arguments[: len(words)]) == words:
+            return _parse_as(command, f"seesay {name}", inspect.getdoc(command) or "", arguments[len(words) :])
+    return _parse_as(_Overview, "seesay", DESCRIPTION, arguments)
+
+
+def _parse_as(command: Any, program: str, description: str, arguments: Sequence[str]) -> Command:
+    # tyro would leave out a docstring's examples and would not wrap its prose, so the description is printed here
+    if _ASKS_FOR_HELP.intersection(arguments):
+        print(_wrap(description), end="\n\n")
+    return tyro.cli(command, prog=program, description="", args=arguments, config=_CONFIG)
+
+
+def _wrap(text: str) -> str:
+    width = min(shutil.get_terminal_size().columns, _MAX_HELP_WIDTH)
+    is_list = "\n  "
+    return "\n\n".join(part if is_list in part else textwrap.fill(part, width) for part in text.split("\n\n"))

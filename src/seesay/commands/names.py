@@ -1,0 +1,79 @@
+"""Names on the command line: `world` and `world:middle` stand for what is shipped, all else is a path or a hub id."""
+
+import math
+from typing import TYPE_CHECKING
+
+from seesay.errors import InvalidStrength
+
+if TYPE_CHECKING:
+    from seesay.records import Strength, StrengthUnit
+
+_WORLD = "world"
+
+
+def is_world(name: str) -> bool:
+    """Whether a name stands for a part of the embedded world."""
+    return name == _WORLD or name.startswith(f"{_WORLD}:")
+
+
+def resolve_subject(name: str) -> str:
+    """Turn `--subject` into what `load_vlm` takes.
+
+    Args:
+        name: `world`, `world:M`, a path, or a hub id.
+
+    Raises:
+        UnreadableModel: if the name stands for a part of the world that there is not.
+    """
+    if not is_world(name):
+        return name
+    from seesay import world
+
+    return str(world.checkpoint(name))
+
+
+def resolve_sae(name: str) -> str:
+    """Turn `--sae` into what `load_sae` takes.
+
+    Args:
+        name: `world:middle`, or a folder.
+
+    Raises:
+        UnreadableSAE: if the name stands for a part of the world that there is not.
+    """
+    if not is_world(name):
+        return name
+    from seesay import world
+
+    return str(world.sae(name))
+
+
+def resolve_strength(value: float | None, unit: "StrengthUnit | None", sae_name: str) -> "Strength":
+    """Turn `--strength` and `--strength-unit` into a strength.
+
+    Args:
+        value: None asks for the calibrated one, which only the embedded world has.
+        unit: None means `coefficient` if a value is given.
+        sae_name: as given to `--sae`.
+
+    Raises:
+        InvalidStrength: if the value is not finite, if none is given and none is calibrated, or if a unit is given
+            without a value.
+    """
+    from seesay.records import Strength
+
+    if value is not None:
+        if not math.isfinite(value):
+            raise InvalidStrength(f"--strength {value}", expected="a finite number")
+        return Strength(value, unit or "coefficient")
+    if unit is not None:
+        raise InvalidStrength(f"--strength-unit {unit} without a strength", expected="--strength NUMBER beside it")
+    if not is_world(sae_name):
+        raise InvalidStrength(
+            f"no strength given, and none is calibrated for {sae_name}",
+            expected="--strength NUMBER",
+            remedy="try --strength 1 --strength-unit residual_norm first, then stronger and weaker",
+        )
+    from seesay import world
+
+    return world.strength(sae_name)

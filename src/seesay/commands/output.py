@@ -1,0 +1,134 @@
+"""Where a command's result goes: tables for people, JSON for scripts, and what to do next."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from seesay.commands.options import Options
+from seesay.errors import UnusablePath
+
+_STDOUT = Path("-")
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
+
+
+@final
+class Output:
+    """What a command prints and writes.
+
+    With `--json -` the standard output belongs to the JSON, and people read the standard error.
+
+    Args:
+        options: the options that every command takes.
+
+    Raises:
+        UnusablePath: if `--json` names a folder, or a file that cannot be written: said now, not after the work.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._target = options.json
+        self.console = Console(stderr=options.json == _STDOUT, highlight=False)
+        if options.json is not None and options.json != _STDOUT:
+            _check_writable(options.json)
+        if options.verbose:
+            logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+            logging.getLogger("seesay").setLevel(logging.INFO)
+
+    @contextmanager
+    def progress(self, what: str, *, total: int) -> Generator[Callable[[int], None]]:
+        """Show a bar with count, rate and time left, on the standard error, while the work goes on.
+
+        Args:
+            what: what is being done, in a word.
+            total: how many there are to do.
+
+        Yields:
+            A function that is told how many more are done.
+        """
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(what, total=total)
+            yield lambda n: progress.advance(task, n)
+
+    def finish(self, result: Mapping[str, Any], *, next_steps: Sequence[str] = ()) -> None:
+        """Write the result where `--json` asks for it, and say what to do next.
+
+        Args:
+            result: plain data; no NaN or infinity, which JSON does not have.
+            next_steps: one line each.
+
+        Raises:
+            UnusablePath: if the file cannot be written after all.
+        """
+        if self._target == _STDOUT:
+            sys.stdout.write(_to_json(result))
+            sys.stdout.flush()
+        elif self._target is not None:
+            write_json(self._target, result)
+            self.console.print(Text(f"Written: {self._target}"))
+        if next_steps:
+            self.console.print()
+            self.console.print(Text("Next:"))
+            for step in next_steps:
+                self.console.print(Text(f"  {step}"), soft_wrap=True)
+
+
+def write_json(path: Path, result: Mapping[str, Any]) -> None:
+    """Write a result as JSON, whole or not at all: a temporary file beside the target, then a rename.
+
+    Args:
+        path: the file; replaced if it is there. A device or pipe is written to as it is.
+        result: plain data; no NaN or infinity.
+
+    Raises:
+        UnusablePath: if the file cannot be written.
+    """
+    text = _to_json(result)
+    try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+        else:
+            _replace(path.resolve(), text)
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
+
+
+def _replace(path: Path, text: str) -> None:
+    # a name of our own instead of tempfile's, which would leave the file readable by its owner alone
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _to_json(result: Mapping[str, Any]) -> str:
+    return json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _check_writable(path: Path) -> None:
+    if path.is_dir():
+        raise _unwritable(path, "it is a folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise _unwritable(path, "no permission")
+
+
+def _unwritable(path: Path, reason: str) -> UnusablePath:
+    return UnusablePath(f"cannot write {path}: {reason}", expected="a file in a folder that you may write to")

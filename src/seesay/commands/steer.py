@@ -1,0 +1,150 @@
+"""`seesay steer`: features into words, without a run."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Literal, final
+
+from rich.table import Table
+from rich.text import Text
+from tyro.conf import OmitArgPrefixes, arg
+
+from seesay.commands.loading import load_sae, load_subject
+from seesay.commands.names import resolve_strength
+from seesay.commands.options import Options
+from seesay.commands.output import Output
+from seesay.errors import LayerNotFound
+from seesay.records import Explanation, Strength, StrengthUnit
+from seesay.selection import parse_features
+
+
+@final
+@dataclass(frozen=True)
+class Steer:
+    """Steer features on an empty image and print what the model says it sees.
+
+    Nothing is stored, and no pictures are needed.
+
+    Examples:
+      seesay steer --features 42
+      seesay steer --features 0-31,77 --control random
+      seesay steer --subject google/gemma-3-4b-it --sae DIR --features 42 --strength 200
+    """
+
+    features: Annotated[str, arg(metavar="IDS")]
+    """Ids and inclusive ranges with commas between: 42 or 0-499,777."""
+
+    subject: Annotated[str, arg(metavar="MODEL")] = "world"
+    """The vision-language model: world, a folder, or a hub id."""
+
+    sae: Annotated[str, arg(metavar="SAE")] = "world:middle"
+    """The sparse autoencoder of one of its vision blocks: world:middle, or a folder written by SAELens."""
+
+    layer: Annotated[int | None, arg(metavar="L")] = None
+    """The vision block to steer, counted from 0; by default the one that the SAE was made for."""
+
+    strength: Annotated[float | None, arg(metavar="X")] = None
+    """How hard to push; negative suppresses. By default the calibrated one, which the world's SAEs come with."""
+
+    strength_unit: Annotated[StrengthUnit | None, arg(metavar="coefficient|residual_norm|max_activation")] = None
+    """What a strength of 1 means: a coefficient (the default), the mean residual norm of the empty image, or the
+    feature's own largest activation."""
+
+    empty: Literal["white", "black", "grey", "noise"] = "white"
+    """The empty image that is steered."""
+
+    control: Annotated[Literal["random", "permuted"] | None, arg(metavar="random|permuted")] = None
+    """Steer something else instead, to see what words are worth: a random direction, or another feature's."""
+
+    max_new_tokens: Annotated[int, arg(metavar="N")] = 64
+    """At most so many tokens an explanation."""
+
+    batch_size: Annotated[int, arg(metavar="N")] = 64
+    """Features at a time; halved as often as memory asks for it. It does not change the words."""
+
+    common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
+
+    def run(self) -> int:
+        """Load, steer, print.
+
+        Raises:
+            SeesayError: whatever is wrong with the model, the SAE, the features or the strength.
+        """
+        output = Output(self.common)
+        feature_ids = parse_features(self.features)
+        strength = resolve_strength(self.strength, self.strength_unit, self.sae)
+        explanations = self._explain(output, feature_ids, strength)
+        output.console.print(explanation_table(explanations))
+        output.finish(
+            {
+                "subject": self.subject,
+                "sae": self.sae,
+                "empty": self.empty,
+                "seed": self.common.seed,
+                "explanations": [asdict(explanation) for explanation in explanations],
+            },
+            next_steps=self._next_steps(),
+        )
+        return 0
+
+    def _explain(self, output: Output, feature_ids: Sequence[int], strength: Strength) -> list[Explanation]:
+        from seesay.explainers.steering import explain
+
+        sae = load_sae(self.sae)
+        sae.directions(feature_ids)  # refuses unknown features before a large model is loaded
+        layer = sae.provenance.layer if self.layer is None else self.layer
+        if layer is None:
+            raise LayerNotFound(f"{self.sae} does not say which block it was trained on", expected="--layer L")
+        vlm = load_subject(self.subject, self.common)
+        with output.progress("steering", total=len(feature_ids)) as advance:
+            return explain(
+                vlm,
+                sae,
+                feature_ids,
+                layer=layer,
+                strength=strength,
+                control=self.control,
+                empty=self.empty,
+                seed=self.common.seed,
+                batch_size=self.batch_size,
+                max_new_tokens=self.max_new_tokens,
+                on_batch=lambda explanations: advance(len(explanations)),
+            )
+
+    def _next_steps(self) -> list[str]:
+        steps = ["try another --strength: too weak repeats the empty image, too strong says the same for all"]
+        if self.control is None:
+            steps.append("add --control random to see what words a direction without a meaning gets")
+        return steps
+
+
+def explanation_table(explanations: Sequence[Explanation]) -> Table:
+    """Explanations as a table for the terminal.
+
+    Args:
+        explanations: of one method and one strength.
+    """
+    table = Table(header_style="bold")
+    table.add_column("feature", justify="right")
+    table.add_column("strength", justify="right")
+    table.add_column("words", overflow="fold", ratio=1)
+    table.add_column("log-prob", justify="right")
+    for explanation in explanations:
+        log_probability = explanation.mean_log_probability
+        table.add_row(
+            str(explanation.feature_id),
+            Text(f"{explanation.coefficient:.4g}"),
+            _words(explanation),
+            "" if log_probability is None else f"{log_probability:.2f}",
+        )
+    return table
+
+
+def _words(explanation: Explanation) -> Text:
+    # Text, because the model's words are no markup, whatever brackets it says
+    match explanation.status:
+        case "ok":
+            return Text(explanation.text)
+        case "empty":
+            return Text("no words", style="dim")
+        case "failed":
+            return Text("failed", style="red")

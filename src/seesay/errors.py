@@ -1,0 +1,66 @@
+"""Everything that can go wrong by a user's hand, as one tree.
+
+Each error says *what* was given, what was *expected*, and what to do (*remedy*), and prints as one line. The command
+line turns any of them into exit code 2; a traceback is for our own mistakes only.
+"""
+
+
+class SeesayError(Exception):
+    """Base of every error that a user can mend.
+
+    Args:
+        what: what was found, with the offending value.
+        expected: what would have been right.
+        remedy: what to do next.
+    """
+
+    def __init__(self, what: str, *, expected: str = "", remedy: str = "") -> None:
+        self.what = what
+        self.expected = expected
+        self.remedy = remedy
+        parts = [what, f"expected {expected}" if expected else "", remedy]
+        super().__init__("; ".join(" ".join(part.split()) for part in parts if part))
+
+
+class FeatureNotFound(SeesayError):
+    """A feature id that the SAE does not have, or a feature selection that cannot be read."""
+
+
+class LayerNotFound(SeesayError):
+    """A block that the vision encoder does not have, or that the language model cannot see."""
+
+
+class InvalidStrength(SeesayError):
+    """A steering strength that is no finite number, or in a unit that cannot be had here."""
+
+
+class UnreadableModel(SeesayError):
+    """A checkpoint that is missing, damaged, or of a kind that seesay does not load."""
+
+
+class UnreadableSAE(SeesayError):
+    """A sparse autoencoder that is missing, damaged, unsafe to read, or of an unknown format."""
+
+
+class MismatchedSAE(SeesayError):
+    """A sparse autoencoder made for another model or block than the one it is used with."""
+
+
+class UnknownPhrase(SeesayError):
+    """Words outside the embedded world's grammar."""
+
+
+class MissingExtra(SeesayError):
+    """A command that needs a package of an extra that is not installed."""
+
+
+class UnreadablePrompt(SeesayError):
+    """A prompt that is missing, or lacks a placeholder that it needs."""
+
+
+class UnusablePath(SeesayError):
+    """A file or folder that cannot be read or written."""
+
+
+class UnavailableDevice(SeesayError):
+    """A device or number format that this machine does not have."""

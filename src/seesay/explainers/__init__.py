@@ -1,0 +1,1 @@
+"""Ways to put features into words."""

@@ -1,0 +1,182 @@
+"""Steering: push a feature's direction on an empty image and ask what is seen.
+
+Source: "Language Models Can Explain Visual Features via Steering", arXiv 2603.22593.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, assert_never
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from seesay.errors import LayerNotFound
+from seesay.explainers.batches import halving
+from seesay.images.blank import EmptyImage, blank_image
+from seesay.records import Explanation, Status, Strength
+from seesay.sae.model import SAE
+from seesay.steering import add_direction, coefficient, permuted, random_direction
+from seesay.vlm.answers import Answer
+from seesay.vlm.model import VLM
+
+METHOD = "steering"
+"""Name of the method in explanations, and of its prompt."""
+
+Control = Literal["random", "permuted"]
+"""What takes a feature's place: a random direction of the same norm, or the direction of another feature."""
+
+
+def steer(
+    vlm: VLM,
+    sae: SAE,
+    features: int | Sequence[int],
+    strength: float | Strength,
+    *,
+    layer: int | None = None,
+    control: Control | None = None,
+    empty: EmptyImage = "white",
+    seed: int = 0,
+    batch_size: int = 64,
+    max_new_tokens: int = 64,
+) -> list[Explanation]:
+    """Put features into words by steering them on an empty image.
+
+    Args:
+        vlm: the model that sees and says.
+        sae: a sparse autoencoder of its vision encoder.
+        features: one feature id or several.
+        strength: a raw coefficient, or a strength with a unit.
+        layer: the block to steer; None takes the one that the SAE was trained on.
+        control: steer something else in each feature's place.
+        empty: the image to steer on.
+        seed: of the control and of a noise image.
+        batch_size: features at a time; halved when memory runs out, without changing the words.
+        max_new_tokens: where an explanation is cut off.
+
+    Returns:
+        One explanation per feature, in order.
+
+    Raises:
+        FeatureNotFound: an id that the SAE does not have.
+        InvalidStrength: a strength that is no finite number, or in a unit that cannot be had without images.
+        LayerNotFound: a block that the encoder does not have, or none given where the SAE names none.
+        MismatchedSAE: an SAE for residuals of another width.
+        UnreadablePrompt: prompts without one for steering.
+    """
+    layer = sae.provenance.layer if layer is None else layer
+    if layer is None:
+        raise LayerNotFound("the SAE does not say which block it was trained on", remedy="give the layer")
+    return explain(
+        vlm,
+        sae,
+        [features] if isinstance(features, int) else features,
+        layer=layer,
+        strength=strength if isinstance(strength, Strength) else Strength(strength),
+        control=control,
+        empty=empty,
+        seed=seed,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+    )
+
+
+def explain(
+    vlm: VLM,
+    sae: SAE,
+    feature_ids: Sequence[int],
+    *,
+    layer: int,
+    strength: Strength,
+    control: Control | None = None,
+    empty: EmptyImage = "white",
+    seed: int = 0,
+    batch_size: int = 64,
+    max_new_tokens: int = 64,
+    on_batch: Callable[[list[Explanation]], None] | None = None,
+) -> list[Explanation]:
+    """Explain features by steering; see [seesay.explainers.steering.steer][] for what it shares with it.
+
+    The empty image is encoded once up to the block; each feature costs what comes after.
+
+    Args:
+        vlm: the model that sees and says.
+        sae: a sparse autoencoder of its vision encoder.
+        feature_ids: the features.
+        layer: the block to steer.
+        strength: how hard to push.
+        control: steer something else in each feature's place.
+        empty: the image to steer on.
+        seed: of the control and of a noise image.
+        batch_size: features at a time.
+        max_new_tokens: where an explanation is cut off.
+        on_batch: called with the explanations of each batch as soon as they are there.
+
+    Returns:
+        One explanation per feature, in order. A feature for which memory does not suffice is `failed`, one that the
+        model finds no word for `empty`.
+
+    Raises:
+        SeesayError: as `steer` does, before anything is generated.
+    """
+    sae.check_fits(vlm.d_model)
+    vlm.check_layer(layer)
+    prompt = vlm.prompts[METHOD]
+    donors = permuted(feature_ids, seed) if control == "permuted" else {}
+    sae.directions(feature_ids)  # refuses unknown features before the model runs
+    residual_1pd = vlm.encode_to([blank_image(empty, vlm.image_size, seed)], layer)
+    alpha = coefficient(strength, residual_norm=residual_1pd.float().norm(dim=-1).mean().item())
+
+    def answer(batch: Sequence[int]) -> list[Answer]:
+        directions_fd = _directions(sae, batch, control, donors, seed).to(vlm.device)
+        coefficients_f = torch.full((len(batch),), alpha, device=vlm.device)
+        steered_fpd = add_direction(residual_1pd, directions_fd, coefficients_f)
+        tokens_ftd = vlm.encode_from(steered_fpd, layer)
+        return vlm.say(prompt, rearrange(tokens_ftd, "feature t d -> feature 1 t d"), max_new_tokens=max_new_tokens)
+
+    def record(feature_id: int, said: Answer | None) -> Explanation:
+        text = vlm.prompts.clean(said.text) if said else ""
+        status = _status(said, text)
+        return Explanation(
+            feature_id=feature_id,
+            method=METHOD,
+            control=control,
+            text=text if status == "ok" else "",
+            raw_text=said.text if said else "",
+            status=status,
+            strength=strength,
+            coefficient=alpha,
+            mean_log_probability=said.mean_log_probability if said else None,
+            donor_id=donors.get(feature_id),
+        )
+
+    explanations: list[Explanation] = []
+    for batch, answers in halving(feature_ids, batch_size, answer):
+        said = [
+            record(feature_id, each) for feature_id, each in zip(batch, answers or [None] * len(batch), strict=True)
+        ]
+        explanations += said
+        if on_batch is not None:
+            on_batch(said)
+    return explanations
+
+
+def _directions(
+    sae: SAE, feature_ids: Sequence[int], control: Control | None, donors: dict[int, int], seed: int
+) -> Float[Tensor, "feature d_model"]:
+    match control:
+        case None:
+            return sae.directions(feature_ids)
+        case "permuted":
+            return sae.directions([donors[feature_id] for feature_id in feature_ids])
+        case "random":
+            return torch.stack([random_direction(feature_id, sae.d_model, seed) for feature_id in feature_ids])
+        case _:
+            assert_never(control)
+
+
+def _status(said: Answer | None, text: str) -> Status:
+    if said is None:
+        return "failed"
+    # A lone full stop is no explanation.
+    return "ok" if any(character.isalnum() for character in text) else "empty"

@@ -1,0 +1,36 @@
+"""Empty images: something for the vision encoder to look at that shows nothing."""
+
+from typing import Literal, assert_never
+
+import numpy as np
+from PIL import Image
+
+EmptyImage = Literal["white", "black", "grey", "noise"]
+"""The kinds of empty image; the paper uses white and compares black and Gaussian noise."""
+
+MID_GREY = 128
+NOISE_DEVIATION = 64
+
+
+def blank_image(kind: EmptyImage, size: int, seed: int = 0) -> Image.Image:
+    """Make a square image that shows nothing.
+
+    The colour is set in pixels, before any normalisation, so that black is black.
+
+    Args:
+        kind: a flat colour, or Gaussian noise around mid-grey (deviation 64 of 255, clipped).
+        size: side in pixels.
+        seed: of the noise; flat colours ignore it.
+
+    Source: "Language Models Can Explain Visual Features via Steering", arXiv 2603.22593, set-up.
+    """
+    match kind:
+        case "white" | "black":
+            return Image.new("RGB", (size, size), kind)
+        case "grey":
+            return Image.new("RGB", (size, size), (MID_GREY, MID_GREY, MID_GREY))
+        case "noise":
+            pixels = np.random.default_rng(seed).normal(MID_GREY, NOISE_DEVIATION, (size, size, 3))
+            return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+        case _:
+            assert_never(kind)

@@ -1,0 +1,120 @@
+"""The arithmetic of an intervention: pure functions on tensors, no models and no hooks."""
+
+import hashlib
+import math
+import random
+from collections.abc import Iterable, Mapping
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from seesay.errors import FeatureNotFound, InvalidStrength
+from seesay.records import Strength, StrengthUnit
+
+
+def add_direction(
+    residual: Float[Tensor, "1 position d_model"],
+    directions: Float[Tensor, "feature d_model"],
+    coefficients: Float[Tensor, " feature"],
+    positions: Bool[Tensor, " position"] | None = None,
+) -> Float[Tensor, "feature position d_model"]:
+    """Push one image's residual along many directions, each in a copy of its own: `h <- h + alpha * d`.
+
+    Args:
+        residual: the image's residual stream after the steered block, prefix tokens (CLS) included.
+        directions: unit-norm directions.
+        coefficients: alpha of each direction.
+        positions: where to push; everywhere if None.
+
+    Returns:
+        One residual per feature, in the number format of `residual`.
+
+    Source: arXiv 2603.22593, Steering adds at every position, CLS included.
+    """
+    shift_fd = coefficients[:, None] * directions
+    shift_fpd = shift_fd[:, None, :].to(residual.dtype)
+    if positions is not None:
+        shift_fpd = shift_fpd * positions[None, :, None]
+    return residual + shift_fpd
+
+
+def coefficient(
+    strength: Strength, *, residual_norm: float | None = None, max_activation: float | None = None
+) -> float:
+    """Turn a strength into alpha, the raw coefficient of a unit-norm direction.
+
+    Args:
+        strength: the value and its unit.
+        residual_norm: mean L2 norm of the empty image's residual at the steered block.
+        max_activation: the feature's largest activation over the images it was collected on.
+
+    Raises:
+        InvalidStrength: the value is not a finite number, or its unit's statistic is missing or not finite.
+    """
+    if not math.isfinite(strength.value):
+        raise InvalidStrength(
+            f"strength {strength.value}", expected="a finite number", remedy="give a number such as 200"
+        )
+    statistics: Mapping[StrengthUnit, float | None] = {
+        "coefficient": 1.0,
+        "residual_norm": residual_norm,
+        "max_activation": max_activation,
+    }
+    scale = statistics[strength.unit]
+    if scale is None or not math.isfinite(scale):
+        raise InvalidStrength(
+            f"strength {strength.value} in units of {strength.unit}",
+            expected=f"a unit whose size is known, here it is {scale}",
+            remedy="give a coefficient, or collect the features' activations first"
+            if strength.unit == "max_activation"
+            else "give a coefficient",
+        )
+    return strength.value * scale
+
+
+def random_direction(feature_id: int, d_model: int, seed: int) -> Float[Tensor, " d_model"]:
+    """Draw the direction that takes a feature's place in the random control.
+
+    Seeded by the feature, so that it depends neither on the batch nor on the order in which features are explained,
+    and drawn on the CPU, so that it does not depend on the device.
+
+    Args:
+        feature_id: the feature it stands in for.
+        d_model: width of the residual stream.
+        seed: of the whole control.
+
+    Returns:
+        A direction of unit norm, uniform on the sphere.
+    """
+    digest = hashlib.sha256(f"{seed}:{feature_id}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    direction = torch.randn(d_model, generator=generator)
+    return direction / direction.norm()
+
+
+def permuted(feature_ids: Iterable[int], seed: int) -> dict[int, int]:
+    """Give every feature a donor, another feature of the same set, each a donor once (a derangement).
+
+    The features are shuffled into a ring and each takes its neighbour's direction: no feature can meet itself, and
+    neither the order nor the repetition of the ids matters.
+
+    Args:
+        feature_ids: the features to permute, at least two different ones.
+        seed: of the shuffle.
+
+    Returns:
+        Feature id to donor's feature id.
+
+    Raises:
+        FeatureNotFound: fewer than two features, so that none has a donor.
+    """
+    ring = sorted(set(feature_ids))
+    if len(ring) < 2:
+        raise FeatureNotFound(
+            f"a permuted control over the features {ring}",
+            expected="at least two",
+            remedy="explain more features at once",
+        )
+    random.Random(seed).shuffle(ring)
+    return dict(zip(ring, ring[1:] + ring[:1], strict=True))

@@ -1,0 +1,89 @@
+"""What the explainer is asked, kept in text files, and how its answer is cleaned."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from seesay.errors import UnreadablePrompt
+
+PACKAGED = Path(__file__).with_name("prompts")
+"""The folder of prompts that comes with seesay."""
+
+OPENING = "opening"
+_PLACEHOLDER = "{opening}"
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The prompts of one folder.
+
+    Args:
+        texts: name (`steering`) to the text of the user's turn, ready to be sent.
+        opening: the words that answers are asked to begin with and that cleaning strips, without an article; may be
+            empty.
+    """
+
+    texts: Mapping[str, str]
+    opening: str = ""
+
+    def __getitem__(self, name: str) -> str:
+        """Return a prompt by its name.
+
+        Raises:
+            UnreadablePrompt: there is none of that name.
+        """
+        if name not in self.texts:
+            raise UnreadablePrompt(
+                f"no prompt named {name!r}", expected=f"one of {sorted(self.texts)}", remedy=f"add a file {name}.txt"
+            )
+        return self.texts[name]
+
+    def clean(self, answer: str) -> str:
+        """Strip an answer of the opening it was asked for; see [seesay.vlm.prompts.clean][]."""
+        return clean(answer, self.opening)
+
+
+def read_prompts(folder: Path) -> Prompts:
+    """Read a folder of prompts.
+
+    Every `NAME.txt` is a prompt, save `opening.txt`, whose words replace `{opening}` in the others. A folder stands
+    for itself: nothing is taken from seesay's own.
+
+    Args:
+        folder: holds the text files, in UTF-8.
+
+    Raises:
+        UnreadablePrompt: the folder holds no prompt, a file cannot be read, or a prompt names an opening that is not
+            there.
+    """
+    try:
+        texts = {path.stem: path.read_text("utf-8").strip() for path in sorted(folder.glob("*.txt"))}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadablePrompt(f"{folder}: {error}", expected="text files in UTF-8") from error
+    opening = texts.pop(OPENING, "")
+    if not texts:
+        raise UnreadablePrompt(f"{folder} holds no prompt", expected="a folder with steering.txt")
+    for name, text in texts.items():
+        if _PLACEHOLDER in text and not opening:
+            raise UnreadablePrompt(
+                f"{folder / name}.txt asks for {_PLACEHOLDER}", expected=f"its words in {folder / OPENING}.txt"
+            )
+    return Prompts({name: text.replace(_PLACEHOLDER, opening) for name, text in texts.items()}, opening)
+
+
+def clean(answer: str, opening: str = "") -> str:
+    """Reduce an answer to the words that describe.
+
+    Markdown stars go, white space becomes single blanks, and the opening goes together with the article after it, be
+    it "a", "an" or "the". Letter case stays as the model chose it.
+
+    Args:
+        answer: the model's own words.
+        opening: the words the answer was asked to begin with, without an article.
+    """
+    words = " ".join(answer.replace("*", "").split())
+    if not opening:
+        return words
+    start = r"\s+".join(map(re.escape, opening.split()))
+    return re.sub(rf"^{start}\b[\s:]*((a|an|the)\b\s*)?", "", words, count=1, flags=re.IGNORECASE)

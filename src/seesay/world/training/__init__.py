@@ -1,0 +1,1 @@
+"""Training the embedded world's models, from nothing and resumably."""

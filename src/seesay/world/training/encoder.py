@@ -1,0 +1,154 @@
+"""The vision encoder, taught by dense supervision: what holds at every patch, by kind of concept.
+
+Captions alone teach an encoder this small far too slowly (world.md). The linear heads are thrown away.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+from transformers import SiglipVisionConfig, SiglipVisionModel
+
+from seesay.world.concepts import INDEX, KINDS, Concept, Kind, names
+from seesay.world.masks import PATCH_SIZE, PRESENT, coverage
+from seesay.world.rendering import render
+from seesay.world.scenes import IMAGE_SIZE, sample
+from seesay.world.streams import Stream, seeds
+from seesay.world.training.config import EncoderConfig
+from seesay.world.training.log import TrainingLog
+from seesay.world.training.loop import fit
+
+N_PATCHES = (IMAGE_SIZE // PATCH_SIZE) ** 2
+_NONE_WEIGHT = 0.15  # most patches hold no object; unweighted, "none" would be all that is learnt at first
+_N_HELD_OUT = 1024
+
+
+def vision_config(config: EncoderConfig) -> SiglipVisionConfig:
+    """The tower as transformers describes it."""
+    return SiglipVisionConfig(
+        hidden_size=config.d_model,
+        intermediate_size=4 * config.d_model,
+        num_hidden_layers=config.n_blocks,
+        num_attention_heads=config.n_heads,
+        image_size=IMAGE_SIZE,
+        patch_size=PATCH_SIZE,
+        vision_use_head=False,
+    )
+
+
+def pixel_values(pixels: Tensor) -> Float[Tensor, "image channel height width"]:
+    """What the processor makes of a picture: channels first, -1 to 1. `pixels` is uint8 `[image height width 3]`."""
+    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+class PatchReader(nn.Module):
+    """The tower with one linear head per kind of concept; class 0 of each head is "none"."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.tower = SiglipVisionModel(vision_config(config))
+        self.heads = nn.ModuleDict({kind: nn.Linear(config.d_model, 1 + len(names(kind))) for kind in KINDS})
+
+    def forward(self, pixels: Tensor) -> dict[str, Float[Tensor, "image patch class"]]:
+        """Logits of every kind; `pixels` is uint8 `[image height width 3]`."""
+        seen = self.tower(pixel_values=pixel_values(pixels)).last_hidden_state
+        return {kind: head(seen) for kind, head in self.heads.items()}
+
+
+@dataclass(frozen=True)
+class PatchBatch:
+    """Pictures and what holds at their patches: uint8 `[image height width 3]`, class ids `[image patch kind]`."""
+
+    pixels: Tensor
+    labels: Int[Tensor, "image patch kind"]
+
+
+def patch_labels(covered: Float[np.ndarray, "concept patch"]) -> Int[np.ndarray, "patch kind"]:
+    """For every patch and kind, 1 + the concept that covers most of it, or 0 if none covers a quarter."""
+    labels = np.zeros((covered.shape[1], len(KINDS)), dtype=np.int64)
+    for column, kind in enumerate(KINDS):
+        first = INDEX[Concept(kind, names(kind)[0])]
+        shares = covered[first : first + len(names(kind))]
+        labels[:, column] = np.where(shares.max(0) >= PRESENT, 1 + shares.argmax(0), 0)
+    return labels
+
+
+class PatchBatches(Dataset[PatchBatch]):
+    """Labelled batches by step, drawn from one stream of seeds."""
+
+    def __init__(self, stream: Stream, batch_size: int, n_batches: int, first: int = 0) -> None:
+        self._stream: Stream = stream
+        self._batch_size = batch_size
+        self._first = first
+        self._n_batches = n_batches
+
+    def __len__(self) -> int:
+        return self._n_batches - self._first
+
+    def __getitem__(self, index: int) -> PatchBatch:
+        chosen = seeds(self._stream, (self._first + index) * self._batch_size, self._batch_size)
+        renderings = [render(sample(seed)) for seed in chosen]
+        labels = np.stack([patch_labels(coverage(rendering)) for rendering in renderings])
+        pixels = np.stack([rendering.pixels for rendering in renderings])
+        return PatchBatch(torch.from_numpy(pixels), torch.from_numpy(labels))
+
+
+def patch_loss(logits: dict[str, Tensor], labels: Int[Tensor, "image patch kind"]) -> Float[Tensor, ""]:
+    """Cross entropy summed over kinds, patches without the kind weighing less."""
+    total = torch.zeros(())
+    for column, kind in enumerate(KINDS):
+        weight = torch.ones(logits[kind].shape[-1])
+        weight[0] = _NONE_WEIGHT
+        total = total + functional.cross_entropy(logits[kind].flatten(0, 1), labels[..., column].flatten(), weight)
+    return total
+
+
+def patch_accuracy(reader: PatchReader, held_out: PatchBatch) -> dict[str, float]:
+    """Share of patches named rightly, by kind, among those that have one."""
+    logits = {kind: [] for kind in KINDS}
+    for pixels in held_out.pixels.split(256):
+        for kind, values in reader(pixels).items():
+            logits[kind].append(values.argmax(-1))
+    figures: dict[str, float] = {}
+    for column, kind in enumerate(KINDS):
+        truth = held_out.labels[..., column]
+        right = torch.cat(logits[kind]) == truth
+        figures[kind] = float(right[truth > 0].float().mean())
+    return figures
+
+
+def train_encoder(config: EncoderConfig, out: Path, checkpoint_seconds: float) -> SiglipVisionModel:
+    """Train the tower, or pick up where a stopped training left it.
+
+    Returns:
+        The tower alone, ready to be frozen.
+    """
+    torch.manual_seed(config.seed)
+    reader = PatchReader(config)
+    n_steps = config.n_images // config.batch_size
+    held_out = PatchBatches("evaluation", _N_HELD_OUT, 1)[0]
+
+    def batches(step: int) -> Iterator[PatchBatch]:
+        data = PatchBatches("encoder", config.batch_size, n_steps, first=step)
+        return iter(DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=8))
+
+    with TrainingLog(out, "encoder") as log:
+        fit(
+            reader,
+            lambda batch: patch_loss(reader(batch.pixels), batch.labels),
+            batches,
+            n_steps=n_steps,
+            learning_rate=config.learning_rate,
+            checkpoint=out / "checkpoints" / "encoder.pt",
+            checkpoint_seconds=checkpoint_seconds,
+            log=log,
+            evaluate=lambda: patch_accuracy(reader, held_out),
+            evaluate_every=max(1, min(500, n_steps // 4)),
+        )
+    return reader.tower

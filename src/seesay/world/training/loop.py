@@ -1,0 +1,118 @@
+"""One resumable training loop for the encoder and the language models."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seesay.world.training.log import TrainingLog
+from seesay.world.training.muon import Muon
+
+_WARM_UP = 0.02
+_FLOOR = 0.03
+
+
+def learning_rate_factor(progress: float) -> float:
+    """Linear warm-up, then a cosine down to 3 %, over a training from 0 to 1."""
+    if progress < _WARM_UP:
+        return max(progress, 1e-3) / _WARM_UP
+    return _FLOOR + (1 - _FLOOR) * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP))) / 2
+
+
+def optimisers(model: nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the blocks, AdamW for everything else.
+
+    Embeddings, heads, norms and biases are not what Muon is made for.
+    """
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            inside = parameter.ndim == 2 and "layers." in name
+            (matrices if inside else others).append(parameter)
+    return [Muon(matrices, learning_rate), torch.optim.AdamW(others, learning_rate, weight_decay=0.01, betas=(0.9, 0.98))]
+
+
+def fit(
+    model: nn.Module,
+    loss_of: Callable[[Any], Tensor],
+    batches: Callable[[int], Iterator[Any]],
+    *,
+    n_steps: int,
+    learning_rate: float,
+    checkpoint: Path,
+    checkpoint_seconds: float,
+    log: TrainingLog,
+    evaluate: Callable[[], dict[str, float]],
+    evaluate_every: int,
+) -> None:
+    """Train to the end, from the last checkpoint if there is one.
+
+    Args:
+        model: what is trained; only parameters that require a gradient are.
+        loss_of: loss of one batch.
+        batches: `batches(step)` yields the batches from that step on, so that a resumed training sees what an unbroken
+            one would.
+        n_steps: steps in all.
+        learning_rate: at its peak.
+        checkpoint: the file to write and to resume from.
+        checkpoint_seconds: time between two checkpoints.
+        log: where losses and evaluations go.
+        evaluate: measured on held-out scenes.
+        evaluate_every: in steps.
+    """
+    optims = optimisers(model, learning_rate)
+    step = _resume(checkpoint, model, optims)
+    log.resumed(step)
+    saved = time.monotonic()
+    model.train()
+    for batch in batches(step):
+        for optim in optims:
+            for group in optim.param_groups:
+                group["lr"] = learning_rate * learning_rate_factor(step / n_steps)
+        loss = loss_of(batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optim in optims:
+            optim.step()
+            optim.zero_grad(set_to_none=True)
+        step += 1
+        log.step(step, n_steps, float(loss.detach()))
+        if step % evaluate_every == 0 or step == n_steps:
+            model.eval()
+            with torch.inference_mode():
+                log.evaluation(step, evaluate())
+            model.train()
+        if time.monotonic() - saved > checkpoint_seconds or step == n_steps:
+            _save(checkpoint, model, optims, step)
+            saved = time.monotonic()
+        if step == n_steps:
+            break
+    model.eval()
+
+
+def _resume(checkpoint: Path, model: nn.Module, optims: list[torch.optim.Optimizer]) -> int:
+    if not checkpoint.exists():
+        return 0
+    state = torch.load(checkpoint, weights_only=True)
+    model.load_state_dict(state["model"])
+    for optim, saved in zip(optims, state["optimisers"], strict=True):
+        optim.load_state_dict(saved)
+    return int(state["step"])
+
+
+def _save(checkpoint: Path, model: nn.Module, optims: list[torch.optim.Optimizer], step: int) -> None:
+    """Write aside, then rename: a kill leaves the old checkpoint or the new one, never half of one."""
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    aside = checkpoint.with_suffix(".partial")
+    state = {"model": model.state_dict(), "optimisers": [optim.state_dict() for optim in optims], "step": step}
+    with aside.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(checkpoint)

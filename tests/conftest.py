@@ -1,0 +1,33 @@
+"""Shapes are checked in tests: the hook must be in place before anything of seesay is imported."""
+
+from jaxtyping import install_import_hook
+
+import tests.checking  # noqa: F401 (the hook looks its checker up, but does not import it)
+
+install_import_hook("seesay", "tests.checking.typechecker")
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+from seesay.sae import SAE  # noqa: E402
+from seesay.vlm import VLM, load_vlm  # noqa: E402
+from tests.tiny import save_checkpoint, tiny_sae  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small random Gemma 3; copy it before changing it."""
+    return save_checkpoint(tmp_path_factory.mktemp("gemma3"))
+
+
+@pytest.fixture(scope="session")
+def vlm(checkpoint: Path) -> VLM:
+    """The small Gemma 3, loaded."""
+    return load_vlm(checkpoint, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def sae() -> SAE:
+    """A random SAE of the small Gemma 3's middle block."""
+    return tiny_sae()

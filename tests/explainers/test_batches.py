@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from seesay.explainers.batches import halving, is_out_of_memory
+
+
+def room_for(n: int, error: RuntimeError):
+    """A worker that runs out of memory beyond n items."""
+    tried: list[int] = []
+
+    def run(batch):
+        tried.append(len(batch))
+        if len(batch) > n:
+            raise error
+        return [item * 10 for item in batch]
+
+    return run, tried
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: not enough memory: you tried to allocate"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_batches_are_halved_until_they_fit(error: RuntimeError) -> None:
+    run, tried = room_for(3, error)
+    batches = list(halving(range(10), 8, run))
+    assert [item for batch, _ in batches for item in batch] == list(range(10))
+    assert [result for _, results in batches for result in results] == [item * 10 for item in range(10)]
+    assert tried == [8, 4, 2, 2, 2, 2, 2]
+
+
+def test_a_single_item_that_does_not_fit_has_no_result() -> None:
+    run, _ = room_for(0, OUT_OF_MEMORY[0])
+    assert [(list(batch), result) for batch, result in halving([7, 8], 2, run)] == [([7], None), ([8], None)]
+
+
+def test_other_errors_are_not_swallowed() -> None:
+    run, _ = room_for(0, RuntimeError("shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        list(halving([1, 2], 2, run))
+
+
+def test_memory_errors_are_told_from_others() -> None:
+    assert all(is_out_of_memory(error) for error in OUT_OF_MEMORY)
+    assert not is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))

@@ -1,0 +1,102 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seesay.errors import FeatureNotFound, MismatchedSAE
+from seesay.sae import SAE, Codes
+from seesay.sae.model import unit_rows
+from tests.tiny import D_MODEL, N_FEATURES, tiny_sae
+
+
+def written_out(sae: SAE, residual: torch.Tensor) -> torch.Tensor:
+    """The formula of each activation, over all features at once."""
+    pre = (residual - sae.b_dec * sae.subtract_b_dec) @ sae.W_enc + sae.b_enc
+    if sae.activation == "topk":
+        kept = torch.zeros_like(pre).scatter(-1, pre.topk(sae.k).indices, 1.0)
+    else:
+        kept = (pre > (0.0 if sae.threshold is None else sae.threshold)).float()
+    return pre.relu() * kept * (1.0 if sae.gain is None else sae.gain)
+
+
+def random_sae(activation: str, seed: int = 0, *, subtract_b_dec: bool = True) -> SAE:
+    generator = torch.Generator().manual_seed(seed)
+    W_dec, gain = unit_rows(torch.randn(12, 6, generator=generator))
+    return SAE(
+        W_enc=torch.randn(6, 12, generator=generator),
+        W_dec=W_dec,
+        b_enc=torch.randn(12, generator=generator),
+        b_dec=torch.randn(6, generator=generator),
+        activation=activation,
+        k=3 if activation == "topk" else None,
+        threshold=torch.rand(12, generator=generator) if activation in ("jumprelu", "batch_topk") else None,
+        subtract_b_dec=subtract_b_dec,
+        gain=gain,
+    )
+
+
+@pytest.mark.parametrize("activation", ["relu", "topk", "batch_topk", "jumprelu"])
+@pytest.mark.parametrize("subtract_b_dec", [True, False])
+@given(seed=st.integers(0, 1000), chunk_size=st.integers(1, 40))
+def test_codes_equal_the_formula(activation: str, subtract_b_dec: bool, seed: int, chunk_size: int) -> None:
+    sae = random_sae(activation, seed, subtract_b_dec=subtract_b_dec)
+    residual = torch.randn(3, 11, 6, generator=torch.Generator().manual_seed(seed))
+    codes = sae.encode(residual, chunk_size=chunk_size)
+    expected = written_out(sae, residual)
+    torch.testing.assert_close(codes.dense(12), expected, rtol=1e-5, atol=2e-5)
+    torch.testing.assert_close(sae.decode(codes), expected @ sae.W_dec + sae.b_dec, rtol=1e-5, atol=2e-5)
+
+
+def test_topk_codes_have_k_places_and_others_as_many_as_needed() -> None:
+    residual = torch.randn(9, 6)
+    assert random_sae("topk").encode(residual).values.shape == (9, 3)
+    codes = random_sae("jumprelu").encode(residual)
+    assert codes.values.shape[-1] == (codes.dense(12) > 0).sum(-1).max()
+
+
+def test_rows_without_an_active_feature_decode_to_the_bias() -> None:
+    sae = random_sae("jumprelu")
+    silent = SAE(**{**vars(sae), "threshold": torch.full((12,), 1e9)})
+    codes = silent.encode(torch.randn(4, 6))
+    assert codes.values.tolist() == [[0.0]] * 4
+    torch.testing.assert_close(silent.decode(codes), silent.b_dec.expand(4, 6))
+
+
+def test_filled_up_places_do_not_overwrite_an_active_feature() -> None:
+    codes = Codes(torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([[0, 0, 0]]))
+    assert codes.dense(2).tolist() == [[2.0, 0.0]]
+
+
+def test_low_precision_residuals_are_computed_with_in_float32() -> None:
+    residual = torch.randn(4, 6).bfloat16()
+    assert random_sae("topk").encode(residual).values.dtype == torch.float32
+
+
+def test_directions_have_unit_norm_and_the_order_asked_for() -> None:
+    sae = tiny_sae()
+    directions = sae.directions([9, 2, 9])
+    torch.testing.assert_close(directions.norm(dim=-1), torch.ones(3))
+    assert torch.equal(directions, sae.W_dec[[9, 2, 9]])
+
+
+@pytest.mark.parametrize("feature_id", [-1, N_FEATURES])
+def test_a_feature_that_is_not_there_is_named(feature_id: int) -> None:
+    with pytest.raises(FeatureNotFound, match=rf"feature {feature_id};.*0 to {N_FEATURES - 1}"):
+        tiny_sae().directions([0, feature_id])
+
+
+def test_another_width_does_not_fit() -> None:
+    tiny_sae().check_fits(D_MODEL)
+    with pytest.raises(MismatchedSAE, match=f"width {D_MODEL}.*width 1152"):
+        tiny_sae().check_fits(1152)
+
+
+def test_a_row_of_zeros_stays_one() -> None:
+    rows, norms = unit_rows(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    torch.testing.assert_close(rows, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
+    assert norms.tolist() == [5.0, 0.0]
+
+
+def test_moving_takes_every_tensor_along() -> None:
+    moved = random_sae("jumprelu").to("meta")
+    assert {value.device.type for value in vars(moved).values() if isinstance(value, torch.Tensor)} == {"meta"}

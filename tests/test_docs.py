@@ -1,0 +1,85 @@
+"""The README's commands are real: make's are targets, seesay's are parsed, and what is quick and offline is run."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seesay import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+NOT_RUN = ("seesay world train", "seesay steer --subject google/")
+"""Too long for a test, or in need of a model from the hub: these are only parsed."""
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    """Fenced blocks of a page in these languages."""
+    fences = re.findall(r"^```(\w+)\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [text for language, text in fences if language in languages]
+
+
+def commands(program: str) -> list[str]:
+    """Every command line of a program in the pages' shell blocks, without comments."""
+    lines = [line for page in PAGES for text in blocks(page, "sh", "bash", "console") for line in text.splitlines()]
+    found = [shlex.join(shlex.split(line.removeprefix("$ "), comments=True)) for line in lines]
+    return [line for line in found if line.split(maxsplit=1)[:1] == [program]]
+
+
+def test_the_readme_starts_with_the_two_commands() -> None:
+    assert blocks(ROOT / "README.md", "sh")[0] == "make demo\nmake test\n"
+
+
+@pytest.mark.parametrize("line", commands("make"))
+def test_a_make_command_is_a_target(line: str) -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(shlex.split(line)[1:]) <= set(targets)
+
+
+def test_make_without_a_target_lists_every_target_with_what_it_does() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert phony is not None
+    shown = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True).stdout
+    assert all(re.search(rf"^  make {target} +\S", shown, re.MULTILINE) for target in phony[1].split())
+
+
+@pytest.mark.parametrize("line", commands("seesay"))
+def test_a_seesay_command_can_be_parsed(line: str) -> None:
+    assert isinstance(cli.parse(shlex.split(line)[1:]), tuple(cli.COMMANDS.values()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in commands("seesay") if not line.startswith(NOT_RUN)])
+def test_a_seesay_command_does_what_it_says(line: str, tmp_path: Path) -> None:
+    arguments = shlex.split(line)[1:]
+    result = subprocess.run(
+        [sys.executable, "-m", "seesay", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "\nNext:\n" in result.stdout
+    if "--out" in arguments:
+        assert (tmp_path / arguments[arguments.index("--out") + 1]).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("session", blocks(ROOT / "README.md", "python"))
+def test_the_python_session_says_something(session: str, tmp_path: Path) -> None:
+    result = subprocess.run([sys.executable, "-c", session], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^42 \w", result.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_is_in_the_readme(name: str) -> None:
+    assert any(line.startswith(f"seesay {name}") for line in commands("seesay"))
+
+
+def test_every_picture_and_page_that_the_readme_points_at_is_there() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
+    assert [target for target in targets if not (ROOT / target).exists()] == []
