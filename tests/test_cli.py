@@ -120,7 +120,15 @@ def test_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["stear"], ["steer"], ["steer", "--features"], ["world"], ["world", "shw"], ["demo", "--sed", "3"]],
+    [
+        ["stear"],
+        ["steer"],
+        ["steer", "--features"],
+        ["world"],
+        ["world", "shw"],
+        ["demo", "--sed", "3"],
+        ["demo", "--max-features", "0"],
+    ],
     ids=" ".join,
 )
 def test_arguments_that_cannot_be_parsed_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

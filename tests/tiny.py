@@ -73,7 +73,7 @@ def tiny_processor() -> Gemma3Processor:
 
 
 def tiny_gemma3(seed: int = 0) -> Gemma3ForConditionalGeneration:
-    """A Gemma 3 of three vision blocks, whose weights are large, and untied, so that what it sees changes what it says."""
+    """A Gemma 3 of three vision blocks; its weights are large and untied so that what it sees changes what it says."""
     torch.manual_seed(seed)
     token_ids = {"pad_token_id": VOCABULARY["<pad>"], "bos_token_id": VOCABULARY["<bos>"]}
     vision = SiglipVisionConfig(

@@ -51,9 +51,16 @@ def test_a_folder_of_prompts_overrides_them(checkpoint: Path, tmp_path: Path) ->
         load_vlm(checkpoint, device="cpu", prompts=tmp_path / "nowhere")
 
 
-def test_a_missing_folder_is_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableModel, match="nowhere") as caught:
-        load_vlm(tmp_path / "nowhere", device="cpu")
+def test_a_missing_folder_is_refused_before_the_hub_is_asked(tmp_path: Path) -> None:
+    for name in (tmp_path / "nowhere", str(tmp_path / "nowhere"), "./nowhere"):
+        with pytest.raises(UnreadableModel, match=r"no folder .*nowhere"):
+            load_vlm(name, device="cpu")
+
+
+def test_errors_of_transformers_become_one_line(copy: Path) -> None:
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(UnreadableModel) as caught:
+        load_vlm(copy, device="cpu")
     assert "\n" not in str(caught.value)
 
 
@@ -78,7 +85,7 @@ def test_a_tensor_of_another_shape_is_refused(copy: Path) -> None:
         tensors[name] = tensors[name][:-1].clone()
 
     change_tensors(copy, shorten)
-    with pytest.raises(UnreadableModel):
+    with pytest.raises(UnreadableModel, match=r"fc1.bias is \[63\]; expected \[64\]"):
         load_vlm(copy, device="cpu")
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, final
 
 from tyro.conf import OmitArgPrefixes, arg
 
+from seesay.commands.counts import Count
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 
@@ -26,7 +27,7 @@ class Demo:
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs/demo")
     """Where summary.json goes."""
 
-    max_features: Annotated[int, arg(metavar="N")] = 300
+    max_features: Count = 300
     """Explain at most so many features."""
 
     common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
@@ -40,7 +41,15 @@ class Demo:
         from seesay.demo import demo
 
         output = Output(self.common)
-        summary = demo(self, output.console)
+        summary = demo(
+            out=self.out,
+            max_features=self.max_features,
+            device=self.common.device,
+            dtype=self.common.dtype,
+            seed=self.common.seed,
+            console=output.console,
+            progress=output.progress,
+        )
         output.finish(
             summary,
             next_steps=[

@@ -1,5 +1,6 @@
 """Loading what a command works on, with nothing on the screen but what was asked for."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seesay.commands.names import resolve_sae, resolve_subject
@@ -32,8 +33,11 @@ def load_subject(name: str, options: Options) -> "VLM":
 
     from seesay import vlm
 
+    found = resolve_subject(name)
     if not options.verbose:
-        # its bar for reading weights and its advice to programmers would bury a command's own words
-        logging.disable_progress_bar()
+        # advice to programmers would bury a command's own words
         logging.set_verbosity_error()
-    return vlm.load_vlm(resolve_subject(name), device=options.device, dtype=options.dtype)
+        if Path(found).is_dir():
+            # reading a folder takes a moment; a download keeps its bar
+            logging.disable_progress_bar()
+    return vlm.load_vlm(found, device=options.device, dtype=options.dtype)

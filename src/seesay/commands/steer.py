@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, arg
 
+from seesay.commands.counts import Count
 from seesay.commands.loading import load_sae, load_subject
 from seesay.commands.names import resolve_strength
 from seesay.commands.options import Options
@@ -55,10 +56,10 @@ class Steer:
     control: Annotated[Literal["random", "permuted"] | None, arg(metavar="random|permuted")] = None
     """Steer something else instead, to see what words are worth: a random direction, or another feature's."""
 
-    max_new_tokens: Annotated[int, arg(metavar="N")] = 64
+    max_new_tokens: Count = 64
     """At most so many tokens an explanation."""
 
-    batch_size: Annotated[int, arg(metavar="N")] = 64
+    batch_size: Count = 64
     """Features at a time; halved as often as memory asks for it. It does not change the words."""
 
     common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, final
 
 from tyro.conf import OmitArgPrefixes, arg, subcommand
 
+from seesay.commands.counts import Count
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 
@@ -25,8 +26,9 @@ class Train:
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs/world")
     """Where the checkpoints and the log go; started again with the same folder, it goes on where it stopped."""
 
-    stage: Literal["all", "encoder", "language", "sae"] = "all"
-    """Which stage: the vision encoder, the language model on the frozen encoder, the SAE of its middle block."""
+    stage: Literal["all", "encoder", "language", "sae", "strength"] = "all"
+    """Which stage: the vision encoder, the language model on the frozen encoder, the SAE of its middle block, or the
+    strength to steer that SAE's features with."""
 
     common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
 
@@ -38,9 +40,18 @@ class Train:
             UnusablePath: if the folder cannot be written.
         """
         from seesay.world.training import train
+        from seesay.world.training.config import STAGES, EncoderConfig, LanguageConfig, SAEConfig, TrainingConfig
 
         output = Output(self.common)
-        result = train(self)
+        seed = self.common.seed
+        config = TrainingConfig(
+            out=self.out,
+            stages=STAGES if self.stage == "all" else (self.stage,),
+            encoder=EncoderConfig(seed=seed),
+            language=LanguageConfig(seed=seed + 1),
+            sae=SAEConfig(seed=seed + 2),
+        )
+        result = train(config)
         output.finish(result, next_steps=[f"seesay steer --subject {self.out} --sae {self.out}/sae --features 0-31"])
         return 0
 
@@ -58,7 +69,7 @@ class Show:
     out: Annotated[Path, arg(metavar="FILE")] = Path("contact-sheet.png")
     """The picture to write."""
 
-    n: Annotated[int, arg(metavar="N")] = 24
+    n: Count = 24
     """How many scenes."""
 
     common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
@@ -72,7 +83,7 @@ class Show:
         from seesay.world.show import show
 
         output = Output(self.common)
-        result = show(self)
+        result = show(self.out, n=self.n, seed=self.common.seed)
         output.finish(
             result, next_steps=[f"look at {self.out}", "seesay demo   explains what a model of this world sees"]
         )

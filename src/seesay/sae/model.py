@@ -35,7 +35,7 @@ class Provenance:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Codes:
     """Sparse codes: the active features of each row and how active they are.
 
@@ -61,7 +61,7 @@ class Codes:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SAE:
     """A sparse autoencoder of a residual stream, for inference.
 

@@ -1,7 +1,7 @@
 """Loading a vision-language model from a folder or the hub, safely and with errors that say what is wrong."""
 
-import json
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -37,6 +37,8 @@ def load_vlm(
         UnavailableDevice: a device or number format that this machine does not have.
         UnreadablePrompt: a folder of prompts that cannot be read.
     """
+    if _is_path(name_or_path) and not Path(name_or_path).is_dir():
+        raise UnreadableModel(f"no folder {name_or_path}", expected="a checkpoint's folder, or a name on the hub")
     place = resolve_device(device)
     number = resolve_dtype(dtype, place)
     words = _prompts(name_or_path, prompts)
@@ -50,11 +52,12 @@ def load_vlm(
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are reported, and refused below with their names
         )
         processor: Any = AutoProcessor.from_pretrained(name_or_path, trust_remote_code=False)
     except _UNREADABLE as error:
         raise UnreadableModel(
-            f"{name_or_path}: {_first_line(error)}",
+            f"{name_or_path}: {shorten(str(error), 200)}",
             expected="the checkpoint of a vision-language model in safetensors",
             remedy="check the name, or download it again",
         ) from error
@@ -106,6 +109,11 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
     return number
 
 
+def _is_path(name_or_path: str | Path) -> bool:
+    """Tell a path from a name on the hub, `owner/name`, which begins with a letter or digit."""
+    return isinstance(name_or_path, Path) or name_or_path.startswith(("/", ".", "~"))
+
+
 def _prompts(name_or_path: str | Path, folder: str | Path | None) -> Prompts:
     if folder is not None:
         return read_prompts(Path(folder))
@@ -114,10 +122,14 @@ def _prompts(name_or_path: str | Path, folder: str | Path | None) -> Prompts:
 
 
 def _check_complete(name_or_path: str | Path, model: nn.Module, report: dict[str, Any]) -> None:
-    # transformers fills in what a checkpoint lacks at random, and would then explain noise.
+    # transformers fills in at random what a checkpoint lacks, and would then explain noise.
     if missing := sorted(report["missing_keys"]):
         raise UnreadableModel(
             f"{name_or_path} lacks {len(missing)} tensors, {missing[0]} first", remedy="download it again"
+        )
+    for name, found, expected in report["mismatched_keys"]:
+        raise UnreadableModel(
+            f"{name_or_path}: {name} is {list(found)}", expected=str(list(expected)), remedy="download it again"
         )
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
@@ -133,9 +145,3 @@ def _check_processor(name_or_path: str | Path, processor: object) -> None:
             f"{name_or_path} has no image processor with a chat template",
             expected="an instruction-tuned vision-language model",
         )
-
-
-def _first_line(error: BaseException) -> str:
-    if isinstance(error, json.JSONDecodeError | KeyError):
-        return f"{type(error).__name__} {error}"
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -110,6 +110,24 @@ class VLM:
         return torch.cat(residuals_ipd)
 
     @torch.no_grad()
+    def encode(self, images: Sequence[Image.Image], *, batch_size: int = 8) -> Float[Tensor, "image token d_lm"]:
+        """Encode images all the way to the language model, with nothing steered.
+
+        Args:
+            images: at least one, of any size.
+            batch_size: images per pass.
+
+        Returns:
+            Image tokens, as the language model reads them.
+        """
+        tokens_itd: list[Tensor] = []
+        for start in range(0, len(images), batch_size):
+            pixels = self._pixels(images[start : start + batch_size])
+            with self._lock:
+                tokens_itd.append(self._model.get_image_features(pixels, return_dict=True).pooler_output)
+        return torch.cat(tokens_itd)
+
+    @torch.no_grad()
     def encode_from(
         self, residual: Float[Tensor, "feature position d_model"], layer: int
     ) -> Float[Tensor, "feature token d_lm"]:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-Stage = Literal["encoder", "language", "sae"]
+Stage = Literal["encoder", "language", "sae", "strength"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class LanguageConfig:
     n_blocks: int = 4
     n_heads: int = 2
     head_dim: int = 64
-    n_examples: int = 150_000
+    n_examples: int = 108_000
     batch_size: int = 48
     learning_rate: float = 2e-3
     seed: int = 1
@@ -41,9 +42,9 @@ class SAEConfig:
     layer: int = 3
     n_features: int = 2048
     k: int = 8
-    n_images: int = 24_000
-    batch_size: int = 2048
-    n_steps: int = 4000
+    n_images: int = 12_000
+    batch_size: int = 1024
+    n_steps: int = 3000
     learning_rate: float = 1e-3
     seed: int = 2
 
@@ -59,7 +60,7 @@ class TrainingConfig:
     """
 
     out: Path
-    stages: tuple[Stage, ...] = ("encoder", "language", "sae")
+    stages: tuple[Stage, ...] = STAGES
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     language: LanguageConfig = field(default_factory=LanguageConfig)
     sae: SAEConfig = field(default_factory=SAEConfig)

@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
+from seesay.errors import UnusablePath
 from seesay.world.concepts import INDEX, KINDS, Concept, Kind, names
 from seesay.world.masks import PATCH_SIZE, PRESENT, coverage
 from seesay.world.rendering import render
@@ -22,7 +23,7 @@ from seesay.world.scenes import IMAGE_SIZE, sample
 from seesay.world.streams import Stream, seeds
 from seesay.world.training.config import EncoderConfig
 from seesay.world.training.log import TrainingLog
-from seesay.world.training.loop import fit
+from seesay.world.training.loop import fit, load_checkpoint
 
 N_PATCHES = (IMAGE_SIZE // PATCH_SIZE) ** 2
 _NONE_WEIGHT = 0.15  # most patches hold no object; unweighted, "none" would be all that is learnt at first
@@ -123,12 +124,25 @@ def patch_accuracy(reader: PatchReader, held_out: PatchBatch) -> dict[str, float
     return figures
 
 
-def train_encoder(config: EncoderConfig, out: Path, checkpoint_seconds: float) -> SiglipVisionModel:
-    """Train the tower, or pick up where a stopped training left it.
+def finished_tower(config: EncoderConfig, out: Path) -> SiglipVisionModel:
+    """The tower of a training that ran to its end, without the heads.
 
-    Returns:
-        The tower alone, ready to be frozen.
+    Raises:
+        UnusablePath: if there is none in `out`.
     """
+    reader = PatchReader(config)
+    n_steps = config.n_images // config.batch_size
+    if load_checkpoint(_checkpoint(out), reader) != n_steps:
+        raise UnusablePath(f"{out} holds no finished encoder", remedy="run --stage encoder there first")
+    return reader.tower
+
+
+def _checkpoint(out: Path) -> Path:
+    return out / "checkpoints" / "encoder.pt"
+
+
+def train_encoder(config: EncoderConfig, out: Path, checkpoint_seconds: float) -> None:
+    """Train the tower, or pick up where a stopped training left it; checkpoints go to `out/checkpoints`."""
     torch.manual_seed(config.seed)
     reader = PatchReader(config)
     n_steps = config.n_images // config.batch_size
@@ -145,10 +159,9 @@ def train_encoder(config: EncoderConfig, out: Path, checkpoint_seconds: float) -
             batches,
             n_steps=n_steps,
             learning_rate=config.learning_rate,
-            checkpoint=out / "checkpoints" / "encoder.pt",
+            checkpoint=_checkpoint(out),
             checkpoint_seconds=checkpoint_seconds,
             log=log,
             evaluate=lambda: patch_accuracy(reader, held_out),
             evaluate_every=max(1, min(500, n_steps // 4)),
         )
-    return reader.tower

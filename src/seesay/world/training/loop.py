@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,10 @@ def fit(
         evaluate_every: in steps.
     """
     optims = optimisers(model, learning_rate)
-    step = _resume(checkpoint, model, optims)
+    step = load_checkpoint(checkpoint, model, optims)
     log.resumed(step)
+    if step >= n_steps:
+        return
     saved = time.monotonic()
     model.train()
     for batch in batches(step):
@@ -96,12 +98,17 @@ def fit(
     model.eval()
 
 
-def _resume(checkpoint: Path, model: nn.Module, optims: list[torch.optim.Optimizer]) -> int:
+def load_checkpoint(checkpoint: Path, model: nn.Module, optims: Sequence[torch.optim.Optimizer] = ()) -> int:
+    """Load a checkpoint's weights, and the optimisers' state if they are given.
+
+    Returns:
+        The step it was written at; 0 if there is no checkpoint.
+    """
     if not checkpoint.exists():
         return 0
     state = torch.load(checkpoint, weights_only=True)
     model.load_state_dict(state["model"])
-    for optim, saved in zip(optims, state["optimisers"], strict=True):
+    for optim, saved in zip(optims, state["optimisers"], strict=False):
         optim.load_state_dict(saved)
     return int(state["step"])
 

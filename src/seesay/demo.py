@@ -1,0 +1,231 @@
+"""The demo: features of the embedded world's encoder, put into words by steering and held against the truth."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from scipy.stats import binomtest
+
+from seesay import world
+from seesay.errors import UnusablePath
+from seesay.explainers.steering import Control, explain
+from seesay.records import Explanation, Strength
+from seesay.sae import SAE, load_sae
+from seesay.split import split_of
+from seesay.vlm import VLM
+from seesay.world.concepts import Concept
+from seesay.world.grammar import parse, phrase
+from seesay.world.truth import N_SCENES, Truth, is_hit, measure
+
+_SAE = "world:middle"
+_METHODS: dict[str, Control | None] = {
+    "steering": None,
+    "control_random_steering": "random",
+    "control_permuted_steering": "permuted",
+}
+_N_SHOWN = 24
+_BATCH = 128
+_MAX_NEW_TOKENS = 24
+
+
+class ProgressBar(Protocol):
+    """Shows how far a piece of work is; the value it enters with is told how many more are done."""
+
+    def __call__(self, what: str, *, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Start a bar."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One feature of the demo.
+
+    Args:
+        feature_id: of the SAE.
+        concepts: what it truly stands for, best first; empty if no word of the world fits.
+        explanations: by method.
+        hits: by method, whether the explanation names one of the concepts; empty without concepts.
+    """
+
+    feature_id: int
+    concepts: tuple[Concept, ...]
+    explanations: dict[str, Explanation]
+    hits: dict[str, bool]
+
+
+def demo(
+    *,
+    out: Path,
+    max_features: int | None,
+    device: str,
+    dtype: str,
+    seed: int,
+    console: Console,
+    progress: ProgressBar,
+) -> dict[str, Any]:
+    """Explain the live test features of the world's SAE by steering, with two controls, and check every one.
+
+    Args:
+        out: folder for `summary.json` and `features.json`.
+        max_features: explain the first so many; None for all.
+        device: where to compute.
+        dtype: number format of the weights.
+        seed: of the controls.
+        console: where the tables go.
+        progress: shows how far the work is.
+
+    Returns:
+        The summary: how many features, how long it took, and each method's share of hits.
+
+    Raises:
+        UnusablePath: if `out` cannot be written.
+    """
+    started = time.monotonic()
+    _make_folder(out)
+    vlm = world.load_vlm(device=device, dtype=dtype)
+    sae = load_sae(world.sae(_SAE)).to(vlm.device)
+    layer = sae.provenance.layer
+    assert layer is not None, "the world's SAEs say which block they are for"
+    with progress("truth", total=N_SCENES) as advance:
+        truth = measure(vlm, sae, layer, on_batch=advance)
+    feature_ids = [feature_id for feature_id in truth.live if split_of(feature_id) == "test"][:max_features]
+    strength = world.strength(_SAE)
+    [nothing] = explain(vlm, sae, feature_ids[:1], layer=layer, strength=Strength(0.0), max_new_tokens=_MAX_NEW_TOKENS)
+    said: dict[str, list[Explanation]] = {}
+    for method, control in _METHODS.items():
+        with progress(method, total=len(feature_ids)) as advance:
+            said[method] = _explain(vlm, sae, feature_ids, layer, strength, control, seed, advance)
+    outcomes = _outcomes(feature_ids, truth, said, unsteered=parse(nothing.text))
+    seconds = round(time.monotonic() - started, 1)
+    summary: dict[str, Any] = {
+        "n_features": len(feature_ids),
+        "n_live_features": len(truth.live),
+        "n_features_with_concept": sum(bool(outcome.concepts) for outcome in outcomes),
+        "seconds": seconds,
+        "seed": seed,
+        "strength": asdict(strength),
+        "unsteered": nothing.text,
+        "methods": {method: _hit_rate(outcomes, method) for method in _METHODS},
+    }
+    _write(out / "summary.json", summary)
+    _write(out / "features.json", [_as_json(outcome) for outcome in outcomes])
+    console.print(feature_table([outcome for outcome in outcomes if outcome.concepts][:_N_SHOWN]))
+    console.print(summary_table(summary))
+    console.print(
+        Text(f"{len(feature_ids)} features in {seconds:.0f} s; all of them, with their words: {out / 'features.json'}")
+    )
+    return summary
+
+
+def _explain(
+    vlm: VLM,
+    sae: SAE,
+    feature_ids: Sequence[int],
+    layer: int,
+    strength: Strength,
+    control: Control | None,
+    seed: int,
+    advance: Callable[[int], None],
+) -> list[Explanation]:
+    return explain(
+        vlm,
+        sae,
+        feature_ids,
+        layer=layer,
+        strength=strength,
+        control=control,
+        seed=seed,
+        batch_size=_BATCH,
+        max_new_tokens=_MAX_NEW_TOKENS,
+        on_batch=lambda batch: advance(len(batch)),
+    )
+
+
+def _outcomes(
+    feature_ids: Sequence[int], truth: Truth, said: dict[str, list[Explanation]], unsteered: Sequence[Concept]
+) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for row, feature_id in enumerate(feature_ids):
+        concepts = truth.concepts(feature_id)
+        explanations = {method: rows[row] for method, rows in said.items()}
+        hits = {m: is_hit(e.text, concepts, unsteered) for m, e in explanations.items()} if concepts else {}
+        outcomes.append(Outcome(feature_id, concepts, explanations, hits))
+    return outcomes
+
+
+def _hit_rate(outcomes: Sequence[Outcome], method: str) -> dict[str, Any]:
+    """Share of the features with a concept that a method names rightly, with its 95 % Wilson interval."""
+    hits = [outcome.hits[method] for outcome in outcomes if outcome.concepts]
+    if not hits:
+        return {"ground_truth": None, "interval": None, "n_hits": 0, "n": 0}
+    interval = binomtest(sum(hits), len(hits)).proportion_ci(method="wilson")
+    return {
+        "ground_truth": round(sum(hits) / len(hits), 4),
+        "interval": [round(float(interval.low), 4), round(float(interval.high), 4)],
+        "n_hits": sum(hits),
+        "n": len(hits),
+    }
+
+
+def feature_table(outcomes: Sequence[Outcome]) -> Table:
+    """Features with a known concept: what steering says, what is true, and whether they agree."""
+    table = Table(title="What the model says of its own features", title_justify="left", header_style="bold")
+    table.add_column("feature", justify="right")
+    table.add_column("explanation by steering", overflow="fold")
+    table.add_column("stands for", overflow="fold")
+    table.add_column("")
+    for outcome in outcomes:
+        right = outcome.hits["steering"]
+        table.add_row(
+            str(outcome.feature_id),
+            Text(outcome.explanations["steering"].text),
+            Text(phrase(outcome.concepts[0])),
+            Text("right", style="green") if right else Text("wrong", style="red"),
+        )
+    return table
+
+
+def summary_table(summary: dict[str, Any]) -> Table:
+    """Each method's share of hits, with its interval."""
+    n = summary["n_features_with_concept"]
+    title = f"Named rightly, of {n} features that a word of the world fits"
+    table = Table(title=title, title_justify="left", header_style="bold")
+    table.add_column("method")
+    table.add_column("right", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for method, figures in summary["methods"].items():
+        if figures["n"] == 0:
+            table.add_row(method, "-", "-")
+            continue
+        low, high = figures["interval"]
+        table.add_row(method, f"{figures['ground_truth']:.1%}", f"{low:.1%} to {high:.1%}")
+    return table
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "feature_id": outcome.feature_id,
+        "concepts": [str(concept) for concept in outcome.concepts],
+        "explanations": {method: asdict(explanation) for method, explanation in outcome.explanations.items()},
+        "hits": outcome.hits,
+    }
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnusablePath(f"cannot write to {out}: {error.strerror}", expected="a folder of yours") from error
+
+
+def _write(path: Path, content: Any) -> None:
+    aside = path.with_name(f".{path.name}.partial")
+    aside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    aside.replace(path)

@@ -1,0 +1,125 @@
+"""What a feature truly stands for, from the scenes' records, and whether an explanation says so.
+
+Source: `ground_truth` in the definitions of scores: a concept holds for a feature if, on held-out scenes, its
+activation-weighted precision over the feature's active patches exceeds 0.6 and is at least three times the concept's
+base rate.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from seesay.sae import SAE
+from seesay.vlm import VLM
+from seesay.world.concepts import CONCEPTS, Concept
+from seesay.world.grammar import parse
+from seesay.world.masks import PRESENT, coverage
+from seesay.world.rendering import render
+from seesay.world.scenes import sample
+from seesay.world.streams import Stream, seeds
+
+MIN_PRECISION = 0.6
+MIN_LIFT = 3.0
+MIN_IMAGES = 5
+"""A feature that fires in fewer of the held-out scenes counts as dead: its precision would be chance."""
+
+N_SCENES = 3000
+_N_AT_ONCE = 60
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """How well every concept fits every feature.
+
+    Args:
+        precision: share of the feature's activation that falls on patches where the concept is present; NaN for a
+            feature that never fires.
+        base_rate: share of all patches where the concept is present.
+        n_images: in how many scenes the feature fires.
+    """
+
+    precision: Float[Tensor, "feature concept"]
+    base_rate: Float[Tensor, " concept"]
+    n_images: Int[Tensor, " feature"]
+
+    @property
+    def live(self) -> list[int]:
+        """Features that fire in enough scenes to be judged."""
+        return torch.nonzero(self.n_images >= MIN_IMAGES).flatten().tolist()
+
+    def concepts(self, feature_id: int) -> tuple[Concept, ...]:
+        """The concepts that hold for a live feature, the best fitting first; empty if none does."""
+        if self.n_images[feature_id] < MIN_IMAGES:
+            return ()
+        precision = self.precision[feature_id]
+        holds = (precision > MIN_PRECISION) & (precision >= MIN_LIFT * self.base_rate) & (self.base_rate > 0)
+        rows = torch.nonzero(holds).flatten().tolist()
+        # Among equally precise ones the rarer says more: a frog is an animal, too.
+        rows.sort(key=lambda row: (-round(float(precision[row]), 2), float(self.base_rate[row])))
+        return tuple(CONCEPTS[row] for row in rows)
+
+
+@torch.no_grad()
+def measure(
+    vlm: VLM,
+    sae: SAE,
+    layer: int,
+    *,
+    stream: Stream = "truth",
+    n_scenes: int = N_SCENES,
+    on_batch: Callable[[int], None] | None = None,
+) -> Truth:
+    """Hold every feature's activations against the records of held-out scenes.
+
+    Args:
+        vlm: whose encoder is looked through.
+        sae: whose features are meant.
+        layer: the block that the SAE reads.
+        stream: which scenes.
+        n_scenes: how many.
+        on_batch: told how many more scenes are done.
+
+    Raises:
+        MismatchedSAE: if the SAE is of another width.
+        LayerNotFound: if there is no such block.
+    """
+    sae.check_fits(vlm.d_model)
+    weighted = torch.zeros(sae.n_features, len(CONCEPTS), dtype=torch.float64)
+    total = torch.zeros(sae.n_features, dtype=torch.float64)
+    present_count = torch.zeros(len(CONCEPTS), dtype=torch.float64)
+    n_images = torch.zeros(sae.n_features, dtype=torch.long)
+    n_patches = 0
+    for start in range(0, n_scenes, _N_AT_ONCE):
+        renderings = [render(sample(s)) for s in seeds(stream, start, min(_N_AT_ONCE, n_scenes - start))]
+        residual_ipd = vlm.encode_to([r.image for r in renderings], layer, batch_size=_N_AT_ONCE)
+        codes_ipf = sae.encode(residual_ipd).dense(sae.n_features).cpu()
+        present_ipc = torch.from_numpy(np.stack([coverage(r).T >= PRESENT for r in renderings])).float()
+        weighted += (codes_ipf.flatten(0, 1).T @ present_ipc.flatten(0, 1)).double()
+        total += codes_ipf.sum((0, 1)).double()
+        present_count += present_ipc.sum((0, 1)).double()
+        n_images += (codes_ipf > 0).any(1).sum(0)
+        n_patches += present_ipc.shape[0] * present_ipc.shape[1]
+        if on_batch is not None:
+            on_batch(len(renderings))
+    return Truth((weighted / total[:, None]).float(), (present_count / n_patches).float(), n_images)
+
+
+def first_named(text: str, unsteered: Collection[Concept]) -> Concept | None:
+    """The first concept that an explanation names.
+
+    Args:
+        text: the explanation.
+        unsteered: concepts that the same method names with no intervention; these do not count.
+    """
+    return next((concept for concept in parse(text) if concept not in unsteered), None)
+
+
+def is_hit(text: str, concepts: Collection[Concept], unsteered: Collection[Concept]) -> bool:
+    """Whether the first concept that an explanation names is one that holds for the feature."""
+    return first_named(text, unsteered) in concepts
