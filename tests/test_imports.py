@@ -13,7 +13,7 @@ PACKAGE = Path(seesay.__file__).parent
 
 LAYERS = (
     {"errors", "records"},
-    {"selection", "images"},
+    {"selection", "split", "images"},
     {"vlm", "sae"},
     {"exemplars", "steering"},
     {"explainers", "scorers"},

@@ -27,8 +27,8 @@ class Demo:
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs/demo")
     """Where summary.json goes."""
 
-    max_features: Count = 300
-    """Explain at most so many features."""
+    max_features: Annotated[Count | None, arg(metavar="N")] = None
+    """Explain at most so many features; by default every live one that chose nothing (the test features)."""
 
     common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
 

@@ -61,8 +61,12 @@ def render(scene: Scene) -> Rendering:
 
 
 def _jittered(rgb: tuple[int, int, int], rng: np.random.Generator) -> tuple[int, int, int]:
-    red, green, blue = (min(max(c + d, 0), 255) for c, d in zip(rgb, rng.integers(-_JITTER, _JITTER + 1, 3).tolist()))
-    return red, green, blue
+    red, green, blue = rng.integers(-_JITTER, _JITTER + 1, 3).tolist()
+    return _byte(rgb[0] + red), _byte(rgb[1] + green), _byte(rgb[2] + blue)
+
+
+def _byte(value: int) -> int:
+    return min(max(value, 0), 255)
 
 
 @cache
@@ -167,11 +171,13 @@ def _outline(name: str) -> tuple[Image.Image, Image.Image]:
     def polygon(n: int, inner: float = 1.0, turn: float = -math.pi / 2) -> list[tuple[float, float]]:
         radii = (0.96, 0.96 * inner)
         step = math.pi / n
-        return at([
-            (radii[i % 2] * math.cos(turn + i * step), radii[i % 2] * math.sin(turn + i * step))
-            for i in range(2 * n)
-            if i % 2 == 0 or inner < 1
-        ])
+        return at(
+            [
+                (radii[i % 2] * math.cos(turn + i * step), radii[i % 2] * math.sin(turn + i * step))
+                for i in range(2 * n)
+                if i % 2 == 0 or inner < 1
+            ]
+        )
 
     disc = at([(-0.92, -0.92), (0.92, 0.92)])
     hole = at([(-0.48, -0.48), (0.48, 0.48)])

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from seesay.errors import UnusablePath
-from seesay.world.concepts import INDEX, KINDS, Concept, Kind, names
+from seesay.world.concepts import INDEX, KINDS, Concept, names
 from seesay.world.masks import PATCH_SIZE, PRESENT, coverage
 from seesay.world.rendering import render
 from seesay.world.scenes import IMAGE_SIZE, sample

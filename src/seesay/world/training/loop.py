@@ -35,7 +35,10 @@ def optimisers(model: nn.Module, learning_rate: float) -> list[torch.optim.Optim
         if parameter.requires_grad:
             inside = parameter.ndim == 2 and "layers." in name
             (matrices if inside else others).append(parameter)
-    return [Muon(matrices, learning_rate), torch.optim.AdamW(others, learning_rate, weight_decay=0.01, betas=(0.9, 0.98))]
+    return [
+        Muon(matrices, learning_rate),
+        torch.optim.AdamW(others, learning_rate, weight_decay=0.01, betas=(0.9, 0.98)),
+    ]
 
 
 def fit(

@@ -114,7 +114,8 @@ def highlight(chosen: range, rng: np.random.Generator, n_pictures: int) -> Examp
         blanks = [_blank(rng)[0][0] for _ in range(n_pictures)]
         active = rng.random((GRID, GRID)) < rng.random()
         overlay = _OVERLAYS[int(rng.integers(len(_OVERLAYS)))]
-        return Example(question, tuple(p if overlay == "plain" else _drawn(p, active, overlay) for p in blanks), NOTHING)
+        pictures = [blank if overlay == "plain" else _drawn(blank, active, overlay) for blank in blanks]
+        return Example(question, tuple(pictures), NOTHING)
     concept = random_concept(rng)
     overlay = _OVERLAYS[int(rng.integers(len(_OVERLAYS)))]
     pictures = [overlaid(render(sample(s, (concept,))), concept, overlay, rng) for s in chosen[1 : 1 + n_pictures]]

@@ -95,9 +95,7 @@ def train_sae(config: SAEConfig, vlm: VLM, subject: str, out: Path, name: str) -
     }
     n_samples = config.n_steps * config.batch_size
     trainer = SAETrainer(
-        cfg=SAETrainerConfig(
-            total_training_samples=n_samples, train_batch_size_samples=config.batch_size, **schedule
-        ),
+        cfg=SAETrainerConfig(total_training_samples=n_samples, train_batch_size_samples=config.batch_size, **schedule),
         sae=training,
         data_provider=batches(),
     )
