@@ -9,10 +9,16 @@ install_import_hook("seesay", "tests.checking.typechecker")
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from seesay.sae import SAE  # noqa: E402
 from seesay.vlm import VLM, load_vlm  # noqa: E402
 from tests.tiny import save_checkpoint, tiny_sae  # noqa: E402
+
+
+# Speed is for benchmarks: a busy machine must not fail a law.
+settings.register_profile("seesay", deadline=None)
+settings.load_profile("seesay")
 
 
 @pytest.fixture(scope="session")

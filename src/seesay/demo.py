@@ -94,7 +94,7 @@ def demo(
     layer = sae.provenance.layer
     assert layer is not None, "the world's SAEs say which block they are for"
     with progress("truth", total=N_SCENES) as advance:
-        truth = measure(vlm, sae, layer, on_batch=advance)
+        truth = measure(vlm, sae, layer, n_scenes=N_SCENES, on_batch=advance)
     feature_ids = [feature_id for feature_id in truth.live if split_of(feature_id) == "test"][:max_features]
     strength = world.strength(_SAE)
     [nothing] = explain(vlm, sae, feature_ids[:1], layer=layer, strength=Strength(0.0), max_new_tokens=_MAX_NEW_TOKENS)
