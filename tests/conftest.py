@@ -15,7 +15,6 @@ from seesay.sae import SAE  # noqa: E402
 from seesay.vlm import VLM, load_vlm  # noqa: E402
 from tests.tiny import save_checkpoint, tiny_sae  # noqa: E402
 
-
 # Speed is for benchmarks: a busy machine must not fail a law.
 settings.register_profile("seesay", deadline=None)
 settings.load_profile("seesay")

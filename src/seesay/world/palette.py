@@ -42,7 +42,7 @@ _VARIANTS: dict[str, tuple[tuple[int, int, int], ...]] = {
 _BITS = 5  # per channel of the look-up table: 32 768 entries, and steps of 8 are finer than the prototypes' distances
 
 
-def _oklab(srgb: NDArray[np.float64]) -> NDArray[np.float64]:
+def _oklab(srgb: NDArray[np.floating]) -> NDArray[np.floating]:
     unit = srgb / 255
     linear = np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
     to_lms = np.array(

@@ -238,11 +238,11 @@ def _axis() -> NDArray[np.float32]:
     return np.linspace(-1, 1, IMAGE_SIZE, dtype=np.float32)
 
 
-def _ramp(angle: float) -> NDArray[np.float32]:
+def _ramp(angle: float) -> NDArray[np.floating]:
     return (1 + (math.cos(angle) * _axis()[None, :] + math.sin(angle) * _axis()[:, None]) / math.sqrt(2)) / 2
 
 
-def _smooth(rng: np.random.Generator, cells: int) -> NDArray[np.float32]:
+def _smooth(rng: np.random.Generator, cells: int) -> NDArray[np.floating]:
     """Smooth noise in 0 to 1: a few random values, stretched over the picture."""
     coarse = Image.fromarray(rng.integers(0, 256, (cells, cells), dtype=np.uint8))
     stretched = coarse.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR)

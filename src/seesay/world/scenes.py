@@ -69,13 +69,15 @@ class Scene:
     items: tuple[Item, ...]
 
 
-def sample(seed: int, containing: Sequence[Concept] = ()) -> Scene:
+def sample(seed: int, containing: Sequence[Concept] = (), layouts: Sequence[Layout] = ()) -> Scene:
     """Draw a scene.
 
     Args:
         seed: same seed and concepts, same scene.
         containing: concepts that the scene must show; those that can belong to one object (`colour`, `fill` and
             `shape`) are given to the same one.
+        layouts: the layouts to choose from, equally; empty leaves it to the usual shares. An empty scene that must
+            contain a colour has it as its background.
 
     Raises:
         UnknownPhrase: if no one object can have all of them (two shapes, say, or a frog with stripes).
@@ -83,6 +85,10 @@ def sample(seed: int, containing: Sequence[Concept] = ()) -> Scene:
     rng = np.random.default_rng(seed)
     wanted = _Wanted.of(containing)
     layout = _LAYOUTS[int(rng.choice(len(_LAYOUTS), p=_LAYOUT_SHARES))]
+    if layouts:
+        layout = layouts[int(rng.integers(len(layouts)))]
+        if layout == "empty" and wanted.colour:
+            wanted = _Wanted(background=wanted.colour)
     if layout == "empty" and wanted.needs_object:
         layout = "objects"
     first = _identity(rng, wanted)

@@ -138,7 +138,7 @@ def save(model: Gemma3ForConditionalGeneration, processor: Gemma3Processor, out:
     aside = out.with_name(out.name + ".partial")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    model.to(torch.bfloat16).save_pretrained(aside, max_shard_size=_SHARD)
+    model.bfloat16().save_pretrained(aside, max_shard_size=_SHARD)
     for shard in aside.glob("*.safetensors"):
         save_file({_public_name(name): tensor for name, tensor in load_file(shard).items()}, shard, {"format": "pt"})
     processor.save_pretrained(aside)

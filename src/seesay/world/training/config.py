@@ -30,8 +30,10 @@ class LanguageConfig:
     n_heads: int = 2
     head_dim: int = 64
     n_examples: int = 108_000
+    n_close_examples: int = 48_000
     batch_size: int = 48
     learning_rate: float = 2e-3
+    close_learning_rate: float = 1e-3
     seed: int = 1
 
 
@@ -40,11 +42,11 @@ class SAEConfig:
     """A TopK sparse autoencoder on the residual stream after one block (0-based)."""
 
     layer: int = 3
-    n_features: int = 2048
+    n_features: int = 1024
     k: int = 8
     n_images: int = 12_000
     batch_size: int = 1024
-    n_steps: int = 3000
+    n_steps: int = 2500
     learning_rate: float = 1e-3
     seed: int = 2
 

@@ -21,7 +21,7 @@ from seesay.world.training.config import LanguageConfig
 from seesay.world.training.encoder import pixel_values
 from seesay.world.training.log import TrainingLog
 from seesay.world.training.loop import fit
-from seesay.world.training.questions import Example, QuestionBatches, TokenBatch, overlaid
+from seesay.world.training.questions import Example, Phase, QuestionBatches, TokenBatch, overlaid
 
 _N_CAPTIONS = 192
 _N_PER_KIND = 40
@@ -89,26 +89,32 @@ def train_language(
     processor = build_processor()
     model = build_model(config, tower, processor)
     vlm = VLM(model, processor, world_prompts())
-    n_steps = config.n_examples // config.batch_size
-
-    def batches(step: int) -> Iterator[TokenBatch]:
-        data = QuestionBatches(processor, "language", config.batch_size, n_steps, first=step)
-        return iter(DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=8))
 
     def evaluate() -> dict[str, float]:
         return {"caption_recall": caption_recall(vlm), **{kind: naming_accuracy(vlm, kind) for kind in KINDS}}
 
-    with TrainingLog(out, f"language-{name}") as log:
-        fit(
-            model,
-            lambda batch: answer_loss(model, batch),
-            batches,
-            n_steps=n_steps,
-            learning_rate=config.learning_rate,
-            checkpoint=out / "checkpoints" / f"language-{name}.pt",
-            checkpoint_seconds=checkpoint_seconds,
-            log=log,
-            evaluate=evaluate,
-            evaluate_every=max(1, min(500, n_steps // 4)),
-        )
+    phases: tuple[tuple[Phase, str, int, float], ...] = (
+        ("all", f"language-{name}", config.n_examples, config.learning_rate),
+        ("close", f"language-{name}-close", config.n_close_examples, config.close_learning_rate),
+    )
+    for phase, label, n_examples, learning_rate in phases:
+        n_steps = n_examples // config.batch_size
+
+        def batches(step: int, phase: Phase = phase, n_steps: int = n_steps) -> Iterator[TokenBatch]:
+            data = QuestionBatches(processor, "language", config.batch_size, n_steps, step, phase)
+            return iter(DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=8))
+
+        with TrainingLog(out, label) as log:
+            fit(
+                model,
+                lambda batch: answer_loss(model, batch),
+                batches,
+                n_steps=n_steps,
+                learning_rate=learning_rate,
+                checkpoint=out / "checkpoints" / f"{label}.pt",
+                checkpoint_seconds=checkpoint_seconds,
+                log=log,
+                evaluate=evaluate,
+                evaluate_every=max(1, min(500, n_steps // 4)),
+            )
     save(model, processor, out / "vlm" / name)

@@ -23,7 +23,7 @@ from seesay.world.concepts import CONCEPTS, INDEX, KINDS, Concept, Kind, level, 
 from seesay.world.grammar import NOTHING, caption, phrase
 from seesay.world.masks import PATCH_SIZE, PRESENT, coverage
 from seesay.world.rendering import Rendering, render
-from seesay.world.scenes import IMAGE_SIZE, sample
+from seesay.world.scenes import IMAGE_SIZE, Layout, sample
 from seesay.world.streams import Stream, seeds
 from seesay.world.training.assembly import world_prompts
 
@@ -33,6 +33,8 @@ MASK_FILL = (255, 0, 255)
 
 Overlay = Literal["plain", "mask", "heatmap"]
 Question = Literal["describe", "highlight", "detect", "level"]
+Phase = Literal["all", "close"]
+"""`all` asks everything; `close` then asks mostly what one picture shows that is filled by one thing."""
 IGNORED = -100
 """Label of tokens that are not to be learnt (transformers' convention)."""
 
@@ -42,6 +44,9 @@ _PICTURES = {1: 0.4, 2: 0.2, 3: 0.14, 4: 0.08, 5: 0.18}
 _KINDS: dict[Kind, float] = {
     "thing": 0.32, "category": 0.13, "shape": 0.2, "colour": 0.13, "fill": 0.09, "background": 0.13,
 }  # fmt: skip
+_CLOSE_SHARE = 0.6
+_CLOSE_LAYOUTS: tuple[Layout, ...] = ("close-up", "pattern")
+_FLAT_LAYOUTS: tuple[Layout, ...] = ("close-up", "pattern", "empty", "empty")  # for what needs no object
 _BLANK_SHARE = 0.05
 _DROPPED, _ADDED = 0.15, 0.03  # a drawn heatmap misses patches of the concept and hits others
 _MAX_PER_SEED = 8  # seeds set aside for one example: one for its choices, the others for its pictures
@@ -122,6 +127,19 @@ def highlight(chosen: range, rng: np.random.Generator, n_pictures: int) -> Examp
     return Example(question, tuple(pictures), phrase(concept))
 
 
+def highlight_close(chosen: range, rng: np.random.Generator, n_pictures: int) -> Example:
+    """What is it that fills this picture? Blank ones still show nothing."""
+    assert n_pictures == 1
+    question = world_prompts()["highlight"]
+    overlay = _OVERLAYS[int(rng.integers(len(_OVERLAYS)))] if rng.random() < 0.5 else "plain"
+    if rng.random() < _BLANK_SHARE:
+        return Example(question, _blank(rng)[0], NOTHING)
+    concept = random_concept(rng)
+    layouts = _FLAT_LAYOUTS if concept.kind in ("colour", "background") else _CLOSE_LAYOUTS
+    rendering = render(sample(chosen[1], (concept,), layouts))
+    return Example(question, (overlaid(rendering, concept, overlay, rng),), phrase(concept))
+
+
 def detect(chosen: range, rng: np.random.Generator, n_pictures: int) -> Example:
     """Is this concept in this picture? Yes and no are equally frequent."""
     assert n_pictures == 1
@@ -148,11 +166,16 @@ _MAKERS: dict[Question, Callable[[range, np.random.Generator, int], Example]] = 
 }
 
 
-def examples(stream: Stream, batch: int, batch_size: int) -> list[Example]:
+_PHASE_STARTS: dict[Phase, int] = {"all": 0, "close": 1 << 36}  # within a stream, so that no picture serves both
+
+
+def examples(stream: Stream, batch: int, batch_size: int, phase: Phase = "all") -> list[Example]:
     """The examples of one batch, all of one kind and one number of pictures."""
     span = batch_size * _MAX_PER_SEED
-    chosen = seeds(stream, batch * span, span)
+    chosen = seeds(stream, _PHASE_STARTS[phase] + batch * span, span)
     rng = np.random.default_rng(chosen[0])
+    if phase == "close" and rng.random() < _CLOSE_SHARE:
+        return [highlight_close(chosen[i * _MAX_PER_SEED :][:_MAX_PER_SEED], rng, 1) for i in range(batch_size)]
     question = tuple(_QUESTIONS)[int(rng.choice(len(_QUESTIONS), p=list(_QUESTIONS.values())))]
     n_pictures = {"describe": 1, "detect": 1, "level": 0}.get(question)
     if n_pictures is None:
@@ -184,20 +207,27 @@ class QuestionBatches(Dataset[TokenBatch]):
     """Batches by step, drawn from one stream of seeds."""
 
     def __init__(
-        self, processor: Gemma3Processor, stream: Stream, batch_size: int, n_batches: int, first: int = 0
+        self,
+        processor: Gemma3Processor,
+        stream: Stream,
+        batch_size: int,
+        n_batches: int,
+        first: int = 0,
+        phase: Phase = "all",
     ) -> None:
         self._processor: Any = processor
         self._stream: Stream = stream
         self._batch_size = batch_size
         self._n_batches = n_batches
         self._first = first
+        self._phase: Phase = phase
         self._question_ids = cache(self._tokenised_question)
 
     def __len__(self) -> int:
         return self._n_batches - self._first
 
     def __getitem__(self, index: int) -> TokenBatch:
-        return self.collate(examples(self._stream, self._first + index, self._batch_size))
+        return self.collate(examples(self._stream, self._first + index, self._batch_size, self._phase))
 
     def collate(self, batch: list[Example]) -> TokenBatch:
         """Tokenise, pad and stack."""

@@ -21,6 +21,7 @@ from seesay.world.training.log import TrainingLog
 _N_AT_ONCE = 64
 _N_HELD_OUT = 1000
 _WARM_UP, _DECAY = 0.05, 0.2
+_N_WHITENING_BATCHES = 200
 _DEAD_AFTER = 200  # steps without firing, after which the auxiliary loss revives a feature
 
 
@@ -68,7 +69,8 @@ def train_sae(config: SAEConfig, vlm: VLM, subject: str, out: Path, name: str) -
         Its quality on held-out pictures.
     """
     # Imports transformer-lens too, which takes five seconds: nothing else pays for it.
-    from sae_lens import SAETrainer, SAETrainerConfig, TopKTrainingSAE, TopKTrainingSAEConfig
+    from sae_lens import SAETrainer, TopKTrainingSAE, TopKTrainingSAEConfig
+    from sae_lens.config import SAETrainerConfig
     from sae_lens.saes.sae import SAEMetadata
 
     torch.manual_seed(config.seed)
@@ -82,16 +84,24 @@ def train_sae(config: SAEConfig, vlm: VLM, subject: str, out: Path, name: str) -
                 yield patches[chosen]
 
     metadata = SAEMetadata(model_name=subject, layer=config.layer, hook_name=f"vision_tower.layers.{config.layer}")
+    # A few directions (background, brightness) hold most of the variance. Unwhitened, the features would describe those
+    # alone: colours by the dozen, hardly a thing. sae-lens folds the whitening back into the weights at the end.
     training = TopKTrainingSAE(
-        TopKTrainingSAEConfig(d_in=vlm.d_model, d_sae=config.n_features, k=config.k, metadata=metadata)
+        TopKTrainingSAEConfig(
+            d_in=vlm.d_model,
+            d_sae=config.n_features,
+            k=config.k,
+            normalize_activations="covariance_whitening",
+            metadata=metadata,
+        )
     )
-    training.b_dec.data = patches.mean(0)
     schedule: dict[str, Any] = {
         "lr": config.learning_rate,
         "lr_end": config.learning_rate / 100,
         "lr_warm_up_steps": int(_WARM_UP * config.n_steps),
         "lr_decay_steps": int(_DECAY * config.n_steps),
         "dead_feature_window": _DEAD_AFTER,
+        "n_batches_for_norm_estimate": _N_WHITENING_BATCHES,
     }
     n_samples = config.n_steps * config.batch_size
     trainer = SAETrainer(
