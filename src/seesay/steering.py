@@ -12,6 +12,9 @@ from torch import Tensor
 from seesay.errors import FeatureNotFound, InvalidStrength
 from seesay.records import Strength, StrengthUnit
 
+MAX_COEFFICIENT = 1e6
+"""Far above the norm of any residual; larger numbers only overflow on the way to the language model."""
+
 
 def add_direction(
     residual: Float[Tensor, "1 position d_model"],
@@ -50,7 +53,8 @@ def coefficient(
         max_activation: the feature's largest activation over the images it was collected on.
 
     Raises:
-        InvalidStrength: the value is not a finite number, or its unit's statistic is missing or not finite.
+        InvalidStrength: the value is not a finite number, its unit is unknown or its unit's statistic missing or not
+            finite, or the coefficient is larger than any residual stream.
     """
     if not math.isfinite(strength.value):
         raise InvalidStrength(
@@ -61,6 +65,8 @@ def coefficient(
         "residual_norm": residual_norm,
         "max_activation": max_activation,
     }
+    if strength.unit not in statistics:
+        raise InvalidStrength(f"strength in units of {strength.unit!r}", expected=f"one of {', '.join(statistics)}")
     scale = statistics[strength.unit]
     if scale is None or not math.isfinite(scale):
         raise InvalidStrength(
@@ -70,7 +76,14 @@ def coefficient(
             if strength.unit == "max_activation"
             else "give a coefficient",
         )
-    return strength.value * scale
+    alpha = strength.value * scale
+    if abs(alpha) > MAX_COEFFICIENT:
+        raise InvalidStrength(
+            f"strength {strength.value:g} ({strength.unit}) comes to a coefficient of {alpha:g}",
+            expected=f"at most {MAX_COEFFICIENT:g} either way",
+            remedy="residuals are tens to hundreds long: beyond a few times that, every feature gets the same words",
+        )
+    return alpha
 
 
 def random_direction(feature_id: int, d_model: int, seed: int) -> Float[Tensor, " d_model"]:

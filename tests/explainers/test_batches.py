@@ -20,7 +20,14 @@ def room_for(n: int, error: RuntimeError):
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory."),
     RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: not enough memory: you tried to allocate"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:134] . DefaultCPUAllocator: can't allocate memory: you tried to"),
 ]
+
+
+def test_what_this_machine_raises_when_memory_runs_out_is_known() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(10**15)
+    assert is_out_of_memory(caught.value)
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY)

@@ -1,4 +1,4 @@
-"""Numbers of things on the command line: whole, and at least one."""
+"""Whole numbers on the command line: counts of things, at least one, and seeds, at least zero."""
 
 import re
 from typing import Annotated
@@ -34,3 +34,34 @@ Count = Annotated[
     ),
 ]
 """A whole number of at least 1."""
+
+
+_MAX_SEED = 2**31 - 1
+
+
+def parse_seed(words: list[str]) -> int:
+    """Read a seed.
+
+    Args:
+        words: the one word that stands behind the flag.
+
+    Raises:
+        ValueError: if it is no whole number from 0 to 2 147 483 647, which every random generator takes.
+    """
+    (word,) = words
+    if re.fullmatch(r"[0-9]{1,10}", word, re.ASCII) is None or int(word) > _MAX_SEED:
+        raise ValueError(f"got {word!r}, expected a whole number from 0 to {_MAX_SEED}")
+    return int(word)
+
+
+Seed = Annotated[
+    int,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="N",
+        instance_from_str=parse_seed,
+        is_instance=lambda instance: isinstance(instance, int),
+        str_from_instance=lambda seed: [str(seed)],
+    ),
+]
+"""The start of everything random: a whole number, 0 or more."""

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+from seesay.commands.counts import Seed
+
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -14,16 +16,16 @@ class Options:
     """Taken by every command."""
 
     device: Annotated[str, arg(metavar="DEVICE")] = "auto"
-    """Where to compute: cpu, cuda, cuda:1 or mps; auto takes CUDA if there is any, else the CPU."""
+    """Where to compute: cpu, cuda, cuda:1 or mps; auto takes an accelerator if there is any, else the CPU."""
 
     dtype: DType = "auto"
-    """Number format of the weights; auto is bfloat16 on CUDA, else float32."""
+    """Number format of the weights; auto is float32 on the CPU, else bfloat16."""
 
-    seed: Annotated[int, arg(metavar="N")] = 0
+    seed: Seed = 0
     """Start of everything random; the same seed gives the same answer."""
 
     json: Annotated[Path | None, arg(metavar="FILE")] = None
     """Also write the result to this file as JSON, for scripts; - is the standard output."""
 
     verbose: Annotated[bool, arg(aliases=["-v"])] = False
-    """Say what is loaded and how long it takes."""
+    """Let the libraries underneath speak, too: their advice, warnings and loading bars."""

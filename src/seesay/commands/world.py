@@ -39,7 +39,7 @@ class Train:
             MissingExtra: if the packages of the extra `train` are not installed.
             UnusablePath: if the folder cannot be written.
         """
-        from seesay.world.training import train
+        from seesay.world.training import BLOCK, LANGUAGE_MODEL, train
         from seesay.world.training.config import STAGES, EncoderConfig, LanguageConfig, SAEConfig, TrainingConfig
 
         output = Output(self.common)
@@ -52,7 +52,11 @@ class Train:
             sae=SAEConfig(seed=seed + 2),
         )
         result = train(config)
-        output.finish(result, next_steps=[f"seesay steer --subject {self.out} --sae {self.out}/sae --features 0-31"])
+        made = f"--subject {self.out}/vlm/{LANGUAGE_MODEL} --sae {self.out}/sae/{BLOCK}"
+        output.finish(
+            result,
+            next_steps=[f"seesay steer {made} --features 0-31 --strength 1.25 --strength-unit residual_norm"],
+        )
         return 0
 
 

@@ -5,6 +5,8 @@ from typing import TypeVar
 
 import torch
 
+_CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")  # Linux, Windows
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -39,5 +41,5 @@ def halving(
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that memory ran out; the CPU's allocator has no class of its own for that."""
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+    """Whether an error says that memory ran out; the CPU's allocators have no class of their own for that."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _CPU_OUT_OF_MEMORY)

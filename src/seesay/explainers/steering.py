@@ -3,7 +3,9 @@
 Source: "Language Models Can Explain Visual Features via Steering", arXiv 2603.22593.
 """
 
-from collections.abc import Callable, Sequence
+import math
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, assert_never
 
 import torch
@@ -70,7 +72,7 @@ def steer(
     return explain(
         vlm,
         sae,
-        [features] if isinstance(features, int) else features,
+        [operator.index(each) for each in (features if isinstance(features, Iterable) else [features])],
         layer=layer,
         strength=strength if isinstance(strength, Strength) else Strength(strength),
         control=control,
@@ -176,7 +178,7 @@ def _directions(
 
 
 def _status(said: Answer | None, text: str) -> Status:
-    if said is None:
-        return "failed"
+    if said is None or not math.isfinite(said.mean_log_probability):
+        return "failed"  # out of memory, or an overflow on the way
     # A lone full stop is no explanation.
     return "ok" if any(character.isalnum() for character in text) else "empty"

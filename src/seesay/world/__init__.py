@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["checkpoint", "load_vlm", "sae", "strength"]
 
 _DATA = Path(str(files("seesay.world"))) / "data"
+_WORLD = "world"
 _DEFAULT_SUBJECT = "M"
 _CALIBRATION = "strength.json"
 
@@ -31,10 +32,10 @@ def checkpoint(name: str = "world") -> Path:
     Raises:
         UnreadableModel: if there is none of that name.
     """
-    folder = _DATA / "vlm" / (name.partition(":")[2] or _DEFAULT_SUBJECT)
-    if ":" in name and not name.partition(":")[2] or not _is_shipped(folder, "vlm"):
+    size = _DEFAULT_SUBJECT if name == _WORLD else _part(name)
+    if size not in _shipped("vlm"):
         raise UnreadableModel(f"no model named {name!r} in the world", expected=_offer("vlm"))
-    return folder
+    return _DATA / "vlm" / size
 
 
 def sae(name: str) -> Path:
@@ -46,10 +47,10 @@ def sae(name: str) -> Path:
     Raises:
         UnreadableSAE: if there is none of that name.
     """
-    folder = _DATA / "sae" / name.partition(":")[2]
-    if not name.partition(":")[2] or not _is_shipped(folder, "sae"):
+    block = _part(name)
+    if block not in _shipped("sae"):
         raise UnreadableSAE(f"no SAE named {name!r} in the world", expected=_offer("sae"))
-    return folder
+    return _DATA / "sae" / block
 
 
 def strength(sae_name: str) -> Strength:
@@ -58,8 +59,16 @@ def strength(sae_name: str) -> Strength:
     Raises:
         UnreadableSAE: if there is no such SAE.
     """
-    chosen = json.loads((sae(sae_name) / _CALIBRATION).read_text("utf-8"))["chosen"]
-    return Strength(chosen["value"], chosen["unit"])
+    file = sae(sae_name) / _CALIBRATION
+    try:
+        chosen = json.loads(file.read_text("utf-8"))["chosen"]
+        return Strength(chosen["value"], chosen["unit"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnreadableSAE(
+            f"{sae_name}: {file.name} is missing or damaged",
+            expected="the strength chosen for it",
+            remedy="install seesay again",
+        ) from error
 
 
 def load_vlm(name: str = "world", *, device: str = "auto", dtype: str = "auto") -> "VLM":
@@ -69,9 +78,10 @@ def load_vlm(name: str = "world", *, device: str = "auto", dtype: str = "auto") 
     return load(checkpoint(name), device=device, dtype=dtype)
 
 
-def _is_shipped(folder: Path, kind: str) -> bool:
-    # Compared by name, so that no path can be smuggled in.
-    return folder.name in _shipped(kind) and folder.parent == _DATA / kind
+def _part(name: str) -> str:
+    """What stands behind `world:`; empty for any other name. It is looked up, never made into a path unseen."""
+    world, _, part = name.partition(":")
+    return part if world == _WORLD else ""
 
 
 def _shipped(kind: str) -> list[str]:

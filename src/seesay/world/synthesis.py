@@ -1,5 +1,7 @@
 """Pictures made from a phrase: the world's answer to a text-to-image model."""
 
+from itertools import islice
+
 from seesay.world.concepts import Concept
 from seesay.world.grammar import parse_strictly
 from seesay.world.rendering import Rendering, render
@@ -7,7 +9,7 @@ from seesay.world.scenes import Item, Scene, sample
 from seesay.world.streams import seeds
 
 _SEEDS_PER_IMAGE = 64
-_MAX_EXTRA = 0.75  # objects beyond the first are drawn a little smaller, so that all of them are seen
+_EXTRA_SCALE = 0.75  # objects beyond the first are drawn a little smaller, so that all of them are seen
 
 
 def synthesise(text: str, number: int) -> Rendering:
@@ -36,8 +38,8 @@ def synthesise(text: str, number: int) -> Rendering:
 def _open_scene(chosen: range, group: tuple[Concept, ...], skip: int) -> Scene:
     """The scene of the n-th seed that is neither close-up nor pattern."""
     open_scenes = (scene for scene in (sample(seed, group) for seed in chosen) if scene.layout == "objects")
-    return [scene for scene, _ in zip(open_scenes, range(skip + 1), strict=False)][-1]
+    return next(islice(open_scenes, skip, None))
 
 
 def _shrunk(item: Item) -> Item:
-    return Item(item.noun, item.colour, item.fill, item.centre, item.size * _MAX_EXTRA, item.angle)
+    return Item(item.noun, item.colour, item.fill, item.centre, item.size * _EXTRA_SCALE, item.angle)

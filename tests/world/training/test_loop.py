@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from seesay.errors import UnusablePath
 from seesay.world.training.log import TrainingLog
 from seesay.world.training.loop import fit, learning_rate_factor, optimisers
 from seesay.world.training.muon import orthogonalised
@@ -27,7 +28,7 @@ class Small(nn.Module):
         return self.head(x)
 
 
-def train(out: Path, *, stop_at: int | None = None) -> Small:
+def train(out: Path, *, stop_at: int | None = None, made_by: str = "test") -> Small:
     model = Small()
 
     def batches(step: int) -> Iterator[Tensor]:
@@ -44,6 +45,7 @@ def train(out: Path, *, stop_at: int | None = None) -> Small:
             n_steps=N_STEPS,
             learning_rate=1e-2,
             checkpoint=out / "small.pt",
+            made_by=made_by,
             checkpoint_seconds=0,
             log=log,
             evaluate=lambda: {"figure": 1.0},
@@ -67,6 +69,20 @@ def test_a_finished_training_is_not_trained_further(tmp_path: Path) -> None:
     again = train(tmp_path)
     for one, other in zip(once.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    train(tmp_path, made_by="seed 0")
+    with pytest.raises(UnusablePath, match="seed 0.*seed 7"):
+        train(tmp_path, made_by="seed 7")
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    train(tmp_path)
+    whole = (tmp_path / "small.pt").read_bytes()
+    (tmp_path / "small.pt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UnusablePath, match="small.pt is damaged"):
+        train(tmp_path)
 
 
 def test_the_learning_rate_warms_up_and_comes_down() -> None:

@@ -22,7 +22,9 @@ def train(config: TrainingConfig) -> dict[str, float]:
         UnusablePath: if a stage is asked for whose predecessor has not finished in `config.out`.
     """
     if "sae" in config.stages and find_spec("sae_lens") is None:
-        raise MissingExtra("training an SAE needs sae-lens", remedy="pip install 'seesay[train]'")
+        raise MissingExtra(
+            "training an SAE needs sae-lens", remedy="run make world, or pip install -e '.[train]' in a clone of seesay"
+        )
     stages: dict[Stage, Callable[[TrainingConfig], None]] = {
         "encoder": _encoder,
         "language": _language,
@@ -55,7 +57,7 @@ def _sae(config: TrainingConfig) -> None:
     from seesay.vlm import load_vlm
     from seesay.world.training.sae import train_sae
 
-    vlm = load_vlm(config.out / "vlm" / LANGUAGE_MODEL)
+    vlm = load_vlm(config.out / "vlm" / LANGUAGE_MODEL, device="cpu", dtype="float32")
     train_sae(config.sae, vlm, f"world:{LANGUAGE_MODEL}", config.out, BLOCK)
 
 
@@ -65,4 +67,5 @@ def _strength(config: TrainingConfig) -> None:
     from seesay.world.training.strength import choose_strength
 
     folder = config.out / "sae" / BLOCK
-    choose_strength(load_vlm(config.out / "vlm" / LANGUAGE_MODEL), load_sae(folder), config.sae.layer, folder)
+    vlm = load_vlm(config.out / "vlm" / LANGUAGE_MODEL, device="cpu", dtype="float32")
+    choose_strength(vlm, load_sae(folder), config.sae.layer, folder)

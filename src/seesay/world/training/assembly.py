@@ -1,6 +1,7 @@
 """Putting tower, projector and language model together as a Gemma 3 checkpoint that anyone's code can load."""
 
 import shutil
+from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ _CHAT_TEMPLATE = """\
 """
 
 
+@cache
 def world_prompts() -> Prompts:
     """The questions that the world's models are taught to answer."""
     with as_file(files("seesay.world") / "prompts") as folder:
@@ -139,8 +141,9 @@ def save(model: Gemma3ForConditionalGeneration, processor: Gemma3Processor, out:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     model.bfloat16().save_pretrained(aside, max_shard_size=_SHARD)
-    for shard in aside.glob("*.safetensors"):
-        save_file({_public_name(name): tensor for name, tensor in load_file(shard).items()}, shard, {"format": "pt"})
+    for shard in list(aside.glob("*.safetensors")):
+        renamed = {_public_name(name): tensor.clone() for name, tensor in load_file(shard).items()}
+        save_file(renamed, shard, {"format": "pt"})
     processor.save_pretrained(aside)
     with as_file(files("seesay.world") / "prompts") as folder:
         shutil.copytree(folder, aside / "prompts")

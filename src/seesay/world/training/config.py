@@ -42,8 +42,8 @@ class SAEConfig:
     """A TopK sparse autoencoder on the residual stream after one block (0-based)."""
 
     layer: int = 3
-    n_features: int = 1024
-    k: int = 8
+    n_features: int = 512
+    k: int = 6
     n_images: int = 12_000
     batch_size: int = 1024
     n_steps: int = 2500

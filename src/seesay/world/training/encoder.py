@@ -132,7 +132,7 @@ def finished_tower(config: EncoderConfig, out: Path) -> SiglipVisionModel:
     """
     reader = PatchReader(config)
     n_steps = config.n_images // config.batch_size
-    if load_checkpoint(_checkpoint(out), reader) != n_steps:
+    if load_checkpoint(_checkpoint(out), repr(config), reader) != n_steps:
         raise UnusablePath(f"{out} holds no finished encoder", remedy="run --stage encoder there first")
     return reader.tower
 
@@ -160,6 +160,7 @@ def train_encoder(config: EncoderConfig, out: Path, checkpoint_seconds: float) -
             n_steps=n_steps,
             learning_rate=config.learning_rate,
             checkpoint=_checkpoint(out),
+            made_by=repr(config),
             checkpoint_seconds=checkpoint_seconds,
             log=log,
             evaluate=lambda: patch_accuracy(reader, held_out),

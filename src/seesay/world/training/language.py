@@ -112,6 +112,7 @@ def train_language(
                 n_steps=n_steps,
                 learning_rate=learning_rate,
                 checkpoint=out / "checkpoints" / f"{label}.pt",
+                made_by=repr(config),
                 checkpoint_seconds=checkpoint_seconds,
                 log=log,
                 evaluate=evaluate,

@@ -7,16 +7,25 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from seesay.errors import UnusablePath
+
 _EVERY = 100
 _SMOOTHING = 0.98
 
 
 class TrainingLog:
-    """Writes `<out>/<stage>.jsonl`; use as a context manager."""
+    """Writes `<folder>/<stage>.jsonl`; use as a context manager.
+
+    Raises:
+        UnusablePath: if it cannot be written.
+    """
 
     def __init__(self, folder: Path, stage: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / f"{stage}.jsonl").open("a", encoding="utf-8")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = (folder / f"{stage}.jsonl").open("a", encoding="utf-8")
+        except OSError as error:
+            raise UnusablePath(f"cannot write to {folder}: {error.strerror}", expected="a folder of yours") from error
         self._stage = stage
         self._loss: float | None = None
         self._started = time.monotonic()

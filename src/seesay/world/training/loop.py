@@ -2,6 +2,7 @@
 
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seesay.errors import UnusablePath
 from seesay.world.training.log import TrainingLog
 from seesay.world.training.muon import Muon
 
@@ -49,6 +51,7 @@ def fit(
     n_steps: int,
     learning_rate: float,
     checkpoint: Path,
+    made_by: str,
     checkpoint_seconds: float,
     log: TrainingLog,
     evaluate: Callable[[], dict[str, float]],
@@ -64,13 +67,17 @@ def fit(
         n_steps: steps in all.
         learning_rate: at its peak.
         checkpoint: the file to write and to resume from.
+        made_by: the configuration in words; a checkpoint made by another one is refused.
         checkpoint_seconds: time between two checkpoints.
         log: where losses and evaluations go.
         evaluate: measured on held-out scenes.
         evaluate_every: in steps.
+
+    Raises:
+        UnusablePath: if the checkpoint is damaged or was made by another configuration.
     """
     optims = optimisers(model, learning_rate)
-    step = load_checkpoint(checkpoint, model, optims)
+    step = load_checkpoint(checkpoint, made_by, model, optims)
     log.resumed(step)
     if step >= n_steps:
         return
@@ -81,6 +88,7 @@ def fit(
             for group in optim.param_groups:
                 group["lr"] = learning_rate * learning_rate_factor(step / n_steps)
         loss = loss_of(batch)
+        assert loss.isfinite(), f"the loss of step {step} is not finite"
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optim in optims:
@@ -94,33 +102,46 @@ def fit(
                 log.evaluation(step, evaluate())
             model.train()
         if time.monotonic() - saved > checkpoint_seconds or step == n_steps:
-            _save(checkpoint, model, optims, step)
+            _save(checkpoint, made_by, model, optims, step)
             saved = time.monotonic()
         if step == n_steps:
             break
     model.eval()
 
 
-def load_checkpoint(checkpoint: Path, model: nn.Module, optims: Sequence[torch.optim.Optimizer] = ()) -> int:
+def load_checkpoint(
+    checkpoint: Path, made_by: str, model: nn.Module, optims: Sequence[torch.optim.Optimizer] = ()
+) -> int:
     """Load a checkpoint's weights, and the optimisers' state if they are given.
 
     Returns:
         The step it was written at; 0 if there is no checkpoint.
+
+    Raises:
+        UnusablePath: if the checkpoint is damaged or was made by another configuration.
     """
     if not checkpoint.exists():
         return 0
-    state = torch.load(checkpoint, weights_only=True)
+    try:
+        state = torch.load(checkpoint, weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        raise UnusablePath(f"{checkpoint} is damaged", remedy="remove it to start this stage again") from error
+    if state["made_by"] != made_by:
+        raise UnusablePath(
+            f"{checkpoint} was made by {state['made_by']}", expected=made_by, remedy="give another --out, or remove it"
+        )
     model.load_state_dict(state["model"])
     for optim, saved in zip(optims, state["optimisers"], strict=False):
         optim.load_state_dict(saved)
     return int(state["step"])
 
 
-def _save(checkpoint: Path, model: nn.Module, optims: list[torch.optim.Optimizer], step: int) -> None:
+def _save(checkpoint: Path, made_by: str, model: nn.Module, optims: list[torch.optim.Optimizer], step: int) -> None:
     """Write aside, then rename: a kill leaves the old checkpoint or the new one, never half of one."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     aside = checkpoint.with_suffix(".partial")
-    state = {"model": model.state_dict(), "optimisers": [optim.state_dict() for optim in optims], "step": step}
+    states = [optim.state_dict() for optim in optims]
+    state = {"made_by": made_by, "model": model.state_dict(), "optimisers": states, "step": step}
     with aside.open("wb") as file:
         torch.save(state, file)
         file.flush()

@@ -1,11 +1,13 @@
 """The sparse autoencoder of one block, trained by sae-lens on the world's pictures."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
+from rich.console import Console
 from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -28,7 +30,8 @@ _DEAD_AFTER = 200  # steps without firing, after which the auxiliary loss revive
 def residuals(vlm: VLM, layer: int, stream: Stream, n_images: int) -> Float[Tensor, "patch d_model"]:
     """The residual stream after a block, at every patch of a stream's first pictures."""
     parts: list[Tensor] = []
-    for start in track(range(0, n_images, _N_AT_ONCE), description=f"encode {stream}", transient=True):
+    console = Console(stderr=True)  # the standard output may be somebody's JSON
+    for start in track(range(0, n_images, _N_AT_ONCE), description=f"encode {stream}", transient=True, console=console):
         chosen = seeds(stream, start, min(_N_AT_ONCE, n_images - start))
         parts.append(vlm.encode_to([render(sample(s)).image for s in chosen], layer, batch_size=_N_AT_ONCE))
     return torch.cat(parts).flatten(0, 1)
@@ -111,10 +114,16 @@ def train_sae(config: SAEConfig, vlm: VLM, subject: str, out: Path, name: str) -
     )
     trainer.fit()
     folder = out / "sae" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    training.save_inference_model(folder)
-    weights = folder / "sae_weights.safetensors"
-    save_file({key: tensor.bfloat16() for key, tensor in load_file(weights).items()}, weights)
+    aside = folder.with_name(f"{name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    training.save_inference_model(aside)
+    weights = aside / "sae_weights.safetensors"
+    whole = {key: tensor.bfloat16() for key, tensor in load_file(weights).items()}
+    weights.unlink()  # the file may still be mapped: never write into it
+    save_file(whole, weights)
+    shutil.rmtree(folder, ignore_errors=True)
+    aside.rename(folder)
     figures = quality(load_sae(folder), residuals(vlm, config.layer, "evaluation", _N_HELD_OUT))
     with TrainingLog(out, f"sae-{name}") as log:
         log.evaluation(config.n_steps, figures)

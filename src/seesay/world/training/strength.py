@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.progress import track
 
 from seesay.explainers.steering import explain
@@ -14,7 +15,7 @@ from seesay.vlm import VLM
 from seesay.world.grammar import parse
 from seesay.world.truth import Truth, is_hit, measure
 
-GRID = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+GRID = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
 """In mean residual norms of the empty image."""
 
 
@@ -37,7 +38,7 @@ def choose_strength(vlm: VLM, sae: SAE, layer: int, out: Path) -> dict[str, Any]
     chosen_on = [i for i in truth.live if split_of(i) == "validation" and truth.concepts(i)]
     curve = {
         value: hit_rate(vlm, sae, truth, chosen_on, layer, Strength(value, "residual_norm"))
-        for value in track(GRID, description="strengths", transient=True)
+        for value in track(GRID, description="strengths", transient=True, console=Console(stderr=True))
     }
     best = max(curve, key=lambda value: (curve[value], -value))
     record = {
