@@ -13,7 +13,6 @@ from seesay.commands.output import Output
 from seesay.demo import demo
 from seesay.errors import UnusablePath
 from seesay.split import split_of
-from seesay.world.concepts import Concept
 
 METHODS = ("steering", "control_random_steering", "control_permuted_steering")
 
@@ -54,10 +53,6 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UnusablePath, match="file"):
         run(tmp_path / "file" / "demo", 1)
-
-
-def test_concepts_are_written_as_kind_and_name() -> None:
-    assert str(Concept("thing", "frog")) == "thing:frog"
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.table import Table
@@ -35,6 +35,7 @@ _BATCH = 128
 _MAX_NEW_TOKENS = 24
 
 
+@runtime_checkable
 class ProgressBar(Protocol):
     """Shows how far a piece of work is; the value it enters with is told how many more are done."""
 

@@ -38,9 +38,11 @@ class Demo:
         Raises:
             UnusablePath: if the folder cannot be written.
         """
+        from seesay.commands.loading import hush
         from seesay.demo import demo
 
         output = Output(self.common)
+        hush(self.common)
         summary = demo(
             out=self.out,
             max_features=self.max_features,

@@ -29,15 +29,23 @@ def load_subject(name: str, options: Options) -> "VLM":
         UnreadableModel: if there is none, or it is damaged.
         UnavailableDevice: if this machine lacks the device or the number format.
     """
-    from transformers.utils import logging
-
     from seesay import vlm
 
     found = resolve_subject(name)
-    if not options.verbose:
-        # advice to programmers would bury a command's own words
-        logging.set_verbosity_error()
-        if Path(found).is_dir():
-            # reading a folder takes a moment; a download keeps its bar
-            logging.disable_progress_bar()
+    hush(options, bars=Path(found).is_dir())
     return vlm.load_vlm(found, device=options.device, dtype=options.dtype)
+
+
+def hush(options: Options, *, bars: bool = True) -> None:
+    """Keep transformers' advice to programmers, which would bury a command's own words, to those who ask with `-v`.
+
+    Args:
+        options: of the command.
+        bars: also hide loading bars: reading a folder takes a moment, while a download keeps its bar.
+    """
+    from transformers.utils import logging
+
+    if not options.verbose:
+        logging.set_verbosity_error()
+        if bars:
+            logging.disable_progress_bar()

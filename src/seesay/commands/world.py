@@ -14,7 +14,7 @@ from seesay.commands.output import Output
 @final
 @dataclass(frozen=True)
 class Train:
-    """Train the embedded world's models from nothing: about an hour on two cores, resumable.
+    """Train the embedded world's models from nothing: one to two hours on two cores, resumable.
 
     The shipped weights come from this command. It needs the extra `train`.
 
@@ -84,9 +84,11 @@ class Show:
         Raises:
             UnusablePath: if the picture cannot be written.
         """
+        from seesay.commands.loading import hush
         from seesay.world.show import show
 
         output = Output(self.common)
+        hush(self.common)
         result = show(self.out, n=self.n, seed=self.common.seed)
         output.finish(
             result, next_steps=[f"look at {self.out}", "seesay demo   explains what a model of this world sees"]

@@ -21,7 +21,7 @@ _MARGIN = 14
 _FONT_SIZE = 14
 _LINE = 18
 _N_LINES = 4
-_WRAP = 29
+_WRAP = 27
 _INK, _SAID, _PAPER = (30, 32, 36), (0, 95, 115), (252, 252, 250)
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -70,7 +69,3 @@ def test_an_sae_cannot_be_trained_without_its_library(tmp_path: Path, monkeypatc
     monkeypatch.setattr(training, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match="pip install"):
         training.train(TrainingConfig(tmp_path, stages=("sae",)))
-
-
-def test_labels_are_numpy_integers() -> None:
-    assert patch_labels(coverage(render(sample(1)))).dtype == np.int64

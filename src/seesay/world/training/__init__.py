@@ -23,7 +23,8 @@ def train(config: TrainingConfig) -> dict[str, float]:
     """
     if "sae" in config.stages and find_spec("sae_lens") is None:
         raise MissingExtra(
-            "training an SAE needs sae-lens", remedy="run make world, or pip install -e '.[train]' in a clone of seesay"
+            "training an SAE needs sae-lens, which is not installed",
+            remedy="run make world, or pip install -e '.[train]' in a clone of seesay",
         )
     stages: dict[Stage, Callable[[TrainingConfig], None]] = {
         "encoder": _encoder,
