@@ -1,6 +1,7 @@
 """The demo: features of the embedded world's encoder, put into words by steering and held against the truth."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -22,7 +23,7 @@ from seesay.split import split_of
 from seesay.vlm import VLM
 from seesay.world.concepts import Concept
 from seesay.world.grammar import parse, phrase
-from seesay.world.truth import N_SCENES, Truth, is_hit, measure
+from seesay.world.truth import MAX_NEW_TOKENS, N_SCENES, Truth, is_hit, measure
 
 _SAE = "world:middle"
 _METHODS: dict[str, Control | None] = {
@@ -32,7 +33,6 @@ _METHODS: dict[str, Control | None] = {
 }
 _N_SHOWN = 24
 _BATCH = 128
-_MAX_NEW_TOKENS = 24
 
 
 @runtime_checkable
@@ -98,7 +98,7 @@ def demo(
         truth = measure(vlm, sae, layer, n_scenes=N_SCENES, on_batch=advance)
     feature_ids = [feature_id for feature_id in truth.live if split_of(feature_id) == "test"][:max_features]
     strength = world.strength(_SAE)
-    [nothing] = explain(vlm, sae, feature_ids[:1], layer=layer, strength=Strength(0.0), max_new_tokens=_MAX_NEW_TOKENS)
+    [nothing] = explain(vlm, sae, feature_ids[:1], layer=layer, strength=Strength(0.0), max_new_tokens=MAX_NEW_TOKENS)
     said: dict[str, list[Explanation]] = {}
     for method, control in _METHODS.items():
         with progress(method, total=len(feature_ids)) as advance:
@@ -144,7 +144,7 @@ def _explain(
         control=control,
         seed=seed,
         batch_size=_BATCH,
-        max_new_tokens=_MAX_NEW_TOKENS,
+        max_new_tokens=MAX_NEW_TOKENS,
         on_batch=lambda batch: advance(len(batch)),
     )
 
@@ -224,9 +224,14 @@ def _make_folder(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnusablePath(f"cannot write to {out}: {error.strerror}", expected="a folder of yours") from error
+    if not os.access(out, os.W_OK):
+        raise UnusablePath(f"cannot write to {out}: no permission", expected="a folder of yours")
 
 
 def _write(path: Path, content: Any) -> None:
     aside = path.with_name(f".{path.name}.partial")
-    aside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    aside.replace(path)
+    try:
+        aside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        raise UnusablePath(f"cannot write {path}: {error.strerror}", expected="a folder of yours") from error

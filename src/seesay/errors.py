@@ -43,7 +43,7 @@ class UnreadableSAE(SeesayError):
 
 
 class MismatchedSAE(SeesayError):
-    """A sparse autoencoder made for another model or block than the one it is used with."""
+    """A sparse autoencoder of another width than the model that it is used with."""
 
 
 class UnknownPhrase(SeesayError):

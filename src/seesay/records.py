@@ -40,6 +40,7 @@ class Explanation:
         coefficient: what it came to, in units of the residual stream.
         mean_log_probability: mean natural log-probability per generated token; None if nothing was generated.
         donor_id: for a permuted control, the feature whose direction was used.
+        reason: why there are no words; empty if there are.
     """
 
     feature_id: int
@@ -52,3 +53,4 @@ class Explanation:
     coefficient: float
     mean_log_probability: float | None = None
     donor_id: int | None = None
+    reason: str = ""

@@ -6,7 +6,7 @@ from seesay.commands import checks
 
 
 def test_a_missing_package_is_a_problem_with_a_remedy() -> None:
-    check = checks.check_package("no-such-package-anywhere")
+    check = checks.check_package("no-such-package-anywhere", "nowhere")
     assert check.verdict == "problem"
     assert check.remedy.endswith("pip install no-such-package-anywhere")
 

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +19,18 @@ from seesay.errors import SeesayError
 Verdict = Literal["ok", "note", "problem"]
 """`note` is worth knowing; `problem` means that seesay cannot work here."""
 
-_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "huggingface-hub", "numpy", "pillow")
+_PACKAGES = {
+    "torch": "torch",
+    "transformers": "transformers",
+    "tokenizers": "tokenizers",
+    "safetensors": "safetensors",
+    "huggingface-hub": "huggingface_hub",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "pillow": "PIL",
+    "einops": "einops",
+    "jaxtyping": "jaxtyping",
+}
 _EXTRAS = {"train": ("sae_lens", "training SAEs, and the world's models")}
 _LEAST_FREE_DISK_GIB = 1.0
 _LEAST_FREE_MEMORY_GIB = 2.0
@@ -49,7 +61,7 @@ def all_checks(*, deep: bool) -> Iterator[Check]:
         deep: also load the world's model and SAE, which takes some seconds.
     """
     yield Check("seesay", "ok", f"{__version__} on Python {platform.python_version()}, {platform.platform()}")
-    packages = [check_package(name) for name in _PACKAGES]
+    packages = [check_package(name, module) for name, module in _PACKAGES.items()]
     yield from packages
     usable = all(package.verdict != "problem" for package in packages)
     if usable:
@@ -59,17 +71,22 @@ def all_checks(*, deep: bool) -> Iterator[Check]:
         yield check_world_loads()
     for name, (module, purpose) in _EXTRAS.items():
         yield check_extra(name, module, purpose)
-    yield check_cache()
+    if usable:
+        yield check_cache()
     yield check_disk(Path.cwd())
     yield from check_memory()
 
 
-def check_package(name: str) -> Check:
-    """Whether a package that seesay cannot do without is installed."""
+def check_package(name: str, module: str) -> Check:
+    """Whether a package that seesay cannot do without is installed and can be imported."""
     try:
-        return Check(name, "ok", version(name))
+        found = version(name)
+        import_module(module)
     except PackageNotFoundError:
         return Check(name, "problem", "not installed", f"{_pip()} install {name}")
+    except (ImportError, OSError, RuntimeError) as error:
+        return Check(name, "problem", f"does not import: {error}", f"{_pip()} install --force-reinstall {name}")
+    return Check(name, "ok", found)
 
 
 def check_devices() -> Iterator[Check]:

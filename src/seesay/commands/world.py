@@ -53,10 +53,8 @@ class Train:
         )
         result = train(config)
         made = f"--subject {self.out}/vlm/{LANGUAGE_MODEL} --sae {self.out}/sae/{BLOCK}"
-        output.finish(
-            result,
-            next_steps=[f"seesay steer {made} --features 0-31 --strength 1.25 --strength-unit residual_norm"],
-        )
+        how = "--features 0-31 --strength 1.5 --strength-unit residual_norm"
+        output.finish(result, next_steps=[f"seesay steer {made} {how}   once all stages are done"])
         return 0
 
 
@@ -89,7 +87,7 @@ class Show:
 
         output = Output(self.common)
         hush(self.common)
-        result = show(self.out, n=self.n, seed=self.common.seed)
+        result = show(self.out, n=self.n, seed=self.common.seed, device=self.common.device, dtype=self.common.dtype)
         output.finish(
             result, next_steps=[f"look at {self.out}", "seesay demo   explains what a model of this world sees"]
         )

@@ -22,6 +22,11 @@ from seesay.steering import add_direction, coefficient, permuted, random_directi
 from seesay.vlm.answers import Answer
 from seesay.vlm.model import VLM
 
+_REASONS: dict[Status, str] = {
+    "ok": "",
+    "empty": "the model said no word",
+    "failed": "the numbers overflowed on the way to the words",
+}
 METHOD = "steering"
 """Name of the method in explanations, and of its prompt."""
 
@@ -150,6 +155,7 @@ def explain(
             coefficient=alpha,
             mean_log_probability=said.mean_log_probability if said else None,
             donor_id=donors.get(feature_id),
+            reason=_REASONS[status] if said or status == "empty" else "memory does not suffice for one feature",
         )
 
     explanations: list[Explanation] = []

@@ -14,6 +14,8 @@ from seesay.world.rendering import Rendering, render
 from seesay.world.scenes import IMAGE_SIZE, sample
 from seesay.world.streams import seeds
 
+MAX_SCENES = 600
+_SEEDS_APART = 10_000
 _COLUMNS = 6
 _ZOOM = 3
 _SIDE = IMAGE_SIZE * _ZOOM
@@ -25,23 +27,27 @@ _WRAP = 27
 _INK, _SAID, _PAPER = (30, 32, 36), (0, 95, 115), (252, 252, 250)
 
 
-def show(out: Path, *, n: int, seed: int) -> dict[str, Any]:
+def show(out: Path, *, n: int, seed: int, device: str = "auto", dtype: str = "auto") -> dict[str, Any]:
     """Write a contact sheet of scenes that no model has seen.
 
     Args:
         out: the picture to write; its ending chooses the format.
         n: how many scenes.
         seed: another seed, other scenes.
+        device: where the model that describes them computes.
+        dtype: number format of its weights.
 
     Returns:
         The file, and each scene's seed, caption and what the model says.
 
     Raises:
-        UnusablePath: if the file cannot be written.
+        UnusablePath: if the file cannot be written, or would be too large.
     """
-    chosen = seeds("show", seed % 1_000_000 * 10_000, n)
+    if n > MAX_SCENES:
+        raise UnusablePath(f"{n} scenes on one sheet", expected=f"at most {MAX_SCENES}", remedy="make several sheets")
+    chosen = seeds("show", seed % 1_000_000 * _SEEDS_APART, n)
     renderings = [render(sample(s)) for s in chosen]
-    said = _described(renderings)
+    said = _described(renderings, device, dtype)
     sheet = contact_sheet(renderings, said)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -49,14 +55,14 @@ def show(out: Path, *, n: int, seed: int) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UnusablePath(f"cannot write {out}: {error}", expected="a file such as contact-sheet.png") from error
     scenes = [
-        {"seed": seed, "caption": caption(rendering.scene), "says": text}
-        for seed, rendering, text in zip(chosen, renderings, said, strict=True)
+        {"seed": scene_seed, "caption": caption(rendering.scene), "says": text}
+        for scene_seed, rendering, text in zip(chosen, renderings, said, strict=True)
     ]
     return {"file": str(out), "scenes": scenes}
 
 
-def _described(renderings: list[Rendering]) -> list[str]:
-    vlm = world.load_vlm()
+def _described(renderings: list[Rendering], device: str, dtype: str) -> list[str]:
+    vlm = world.load_vlm(device=device, dtype=dtype)
     tokens = vlm.encode([rendering.image for rendering in renderings], batch_size=64)
     answers = vlm.say(vlm.prompts["describe"], rearrange(tokens, "row token d -> row 1 token d"), max_new_tokens=40)
     return [answer.text for answer in answers]

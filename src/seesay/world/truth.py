@@ -29,6 +29,9 @@ MIN_IMAGES = 5
 """A feature that fires in fewer of the held-out scenes counts as dead: its precision would be chance."""
 
 N_SCENES = 3000
+MAX_NEW_TOKENS = 24
+"""Room for one object of a caption and its background: only the first concept decides."""
+
 _N_AT_ONCE = 60
 
 

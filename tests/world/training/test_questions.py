@@ -9,7 +9,7 @@ import pytest
 
 import seesay
 from seesay.world.concepts import Concept
-from seesay.world.grammar import NOTHING, parse
+from seesay.world.grammar import NOTHING, parse, phrase
 from seesay.world.palette import PAINT
 from seesay.world.rendering import Rendering, render
 from seesay.world.scenes import Scene, sample
@@ -91,23 +91,20 @@ def test_scenes_come_from_the_asked_stream_alone_and_none_is_used_twice(monkeypa
     assert len(seen) == len(set(seen))
 
 
-def test_what_fills_a_picture_is_truly_there() -> None:
-    named = 0
-    for example in some(60, 2, phase="close"):
-        if example.question == questions.world_prompts()["highlight"] and len(example.pictures) == 1:
-            named += example.answer != NOTHING
-    assert named > 40
+def test_what_fills_a_picture_is_truly_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[Rendering, Concept]] = []
+
+    def noting(rendering: Rendering, concept: Concept, *rest: Any) -> np.ndarray:
+        shown.append((rendering, concept))
+        return overlaid(rendering, concept, *rest)
+
+    monkeypatch.setattr(questions, "overlaid", noting)
     for start in range(0, 800, 8):
-        rng = np.random.default_rng(start)
-        example = questions.highlight_close(range(start, start + 8), rng, 1)
-        if example.answer == NOTHING:
-            continue
-        [concept] = parse(example.answer)
-        layouts = (
-            ("close-up", "pattern", "empty") if concept.kind in ("colour", "background") else ("close-up", "pattern")
-        )
-        shown = [present(render(sample(start + 1, (concept,), (layout,))), concept).any() for layout in layouts]
-        assert any(shown)
+        example = questions.highlight_close(range(start, start + 8), np.random.default_rng(start), 1)
+        assert example.answer == NOTHING or example.answer == phrase(shown[-1][1])
+    assert len(shown) > 80
+    assert all(present(rendering, concept).any() for rendering, concept in shown)
+    assert all(rendering.scene.layout != "objects" for rendering, _ in shown)
 
 
 def test_detection_says_yes_just_where_the_concept_covers_a_patch() -> None:
