@@ -43,6 +43,12 @@ def test_the_summary_counts_what_the_features_file_holds(tmp_path: Path) -> None
     assert all(split_of(feature["feature_id"]) == "test" for feature in features)
     scored = [feature for feature in features if feature["concepts"]]
     assert summary["n_features_with_concept"] == len(scored)
+    assert (
+        sum(kind["n_hits"] for kind in summary["steering_by_kind"].values()) == summary["methods"]["steering"]["n_hits"]
+    )
+    named = [concept for feature in scored for concept in feature["concepts"]]
+    most = max(named.count(concept) for concept in named)
+    assert summary["constant"]["ground_truth"] == pytest.approx(most / len(scored), abs=1e-4)
     for method in METHODS:
         hits = [feature["hits"][method] for feature in scored]
         assert summary["methods"][method]["n_hits"] == sum(hits)

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -32,6 +33,10 @@ _METHODS: dict[str, Control | None] = {
     "control_permuted_steering": "permuted",
 }
 _N_SHOWN = 24
+_RULE = (
+    "The first {shown} of {all}. Right: the first thing named that the picture does not get unsteered"
+    " ('{unsteered}') holds for the feature; of what holds, the best fitting is shown.\n"
+)
 _BATCH = 128
 
 
@@ -114,10 +119,13 @@ def demo(
         "strength": asdict(strength),
         "unsteered": nothing.text,
         "methods": {method: _hit_rate(outcomes, method) for method in _METHODS},
+        "steering_by_kind": _by_kind(outcomes),
+        "constant": _constant(outcomes),
     }
     _write(out / "summary.json", summary)
     _write(out / "features.json", [_as_json(outcome) for outcome in outcomes])
     console.print(feature_table([outcome for outcome in outcomes if outcome.concepts][:_N_SHOWN]))
+    console.print(Text(_RULE.format(shown=_N_SHOWN, all=summary["n_features_with_concept"], unsteered=nothing.text)))
     console.print(summary_table(summary))
     console.print(
         Text(f"{len(feature_ids)} features in {seconds:.0f} s; all of them, with their words: {out / 'features.json'}")
@@ -175,6 +183,26 @@ def _hit_rate(outcomes: Sequence[Outcome], method: str) -> dict[str, Any]:
     }
 
 
+def _by_kind(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:
+    """Steering's hits by the kind of each feature's best concept."""
+    kinds: dict[str, dict[str, int]] = {}
+    for outcome in outcomes:
+        if outcome.concepts:
+            counts = kinds.setdefault(outcome.concepts[0].kind, {"n_hits": 0, "n": 0})
+            counts["n_hits"] += outcome.hits["steering"]
+            counts["n"] += 1
+    return kinds
+
+
+def _constant(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """What the best single answer to every feature would score, chosen after the fact: a bar that is not zero."""
+    scored = [outcome.concepts for outcome in outcomes if outcome.concepts]
+    if not scored:
+        return {"concept": None, "ground_truth": None}
+    [(concept, n_hits)] = Counter(concept for concepts in scored for concept in concepts).most_common(1)
+    return {"concept": str(concept), "ground_truth": round(n_hits / len(scored), 4)}
+
+
 def feature_table(outcomes: Sequence[Outcome]) -> Table:
     """Features with a known concept: what steering says, what is true, and whether they agree."""
     table = Table(title="What the model says of its own features", title_justify="left", header_style="bold")
@@ -207,6 +235,9 @@ def summary_table(summary: dict[str, Any]) -> Table:
             continue
         low, high = figures["interval"]
         table.add_row(method, f"{figures['ground_truth']:.1%}", f"{low:.1%} to {high:.1%}")
+    constant = summary["constant"]
+    if constant["concept"] is not None:
+        table.add_row(f"always '{constant['concept']}'", f"{constant['ground_truth']:.1%}", "")
     return table
 
 

@@ -55,8 +55,8 @@ class Demo:
         output.finish(
             summary,
             next_steps=[
-                "seesay steer --features 42        one feature, at a strength of your own",
-                "seesay world show                 the pictures that the model learnt from",
+                "seesay steer --features 6,45      one feature, at a strength of your own",
+                "seesay world show                 new pictures of its world, and what it says of them",
             ],
         )
         return 0
