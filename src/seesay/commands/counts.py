@@ -1,11 +1,23 @@
 """Whole numbers on the command line: counts of things, at least one, and seeds, at least zero."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated
 
 from tyro.constructors import PrimitiveConstructorSpec
 
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+
+def _whole_number(parse: Callable[[list[str]], int]) -> PrimitiveConstructorSpec[int]:
+    """How tyro reads and shows a whole number whose bounds `parse` checks."""
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="N",
+        instance_from_str=parse,
+        is_instance=lambda instance: isinstance(instance, int),
+        str_from_instance=lambda number: [str(number)],
+    )
 
 
 def parse_count(words: list[str]) -> int:
@@ -25,13 +37,7 @@ def parse_count(words: list[str]) -> int:
 
 Count = Annotated[
     int,
-    PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="N",
-        instance_from_str=parse_count,
-        is_instance=lambda instance: isinstance(instance, int),
-        str_from_instance=lambda count: [str(count)],
-    ),
+    _whole_number(parse_count),
 ]
 """A whole number of at least 1."""
 
@@ -56,12 +62,6 @@ def parse_seed(words: list[str]) -> int:
 
 Seed = Annotated[
     int,
-    PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="N",
-        instance_from_str=parse_seed,
-        is_instance=lambda instance: isinstance(instance, int),
-        str_from_instance=lambda seed: [str(seed)],
-    ),
+    _whole_number(parse_seed),
 ]
 """The start of everything random: a whole number, 0 or more."""
