@@ -71,7 +71,7 @@ def test_a_seesay_command_does_what_it_says(line: str, tmp_path: Path) -> None:
 def test_the_python_session_says_something(session: str, tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, "-c", session], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert re.search(r"^45 \w", result.stdout, re.MULTILINE)
+    assert re.search(r"^61 \w", result.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

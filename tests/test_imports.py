@@ -13,7 +13,7 @@ PACKAGE = Path(seesay.__file__).parent
 
 LAYERS = (
     {"errors", "records"},
-    {"selection", "split", "images"},
+    {"selection", "split", "images", "files"},
     {"vlm", "sae"},
     {"exemplars", "steering"},
     {"explainers", "scorers"},

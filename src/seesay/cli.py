@@ -18,7 +18,7 @@ from seesay import __version__
 from seesay.commands.demo import Demo
 from seesay.commands.doctor import Doctor
 from seesay.commands.steer import Steer
-from seesay.commands.world import Show, Train, World
+from seesay.commands.world import Evaluate, Show, Train, World
 from seesay.errors import SeesayError
 
 
@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, type[Command]] = {
     "demo": Demo,
     "world train": Train,
     "world show": Show,
+    "world evaluate": Evaluate,
     "steer": Steer,
     "doctor": Doctor,
 }
@@ -56,10 +57,11 @@ what the encoder makes of an empty image; the language model behind it then says
 
 In order of use:
   seesay doctor                     is everything here? versions, devices, weights
-  seesay demo                       a small model's features, in words and in truth
-  seesay world show                 the pictures that this small model knows
+  seesay demo                       small models' features, in words and in truth
+  seesay world show                 the pictures that these small models know
   seesay steer --features 0-9,42    any of its features, at a strength of your choice
-  seesay world train                that small model again, from nothing
+  seesay world evaluate             what the small models can do, beside what they must
+  seesay world train                those small models again, from nothing
 
 All of this works offline. With a model of your own and an SAE of its encoder:
   seesay steer --subject google/gemma-3-4b-it --sae DIR --features 42 --strength 200

@@ -1,6 +1,7 @@
 """Masks and coverage agree with each other and with the pixels."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,11 @@ def test_in_every_patch_the_colours_sum_to_one(seed: int) -> None:
 @given(SEEDS)
 def test_in_every_patch_objects_and_background_sum_to_one(seed: int) -> None:
     assert np.allclose(coverage(render(sample(seed)))[rows("thing", "shape", "background")].sum(0), 1)
+
+
+@given(SEEDS)
+def test_in_every_patch_the_positions_sum_to_one(seed: int) -> None:
+    assert np.allclose(coverage(render(sample(seed)))[rows("position")].sum(0), 1)
 
 
 @given(SEEDS)
@@ -79,3 +85,28 @@ def test_a_colour_alone_means_its_pixels_wherever_they_are() -> None:
     for name in COLOURS:
         concept = Concept("colour", name)
         assert np.array_equal(object_mask(rendering, (concept,)), mask(rendering, concept))
+
+
+FROG, RED_STAR = (
+    Item("frog", None, None, centre=(16, 16), size=30, angle=0.0),
+    Item("star", "red", "solid", centre=(46, 46), size=30, angle=0.0),
+)
+
+
+@pytest.mark.parametrize(
+    ("concepts", "is_shown"),
+    [
+        ((Concept("thing", "frog"), Concept("position", "top left")), True),
+        ((Concept("thing", "frog"), Concept("position", "bottom right")), False),
+        ((Concept("colour", "red"), Concept("shape", "star"), Concept("edge", "rising")), True),
+        ((Concept("thing", "frog"), Concept("boundary", "boundary")), True),
+        ((Concept("thing", "frog"), Concept("background", "white")), False),
+    ],
+    ids=str,
+)
+def test_a_place_or_an_edge_leaves_of_an_object_what_lies_there(concepts: tuple[Concept, ...], is_shown: bool) -> None:
+    rendering = render(Scene(seed=0, layout="objects", background="white", items=(FROG, RED_STAR)))
+    found = object_mask(rendering, concepts)
+    assert found.any() == is_shown
+    assert not (found & ~object_mask(rendering, concepts[:-1])).any()
+    assert not (found & ~mask(rendering, concepts[-1])).any()

@@ -10,9 +10,12 @@ from seesay.errors import UnreadableModel, UnreadableSAE
 
 
 def test_the_world_and_its_sizes_are_folders() -> None:
-    assert world.checkpoint("world") == world.checkpoint("world:M")
-    assert (world.checkpoint("world") / "config.json").is_file()
-    assert (world.sae("world:middle") / "cfg.json").is_file()
+    assert world.checkpoint("world") == world.checkpoint("world:L")
+    for name in ("S", "M", "L", "judge"):
+        assert (world.checkpoint(f"world:{name}") / "config.json").is_file()
+    for name in ("early", "middle", "late"):
+        assert (world.sae(f"world:{name}") / "cfg.json").is_file()
+    assert (world.scorer() / "config.json").is_file()
 
 
 @pytest.mark.parametrize("name", ["", "banana", "world:", "world:XL", "world:../vlm/M", "world:./M", "google/x:M"])
@@ -27,19 +30,28 @@ def test_another_sae_is_refused_with_the_names_there_are(name: str) -> None:
         world.sae(name)
 
 
-def test_the_strength_is_the_one_that_did_best_on_validation() -> None:
-    record = json.loads((world.sae("world:middle") / "strength.json").read_text("utf-8"))
-    best = max(point["ground_truth"] for point in record["curve"])
-    chosen = world.strength("world:middle")
-    assert {"value": chosen.value, "ground_truth": best} in record["curve"]
+@pytest.mark.parametrize("block", ["early", "middle", "late"])
+@pytest.mark.parametrize("size", ["S", "M", "L"])
+def test_the_strength_is_the_one_that_did_best_on_validation(block: str, size: str) -> None:
+    record = json.loads((world.sae(f"world:{block}") / "strength.json").read_text("utf-8"))
+    curve = record["curves"][size]
+    best = max(point["ground_truth"] for point in curve)
+    chosen = world.strength(f"world:{block}", f"world:{size}")
+    assert {"value": chosen.value, "ground_truth": best} in curve
     assert chosen.unit == "residual_norm"
+
+
+@pytest.mark.parametrize("subject", ["world:judge", "world:XL", "google/gemma-3-4b-it", ""])
+def test_no_strength_is_made_up_for_another_model(subject: str) -> None:
+    with pytest.raises(UnreadableModel, match="world:L"):
+        world.strength("world:middle", subject)
 
 
 def test_a_damaged_strength_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "sae" / "middle").mkdir(parents=True)
-    monkeypatch.setattr(world, "_DATA", tmp_path)
+    monkeypatch.setattr(world, "DATA", tmp_path)
     with pytest.raises(UnreadableSAE, match="strength.json"):
         world.strength("world:middle")
-    (tmp_path / "sae" / "middle" / "strength.json").write_text("{")
+    (tmp_path / "sae" / "middle" / "strength.json").write_text('{"chosen": 3}')
     with pytest.raises(UnreadableSAE, match="strength.json"):
         world.strength("world:middle")

@@ -1,5 +1,6 @@
 """What a feature stands for: against a double loop, and on features made by hand."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +13,7 @@ from seesay.world.masks import PRESENT, coverage
 from seesay.world.rendering import render
 from seesay.world.scenes import Scene, sample
 from seesay.world.streams import RANGES, seeds
-from seesay.world.truth import MIN_IMAGES, Truth, first_named, is_hit, measure
+from seesay.world.truth import MIN_IMAGES, Truth, first_named, is_hit, measure, names_any
 
 LAYER = 3
 FROG, ANIMAL, RED = Concept("thing", "frog"), Concept("category", "animal"), Concept("colour", "red")
@@ -110,7 +111,22 @@ def test_the_first_concept_that_counts_decides(text: str, right: bool) -> None:
     assert is_hit(text, (FROG, ANIMAL), unsteered=(WHITE,)) is right
 
 
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [("a cat and a frog", True), ("a red solid star", False), ("a frog on a white background", True), ("", False)],
+)
+def test_naming_it_anywhere_is_noticed_too(text: str, right: bool) -> None:
+    assert names_any(text, (FROG, ANIMAL, WHITE), unsteered=(WHITE,)) is right
+
+
 def test_what_is_said_without_an_intervention_does_not_count() -> None:
     assert first_named("a white background", unsteered=(WHITE,)) is None
     assert first_named("a white background", unsteered=()) == WHITE
     assert not is_hit("a white background", (WHITE,), unsteered=(WHITE,))
+
+
+def test_what_is_nearly_everywhere_and_so_can_hardly_hold_is_what_the_documentation_says() -> None:
+    shown = [coverage(render(sample(seed))) >= PRESENT for seed in seeds("truth", 0, 300)]
+    base_rate = np.stack(shown).mean((0, 2))
+    frequent = {str(concept) for concept, rate in zip(CONCEPTS, base_rate, strict=True) if 3 * rate > 0.8}
+    assert frequent == {"brightness:dark", "brightness:bright", "boundary:boundary"}

@@ -107,14 +107,19 @@ def check_devices() -> Iterator[Check]:
 
 def check_world() -> Check:
     """Whether the embedded world's weights are where they were shipped."""
-    from seesay.commands.names import resolve_sae, resolve_subject
+    from seesay import world
+    from seesay.world.training.config import BLOCKS, SIZES
 
     try:
-        folders = [Path(resolve_subject("world")), Path(resolve_sae("world:middle"))]
+        folders = [
+            *(world.checkpoint(f"world:{name}") for name in (*SIZES, "judge")),
+            *(world.sae(f"world:{name}") for name in BLOCKS),
+            world.scorer(),
+        ]
     except SeesayError as error:
         return Check("world", "problem", str(error), "install seesay again")
     size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
-    return Check("world", "ok", f"model and SAE, {size / 1024**2:.1f} MiB")
+    return Check("world", "ok", f"{len(folders)} models, {size / 1024**2:.1f} MiB")
 
 
 def check_world_loads() -> Check:
@@ -123,7 +128,7 @@ def check_world_loads() -> Check:
 
     try:
         load_subject("world", Options())
-        load_sae("world:middle")
+        load_sae("world:late")
     except SeesayError as error:
         return Check("world loads", "problem", str(error), "install seesay again")
     return Check("world loads", "ok", "model and SAE")

@@ -16,19 +16,26 @@ from seesay.commands.output import Output
 class Demo:
     """Explain the features of a small vision model by steering, and check each against the known truth.
 
-    Works offline with what is shipped: a small world of pictures, a model that sees and speaks, and a sparse
-    autoencoder of its middle block. Two controls show what words are worth: random directions, permuted features.
+    Works offline with what is shipped: a small world of pictures, models of three sizes that see and speak, and sparse
+    autoencoders of three of their blocks. Two controls show what words are worth: random directions, permuted features.
 
     Examples:
       seesay demo
+      seesay demo --subject world:S --sae world:early
       seesay demo --max-features 40 --out runs/small
     """
+
+    subject: Annotated[str, arg(metavar="world:S|M|L")] = "world"
+    """Which of the world's models: world:S, world:M or world:L; world alone means world:L."""
+
+    sae: Annotated[str, arg(metavar="world:BLOCK")] = "world:late"
+    """Whose features: those of world:early, world:middle or world:late."""
 
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs/demo")
     """Where summary.json goes."""
 
     max_features: Annotated[Count | None, arg(metavar="N")] = None
-    """Explain at most so many features; by default every live one that chose nothing (the test features)."""
+    """Explain at most so many features; by default every live test feature: nothing was chosen on those."""
 
     common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
 
@@ -37,6 +44,8 @@ class Demo:
 
         Raises:
             UnusablePath: if the folder cannot be written.
+            UnreadableModel: if the world has no such model.
+            UnreadableSAE: if it has no such SAE.
         """
         from seesay.commands.loading import hush
         from seesay.demo import demo
@@ -44,6 +53,8 @@ class Demo:
         output = Output(self.common)
         hush(self.common)
         summary = demo(
+            subject=self.subject,
+            sae_name=self.sae,
             out=self.out,
             max_features=self.max_features,
             device=self.common.device,
@@ -55,8 +66,8 @@ class Demo:
         output.finish(
             summary,
             next_steps=[
-                "seesay steer --features 6,45      one feature, at a strength of your own",
-                "seesay world show                 new pictures of its world, and what it says of them",
+                f"seesay steer --features 50,61 --subject {self.subject} --sae {self.sae}   features of your choice",
+                "seesay world show   new pictures of its world, and what it says of them",
             ],
         )
         return 0

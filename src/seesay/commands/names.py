@@ -1,4 +1,4 @@
-"""Names on the command line: `world` and `world:middle` stand for what is shipped, all else is a path or a hub id."""
+"""Names on the command line: `world:L` and `world:middle` stand for what is shipped, all else is a path or a hub id."""
 
 import math
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ def resolve_subject(name: str) -> str:
     """Turn `--subject` into what `load_vlm` takes.
 
     Args:
-        name: `world`, `world:M`, a path, or a hub id.
+        name: `world`, `world:S`, a path, or a hub id.
 
     Raises:
         UnreadableModel: if the name stands for a part of the world that there is not.
@@ -48,13 +48,14 @@ def resolve_sae(name: str) -> str:
     return str(world.sae(name))
 
 
-def resolve_strength(value: float | None, unit: "StrengthUnit | None", sae_name: str) -> "Strength":
+def resolve_strength(value: float | None, unit: "StrengthUnit | None", sae_name: str, subject: str) -> "Strength":
     """Turn `--strength` and `--strength-unit` into a strength.
 
     Args:
         value: None asks for the calibrated one, which only the embedded world has.
         unit: None means `coefficient` if a value is given.
         sae_name: as given to `--sae`.
+        subject: as given to `--subject`.
 
     Raises:
         InvalidStrength: if the value is not finite, if none is given and none is calibrated, or if a unit is given
@@ -68,12 +69,12 @@ def resolve_strength(value: float | None, unit: "StrengthUnit | None", sae_name:
         return Strength(value, unit or "coefficient")
     if unit is not None:
         raise InvalidStrength(f"--strength-unit {unit} without a strength", expected="--strength NUMBER beside it")
-    if not is_world(sae_name):
+    if not is_world(sae_name) or not is_world(subject):
         raise InvalidStrength(
-            f"no strength given, and none is calibrated for {sae_name}",
+            f"no strength given, and none is calibrated for {subject} on {sae_name}",
             expected="--strength NUMBER",
             remedy="try --strength 1 --strength-unit residual_norm first, then stronger and weaker",
         )
     from seesay import world
 
-    return world.strength(sae_name)
+    return world.strength(sae_name, subject)

@@ -1,6 +1,5 @@
 """Where a command's result goes: tables for people, JSON for scripts, and what to do next."""
 
-import json
 import logging
 import os
 import sys
@@ -14,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from seesay.commands.options import Options
-from seesay.errors import UnusablePath
+from seesay.files import to_json, unwritable, write_json
 
 _STDOUT = Path("-")
 
@@ -74,7 +73,7 @@ class Output:
             UnusablePath: if the file cannot be written after all.
         """
         if self._target == _STDOUT:
-            sys.stdout.write(_to_json(result))
+            sys.stdout.write(to_json(result))
             sys.stdout.flush()
         elif self._target is not None:
             write_json(self._target, result)
@@ -86,50 +85,12 @@ class Output:
                 self.console.print(Text(f"  {step}"), soft_wrap=True)
 
 
-def write_json(path: Path, result: Mapping[str, Any]) -> None:
-    """Write a result as JSON, whole or not at all: a temporary file beside the target, then a rename.
-
-    Args:
-        path: the file; replaced if it is there. A device or pipe is written to as it is.
-        result: plain data; no NaN or infinity.
-
-    Raises:
-        UnusablePath: if the file cannot be written.
-    """
-    text = _to_json(result)
-    try:
-        if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
-        else:
-            _replace(path.resolve(), text)
-    except OSError as error:
-        raise _unwritable(path, error.strerror or str(error)) from error
-
-
-def _replace(path: Path, text: str) -> None:
-    # a name of our own instead of tempfile's, which would leave the file readable by its owner alone
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _to_json(result: Mapping[str, Any]) -> str:
-    return json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
 def _check_writable(path: Path) -> None:
     if path.is_dir():
-        raise _unwritable(path, "it is a folder")
+        raise unwritable(path, "it is a folder")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(path, error.strerror or str(error)) from error
+        raise unwritable(path, error.strerror or str(error)) from error
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise _unwritable(path, "no permission")
-
-
-def _unwritable(path: Path, reason: str) -> UnusablePath:
-    return UnusablePath(f"cannot write {path}: {reason}", expected="a file in a folder that you may write to")
+        raise unwritable(path, "no permission")

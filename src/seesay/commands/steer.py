@@ -35,10 +35,11 @@ class Steer:
     """Ids and inclusive ranges with commas between: 42 or 0-499,777."""
 
     subject: Annotated[str, arg(metavar="MODEL")] = "world"
-    """The vision-language model: world, a folder, or a hub id."""
+    """The vision-language model: world:S, world:M or world:L (world alone means world:L), a folder, or a hub id."""
 
-    sae: Annotated[str, arg(metavar="SAE")] = "world:middle"
-    """The sparse autoencoder of one of its vision blocks: world:middle, or a folder written by SAELens."""
+    sae: Annotated[str, arg(metavar="SAE")] = "world:late"
+    """The sparse autoencoder of one of its vision blocks: world:early, world:middle or world:late, or a
+    folder written by SAELens."""
 
     layer: Annotated[int | None, arg(metavar="L")] = None
     """The vision block to steer, counted from 0; by default the one that the SAE was made for."""
@@ -72,7 +73,7 @@ class Steer:
         """
         output = Output(self.common)
         feature_ids = parse_features(self.features)
-        strength = resolve_strength(self.strength, self.strength_unit, self.sae)
+        strength = resolve_strength(self.strength, self.strength_unit, self.sae, self.subject)
         explanations = self._explain(output, feature_ids, strength)
         output.console.print(explanation_table(explanations))
         output.finish(

@@ -14,8 +14,8 @@ from seesay.vlm.families import family_of
 from seesay.vlm.model import VLM
 from seesay.vlm.prompts import PACKAGED, Prompts, read_prompts
 
-# What transformers is seen to raise on files that are missing, damaged or of another shape than announced.
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError)
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError)
+"""What transformers is seen to raise on files that are missing, damaged or of another shape than announced."""
 
 
 def load_vlm(
@@ -55,14 +55,14 @@ def load_vlm(
             ignore_mismatched_sizes=True,  # they are reported, and refused below with their names
         )
         processor: Any = AutoProcessor.from_pretrained(name_or_path, trust_remote_code=False)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise UnreadableModel(
             f"{name_or_path}: {shorten(str(error), 200)}",
             expected="the checkpoint of a vision-language model in safetensors",
             remedy="check the name, or download it again",
         ) from error
     model, report = loaded
-    _check_complete(name_or_path, model, report)
+    check_complete(name_or_path, model, report)
     _check_processor(name_or_path, processor)
     return VLM(model.to(place).eval().requires_grad_(False), processor, words)
 
@@ -121,8 +121,19 @@ def _prompts(name_or_path: str | Path, folder: str | Path | None) -> Prompts:
     return read_prompts(shipped if shipped.is_dir() else PACKAGED)
 
 
-def _check_complete(name_or_path: str | Path, model: nn.Module, report: dict[str, Any]) -> None:
-    # transformers fills in at random what a checkpoint lacks, and would then explain noise.
+def check_complete(name_or_path: str | Path, model: nn.Module, report: dict[str, Any]) -> None:
+    """Refuse a checkpoint that lacks tensors, holds others than announced, or is not finite.
+
+    transformers fills in at random what a checkpoint lacks, and would then explain noise.
+
+    Args:
+        name_or_path: of the checkpoint, for the message.
+        model: as loaded.
+        report: transformers' `output_loading_info`.
+
+    Raises:
+        UnreadableModel: if it is to be refused.
+    """
     if missing := sorted(report["missing_keys"]):
         raise UnreadableModel(
             f"{name_or_path} lacks {len(missing)} tensors, {missing[0]} first", remedy="download it again"

@@ -1,7 +1,8 @@
 """The embedded world: small pictures whose content is known patch by patch, and small models that see and speak.
 
-It carries the demo, the tests and the ground truth through the code that runs real models. `world` or `world:M` names
-its vision-language model, `world:middle` its sparse autoencoder.
+It carries the demo, the tests and the ground truth through the code that runs real models. `world:S`, `world:M` and
+`world:L` (or just `world`) name its vision-language models, which share one encoder; `world:early`, `world:middle` and
+`world:late` the sparse autoencoders of three of its blocks. A judge and a CLIP-like scorer have eyes of their own.
 """
 
 import json
@@ -15,11 +16,13 @@ from seesay.records import Strength
 if TYPE_CHECKING:
     from seesay.vlm import VLM
 
-__all__ = ["checkpoint", "load_vlm", "sae", "strength"]
+__all__ = ["DATA", "checkpoint", "load_vlm", "sae", "scorer", "strength"]
 
-_DATA = Path(str(files("seesay.world"))) / "data"
+DATA = Path(str(files("seesay.world"))) / "data"
+"""The folder of all that comes with seesay: `vlm`, `sae`, `scorer`, and `training.json`."""
+
 _WORLD = "world"
-_DEFAULT_SUBJECT = "M"
+_DEFAULT_SUBJECT = "L"
 _CALIBRATION = "strength.json"
 
 
@@ -27,22 +30,22 @@ def checkpoint(name: str = "world") -> Path:
     """The folder of a vision-language model that comes with seesay.
 
     Args:
-        name: `world`, or `world:M` for a size.
+        name: `world`, or `world:S`, `world:M` or `world:L` for a size, or `world:judge`.
 
     Raises:
         UnreadableModel: if there is none of that name.
     """
-    size = _DEFAULT_SUBJECT if name == _WORLD else _part(name)
+    size = _part(name)
     if size not in _shipped("vlm"):
         raise UnreadableModel(f"no model named {name!r} in the world", expected=_offer("vlm"))
-    return _DATA / "vlm" / size
+    return DATA / "vlm" / size
 
 
 def sae(name: str) -> Path:
     """The folder of a sparse autoencoder that comes with seesay.
 
     Args:
-        name: `world:middle`.
+        name: `world:early`, `world:middle` or `world:late`.
 
     Raises:
         UnreadableSAE: if there is none of that name.
@@ -50,25 +53,44 @@ def sae(name: str) -> Path:
     block = _part(name)
     if block not in _shipped("sae"):
         raise UnreadableSAE(f"no SAE named {name!r} in the world", expected=_offer("sae"))
-    return _DATA / "sae" / block
+    return DATA / "sae" / block
 
 
-def strength(sae_name: str) -> Strength:
-    """The strength chosen for one of the world's SAEs, on its validation features.
+def scorer() -> Path:
+    """The folder of the CLIP-like model that comes with seesay.
 
     Raises:
-        UnreadableSAE: if there is no such SAE.
+        UnreadableModel: if this copy of seesay lacks it.
+    """
+    folder = DATA / "scorer"
+    if not folder.is_dir():
+        raise UnreadableModel("the world's scorer is missing", remedy="install seesay again")
+    return folder
+
+
+def strength(sae_name: str, subject: str = "world") -> Strength:
+    """The strength chosen for a language model of the world on one of its SAEs, on the SAE's validation features.
+
+    Raises:
+        UnreadableSAE: if there is no such SAE, or its record is damaged.
+        UnreadableModel: if none was chosen for such a model.
     """
     file = sae(sae_name) / _CALIBRATION
+    size = _part(subject)
     try:
-        chosen = json.loads(file.read_text("utf-8"))["chosen"]
-        return Strength(chosen["value"], chosen["unit"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        by_model = json.loads(file.read_text("utf-8"))["chosen"]
+        chosen = {name: Strength(value["value"], value["unit"]) for name, value in by_model.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableSAE(
             f"{sae_name}: {file.name} is missing or damaged",
-            expected="the strength chosen for it",
+            expected="the strengths chosen for it",
             remedy="install seesay again",
         ) from error
+    if size not in chosen:
+        checkpoint(subject)  # where there is no such model at all, that is said
+        offer = " or ".join(f"world:{name}" for name in chosen)
+        raise UnreadableModel(f"no strength was chosen for {subject!r} on {sae_name}", expected=offer)
+    return chosen[size]
 
 
 def load_vlm(name: str = "world", *, device: str = "auto", dtype: str = "auto") -> "VLM":
@@ -79,13 +101,16 @@ def load_vlm(name: str = "world", *, device: str = "auto", dtype: str = "auto") 
 
 
 def _part(name: str) -> str:
-    """What stands behind `world:`; empty for any other name. It is looked up, never made into a path unseen."""
+    """What stands behind `world:`, the default model for `world` alone, empty for any other name.
+
+    It is looked up, never made into a path unseen.
+    """
     world, _, part = name.partition(":")
-    return part if world == _WORLD else ""
+    return (_DEFAULT_SUBJECT if name == _WORLD else part) if world == _WORLD else ""
 
 
 def _shipped(kind: str) -> list[str]:
-    return sorted(folder.name for folder in (_DATA / kind).glob("*") if folder.is_dir())
+    return sorted(folder.name for folder in (DATA / kind).glob("*") if folder.is_dir())
 
 
 def _offer(kind: str) -> str:

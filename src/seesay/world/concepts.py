@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-Kind = Literal["thing", "category", "shape", "colour", "fill", "background"]
+Kind = Literal[
+    "thing", "category", "shape", "colour", "fill", "background", "edge", "boundary", "brightness", "position", "size"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -59,10 +61,14 @@ THINGS = MappingProxyType({
 """Things by category; each has one picture in the atlas."""
 
 CATEGORY_OF = MappingProxyType({thing: category for category, things in THINGS.items() for thing in things})
-SHAPES = ("circle", "square", "triangle", "star", "heart", "cross", "ring", "diamond", "hexagon", "arrow")
+SHAPES = ("circle", "square", "triangle", "star", "heart", "cross", "ring", "diamond", "crescent", "arrow")
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "grey")
 FILLS = ("solid", "striped", "dotted", "checkered")
 SCENERY = ("meadow", "sea", "desert", "night")
+EDGES = ("horizontal", "vertical", "rising", "falling")
+BRIGHTNESSES = ("dark", "bright")
+POSITIONS = ("top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right")
+SIZES = ("small", "large")
 
 _NAMES: dict[Kind, tuple[str, ...]] = {
     "thing": tuple(CATEGORY_OF),
@@ -71,12 +77,17 @@ _NAMES: dict[Kind, tuple[str, ...]] = {
     "colour": COLOURS,
     "fill": FILLS,
     "background": COLOURS + SCENERY,
+    "edge": EDGES,
+    "boundary": ("boundary",),
+    "brightness": BRIGHTNESSES,
+    "position": POSITIONS,
+    "size": SIZES,
 }
 CONCEPTS: tuple[Concept, ...] = tuple(Concept(kind, name) for kind in KINDS for name in _NAMES[kind])
 INDEX = MappingProxyType({concept: row for row, concept in enumerate(CONCEPTS)})
 
-LOW_LEVEL_KINDS: frozenset[Kind] = frozenset({"colour", "fill", "background"})
-"""Kinds that describe colour and texture; the others name what a thing is."""
+LOW_LEVEL_KINDS: frozenset[Kind] = frozenset(KINDS) - {"thing", "category", "shape"}
+"""Kinds that describe colour, texture, edges and layout; the others name what a thing is."""
 
 
 def names(kind: Kind) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from seesay.errors import UnknownPhrase
-from seesay.world.concepts import COLOURS, CONCEPTS, SCENERY, Concept
+from seesay.world.concepts import CONCEPTS, Concept
 from seesay.world.scenes import Item, Scene
 
 NOTHING = "nothing"
@@ -27,18 +27,33 @@ _NO_ARTICLE = frozenset({"grapes", "corn", "bread", "cherries", "wheat", "scisso
 
 
 def phrase(concept: Concept) -> str:
-    """The words for one concept, such as `a frog`, `the colour red` or `a striped pattern`."""
+    """The words for one concept, such as `a frog`, `the colour red`, `a striped pattern` or `the top left`."""
     match concept.kind:
-        case "thing" | "shape":
-            return article(concept.name)
-        case "category":
-            return article("sky object" if concept.name == "sky" else concept.name)
         case "colour":
             return f"the colour {concept.name}"
         case "fill":
             return article(f"{concept.name} pattern")
-        case "background":
-            return article(f"{concept.name} background")
+        case "position":
+            return f"the {concept.name}"
+        case _:
+            return article(_words(concept))
+
+
+def _words(concept: Concept) -> str:
+    """The words that stand for a concept wherever they are met, without article or `pattern`."""
+    match concept.kind:
+        case "category":
+            return "sky object" if concept.name == "sky" else concept.name
+        case "background" | "edge":
+            return f"{concept.name} {concept.kind}"
+        case "boundary":
+            return "object boundary"
+        case "brightness":
+            return f"{concept.name} area"
+        case "size":
+            return f"{concept.name} object"
+        case _:
+            return concept.name
 
 
 def describe_item(item: Item) -> str:
@@ -49,7 +64,7 @@ def describe_item(item: Item) -> str:
 
 
 def caption(scene: Scene) -> str:
-    """A whole scene in words: its objects from front to back, then the background.
+    """A whole scene in words: its objects from left to right, then the background.
 
     A pattern is said in one go: `many copies of` the one object.
     """
@@ -58,7 +73,8 @@ def caption(scene: Scene) -> str:
         return f"{NOTHING} {where}"
     if scene.layout == "pattern":
         return f"many copies of {describe_item(scene.items[0])} {where}"
-    return f"{' and '.join(describe_item(item) for item in reversed(scene.items))} {where}"
+    items = sorted(scene.items, key=lambda item: item.centre)
+    return f"{' and '.join(map(describe_item, items))} {where}"
 
 
 _WORD = re.compile(r"[a-z]+")
@@ -67,15 +83,7 @@ _WORD = re.compile(r"[a-z]+")
 @cache
 def _lexicon() -> dict[tuple[str, ...], Concept]:
     """Whole phrases by their words. Where a shorter phrase begins a longer one, the longest match wins."""
-    lexicon: dict[tuple[str, ...], Concept] = {}
-    for concept in CONCEPTS:
-        if concept.kind == "background":
-            continue
-        name = "sky object" if concept == Concept("category", "sky") else concept.name
-        lexicon[tuple(name.split())] = concept
-    for name in (*COLOURS, *SCENERY):
-        lexicon[(name, "background")] = Concept("background", name)
-    return lexicon
+    return {tuple(_words(concept).split()): concept for concept in CONCEPTS}
 
 
 def parse_groups(text: str) -> tuple[tuple[Concept, ...], ...]:

@@ -82,5 +82,5 @@ def colour_ids(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Returns:
         Places in `COLOURS`, shape `[...]`.
     """
-    coarse = (pixels >> (8 - _BITS)).astype(np.intp)
-    return _table()[(coarse[..., 0] << (2 * _BITS)) | (coarse[..., 1] << _BITS) | coarse[..., 2]]
+    red, green, blue = (np.ascontiguousarray(pixels[..., i], dtype=np.uint16) >> (8 - _BITS) for i in range(3))
+    return _table().take((red << (2 * _BITS)) | (green << _BITS) | blue)

@@ -18,6 +18,7 @@ CELL = 64
 
 _HALF = CELL // 2
 _JITTER = 14  # of a paint's channels, of 255
+_GAP = 0.5  # how far a fill's gaps are from the paint, on the way to black or white
 _NOISE = 4.0  # standard deviation of the pixel noise, of 255
 
 
@@ -44,29 +45,28 @@ class Rendering:
 def render(scene: Scene) -> Rendering:
     """Draw a scene; the same scene gives the same pixels."""
     rng = np.random.default_rng((scene.seed, 1))
+    noise = _noise(rng)  # drawn first, so that scenes that differ in one attribute share it
     canvas = _background(scene.background, rng)
     owner = Image.new("L", (IMAGE_SIZE, IMAGE_SIZE))
+    jitter = np.random.default_rng((scene.seed, 2))
     stamps: dict[tuple[object, ...], _Stamp] = {}  # the copies in a pattern are drawn once
     for number, item in enumerate(scene.items, start=1):
         key = (item.noun, item.colour, item.fill, item.size, item.angle)
         if key not in stamps:
-            stamps[key] = _stamp(item, _jittered(PAINT[item.colour], rng) if item.colour else None)
+            shift = jitter.integers(-_JITTER, _JITTER + 1, 3)
+            stamps[key] = _stamp(item, _shifted(PAINT[item.colour], shift) if item.colour else None)
         picture, silhouette = stamps[key]
         corner = (round(item.centre[0] - picture.width / 2), round(item.centre[1] - picture.height / 2))
         canvas.paste(picture, corner, picture)
         owner.paste(number, corner, silhouette)
-    pixels = np.add(np.asarray(canvas), _noise(rng), dtype=np.int16)
+    pixels = np.add(np.asarray(canvas), noise, dtype=np.int16)
     np.clip(pixels, 0, 255, out=pixels)
     return Rendering(scene, pixels.astype(np.uint8), np.asarray(owner))
 
 
-def _jittered(rgb: tuple[int, int, int], rng: np.random.Generator) -> tuple[int, int, int]:
-    red, green, blue = rng.integers(-_JITTER, _JITTER + 1, 3).tolist()
-    return _byte(rgb[0] + red), _byte(rgb[1] + green), _byte(rgb[2] + blue)
-
-
-def _byte(value: int) -> int:
-    return min(max(value, 0), 255)
+def _shifted(rgb: tuple[int, int, int], shift: NDArray[np.integer]) -> tuple[int, int, int]:
+    red, green, blue = (np.asarray(rgb) + shift).clip(0, 255).tolist()
+    return red, green, blue
 
 
 @cache
@@ -132,8 +132,9 @@ def thing_picture(name: str) -> Image.Image:
 
 
 def _shape(name: str, fill: str, paint: tuple[int, int, int]) -> _Sprite:
-    bright = sum(paint) > 3 * 128
-    gap = (20, 20, 22) if bright else (248, 248, 248)
+    # A shade of the paint, so that the outline stands out from any background and the colour stays what it is.
+    shade = 0 if sum(paint) > 3 * 100 else 255
+    gap = tuple(round(channel + (shade - channel) * _GAP) for channel in paint)
     levels: list[Image.Image] = []
     for outline, marks in zip(_outline(name), _marks(fill), strict=True):
         picture = Image.new("RGB", outline.size, paint)
@@ -180,14 +181,13 @@ def _outline(name: str) -> tuple[Image.Image, Image.Image]:
         )
 
     disc = at([(-0.92, -0.92), (0.92, 0.92)])
-    hole = at([(-0.48, -0.48), (0.48, 0.48)])
+    holes = {"ring": at([(-0.48, -0.48), (0.48, 0.48)]), "crescent": at([(-0.3, -0.76), (1.22, 0.76)])}
     bar, arm = 0.32, 0.92
     outlines = {
         "square": at([(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)]),
         "triangle": at([(0, -0.9), (0.95, 0.8), (-0.95, 0.8)]),
         "star": polygon(5, inner=0.42),
         "diamond": at([(0, -0.96), (0.6, 0), (0, 0.96), (-0.6, 0)]),
-        "hexagon": polygon(6, turn=0.0),
         "arrow": at([(-0.95, -0.28), (0.1, -0.28), (0.1, -0.75), (0.95, 0), (0.1, 0.75), (0.1, 0.28), (-0.95, 0.28)]),
         "cross": at([
             (-bar, -arm), (bar, -arm), (bar, -bar), (arm, -bar), (arm, bar), (bar, bar),
@@ -198,9 +198,10 @@ def _outline(name: str) -> tuple[Image.Image, Image.Image]:
     if name in outlines:
         draw.polygon(outlines[name], fill=255)
     else:
-        assert name in ("circle", "ring"), f"no outline for {name} of {SHAPES}"
+        assert name in ("circle", "ring", "crescent"), f"no outline for {name} of {SHAPES}"
         draw.ellipse([*disc[0], *disc[1]], fill=255)
-        if name == "ring":
+        if name != "circle":
+            hole = holes[name]
             draw.ellipse([*hole[0], *hole[1]], fill=0)
     full = canvas.resize((CELL, CELL), Image.Resampling.BOX)
     return full, full.resize((_HALF, _HALF), Image.Resampling.BOX)
@@ -216,8 +217,9 @@ def _heart(t: float) -> tuple[float, float]:
 
 
 def _background(name: str, rng: np.random.Generator) -> Image.Image:
+    shift = rng.integers(-_JITTER, _JITTER + 1, 3)
     if name in COLOURS:
-        return _plain(_jittered(PAINT[name], rng), rng)
+        return _plain(_shifted(PAINT[name], shift), rng)
     return _scenery(name, rng)
 
 

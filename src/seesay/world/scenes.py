@@ -4,8 +4,9 @@ A scene is a plain record. The same seed gives the same scene, always, on any ma
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -18,9 +19,19 @@ IMAGE_SIZE = 64
 
 Layout = Literal["objects", "close-up", "pattern", "empty"]
 _LAYOUTS: tuple[Layout, ...] = ("objects", "close-up", "pattern", "empty")
-_LAYOUT_SHARES = (0.74, 0.12, 0.12, 0.02)
+_LAYOUT_SHARES = (0.7, 0.12, 0.12, 0.06)
 _SCENERY_SHARE = 0.2
-_MAX_OBJECTS = 3
+_COUNT_SHARES = (0.42, 0.34, 0.24)  # of one, two and three objects
+_SIZES = ((30.0, 56.0), (25.0, 42.0), (23.0, 33.0))  # smallest and largest object among so many, in pixels
+_N_TRIES = 12  # places that are tried for an object; the one farthest from the others is taken
+SMALL, LARGE = 28.0, 44.0
+"""An object is small below the one size and large above the other, in pixels."""
+
+BACKGROUNDS_BY_BRIGHTNESS = MappingProxyType({
+    "dark": ("black", "blue", "purple", "brown", "night"),
+    "bright": ("white", "yellow"),
+})  # fmt: skip
+"""Backgrounds of which a good part is dark or bright, whatever their shading."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +57,14 @@ class Item:
     @property
     def concepts(self) -> tuple[Concept, ...]:
         """What can be said of the object whatever its pixels are, most telling last."""
+        size = (Concept("size", name) for name, holds in self._sizes if holds)
         if self.colour is None or self.fill is None:
-            return (Concept("category", CATEGORY_OF[self.noun]), Concept("thing", self.noun))
-        return (Concept("colour", self.colour), Concept("fill", self.fill), Concept("shape", self.noun))
+            return (*size, Concept("category", CATEGORY_OF[self.noun]), Concept("thing", self.noun))
+        return (*size, Concept("colour", self.colour), Concept("fill", self.fill), Concept("shape", self.noun))
+
+    @property
+    def _sizes(self) -> tuple[tuple[str, bool], ...]:
+        return (("small", self.size < SMALL), ("large", self.size > LARGE))
 
 
 @dataclass(frozen=True)
@@ -89,26 +105,24 @@ def sample(seed: int, containing: Sequence[Concept] = (), layouts: Sequence[Layo
         layout = layouts[int(rng.integers(len(layouts)))]
         if layout == "empty" and wanted.colour:
             wanted = _Wanted(background=wanted.colour)
-    if layout == "empty" and wanted.needs_object:
+    if layout not in wanted.possible_layouts:
         layout = "objects"
     first = _identity(rng, wanted)
-    background = wanted.background or _background(rng, taken=first[1])
-    if layout == "empty":
-        items: tuple[Item, ...] = ()
-    elif layout == "close-up":
-        items = (_place(rng, first, size=rng.uniform(60, 100), centre=rng.uniform(16, 48, 2)),)
-    elif layout == "pattern":
-        items = _pattern(rng, first)
-    else:
-        count = int(rng.integers(1, _MAX_OBJECTS + 1))
-        others = [_identity(rng, _Wanted()) for _ in range(count - 1)]
-        size = rng.uniform(26, 52, count) * (1.0, 0.85, 0.72)[count - 1]
-        identities = [first, *others]
-        # The wanted object is drawn last, so that nothing hides it; the rest may be hidden in part.
-        items = tuple(
-            _place(rng, identities[i], size=size[i], centre=rng.uniform(size[i] * 0.4, IMAGE_SIZE - size[i] * 0.4, 2))
-            for i in reversed(range(count))
-        )
+    others = [_identity(rng, _Wanted()) for _ in _SIZES[1:]]
+    count = 1 + int(rng.choice(len(_SIZES), p=_COUNT_SHARES)) if layout == "objects" else 1
+    if wanted.size == "large":
+        count = min(count, 2)
+    identities = [first, *others][:count]
+    background = wanted.background or _background(rng, wanted, taken={colour for _, colour, _ in identities})
+    match layout:
+        case "empty":
+            items: tuple[Item, ...] = ()
+        case "close-up":
+            items = (_item(rng, first, size=rng.uniform(60, 100), centre=rng.uniform(16, 48, 2)),)
+        case "pattern":
+            items = _pattern(rng, first)
+        case "objects":
+            items = _objects(rng, identities, wanted.size)
     return Scene(seed=seed, layout=layout, background=background, items=items)
 
 
@@ -123,6 +137,11 @@ class _Wanted:
     colour: str | None = None
     fill: str | None = None
     background: str | None = None
+    edge: str | None = None
+    boundary: str | None = None
+    brightness: str | None = None
+    position: str | None = None
+    size: str | None = None
 
     @classmethod
     def of(cls, concepts: Sequence[Concept]) -> "_Wanted":
@@ -141,11 +160,21 @@ class _Wanted:
             raise UnknownPhrase(f"a {of_thing} cannot be made {clash}", expected="colours and fills on shapes only")
         if wanted.thing and wanted.category and CATEGORY_OF[wanted.thing] != wanted.category:
             raise UnknownPhrase(f"a {wanted.thing} is no {wanted.category}")
+        if wanted.background and wanted.brightness:
+            raise UnknownPhrase(
+                f"a {wanted.background} background is as dark or bright as it is", expected="one of both"
+            )
         return wanted
 
     @property
-    def needs_object(self) -> bool:
-        return any((self.thing, self.category, self.shape, self.colour, self.fill))
+    def possible_layouts(self) -> Collection[Layout]:
+        """The layouts that can show it; `objects` always can."""
+        if self.size == "small" or self.brightness:
+            return ("objects",)
+        if self.size == "large":
+            return ("objects", "close-up")
+        needs_object = (self.thing, self.category, self.shape, self.colour, self.fill, self.edge, self.boundary)
+        return ("objects", "close-up", "pattern") if any(needs_object) else _LAYOUTS
 
     @property
     def of_shape(self) -> bool:
@@ -168,25 +197,42 @@ def _pick(options: Sequence[str], draw: float) -> str:
     return options[int(draw * len(options))]
 
 
-def _background(rng: np.random.Generator, taken: str | None) -> str:
-    """A background that the first object can be told from: never of its own colour."""
+def _background(rng: np.random.Generator, wanted: _Wanted, taken: Collection[str | None]) -> str:
+    """A background that every object can be told from: of none of their colours."""
     is_scenery, place = rng.random(2)
-    if is_scenery < _SCENERY_SHARE:
-        return _pick(SCENERY, place)
-    return _pick([colour for colour in COLOURS if colour != taken], place)
+    if wanted.brightness:
+        options: Sequence[str] = BACKGROUNDS_BY_BRIGHTNESS[wanted.brightness]
+    else:
+        options = SCENERY if is_scenery < _SCENERY_SHARE else COLOURS
+    return _pick([name for name in options if name not in taken] or options, place)
 
 
-def _place(rng: np.random.Generator, identity: _Identity, size: float, centre: np.ndarray) -> Item:
+def _item(rng: np.random.Generator, identity: _Identity, size: float, centre: np.ndarray) -> Item:
     noun, colour, fill = identity
     angle = float(rng.uniform(-0.35, 0.35))
     return Item(noun, colour, fill, (float(centre[0]), float(centre[1])), float(size), angle)
 
 
+def _objects(rng: np.random.Generator, identities: Sequence[_Identity], first_size: str | None) -> tuple[Item, ...]:
+    """Objects side by side as far as there is room, the first of them in front of all others."""
+    smallest, largest = _SIZES[len(identities) - 1]
+    placed: list[Item] = []
+    for identity in identities:
+        size = rng.uniform(smallest, largest)
+        if first_size is not None:
+            within = {"small": (_SIZES[-1][0], SMALL), "large": (LARGE, _SIZES[0][1])}
+            size = rng.uniform(*within[first_size if not placed else "small"])
+        tries = rng.uniform(size * 0.45, IMAGE_SIZE - size * 0.45, (_N_TRIES if placed else 1, 2))
+        room = [min((math.dist(place, i.centre) - (i.size + size) / 2 for i in placed), default=0.0) for place in tries]
+        placed.append(_item(rng, identity, size, tries[int(np.argmax(room))]))
+    return tuple(reversed(placed))
+
+
 def _pattern(rng: np.random.Generator, identity: _Identity) -> tuple[Item, ...]:
-    pitch = float(rng.uniform(20, 34))
+    pitch = float(rng.uniform(22, 33))
     offset_x, offset_y = rng.uniform(0, pitch, 2)
     rows = range(-1, math.ceil(IMAGE_SIZE / pitch) + 1)
-    model = _place(rng, identity, size=pitch * float(rng.uniform(0.8, 1.0)), centre=np.zeros(2))
+    model = _item(rng, identity, size=pitch * float(rng.uniform(0.8, 1.0)), centre=np.zeros(2))
     noun, colour, fill = identity
     places = [(offset_x + column * pitch, offset_y + row * pitch) for row in rows for column in rows]
     reach = model.size / 2

@@ -4,12 +4,13 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from einops import rearrange
 from PIL import Image, ImageDraw, ImageFont
 
 from seesay import world
 from seesay.errors import UnusablePath
+from seesay.world.examination import answers
 from seesay.world.grammar import caption
+from seesay.world.questions import ask
 from seesay.world.rendering import Rendering, render
 from seesay.world.scenes import IMAGE_SIZE, sample
 from seesay.world.streams import seeds
@@ -47,7 +48,8 @@ def show(out: Path, *, n: int, seed: int, device: str = "auto", dtype: str = "au
         raise UnusablePath(f"{n} scenes on one sheet", expected=f"at most {MAX_SCENES}", remedy="make several sheets")
     chosen = seeds("show", seed % 1_000_000 * _SEEDS_APART, n)
     renderings = [render(sample(s)) for s in chosen]
-    said = _described(renderings, device, dtype)
+    vlm = world.load_vlm(device=device, dtype=dtype)
+    said = answers(vlm, ask("describe"), [(rendering.pixels,) for rendering in renderings])
     sheet = contact_sheet(renderings, said)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -59,13 +61,6 @@ def show(out: Path, *, n: int, seed: int, device: str = "auto", dtype: str = "au
         for scene_seed, rendering, text in zip(chosen, renderings, said, strict=True)
     ]
     return {"file": str(out), "scenes": scenes}
-
-
-def _described(renderings: list[Rendering], device: str, dtype: str) -> list[str]:
-    vlm = world.load_vlm(device=device, dtype=dtype)
-    tokens = vlm.encode([rendering.image for rendering in renderings], batch_size=64)
-    answers = vlm.say(vlm.prompts["describe"], rearrange(tokens, "row token d -> row 1 token d"), max_new_tokens=40)
-    return [answer.text for answer in answers]
 
 
 def contact_sheet(renderings: list[Rendering], said: list[str]) -> Image.Image:

@@ -8,7 +8,18 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 Stream = Literal[
-    "encoder", "language", "sae", "scorer", "judge", "explaining", "scoring", "truth", "synthesis", "evaluation", "show"
+    "encoder",
+    "language",
+    "sae",
+    "scorer",
+    "judge",
+    "explaining",
+    "scoring",
+    "truth",
+    "synthesis",
+    "evaluation",
+    "show",
+    "monitoring",
 ]
 _SPAN = 1 << 40
 

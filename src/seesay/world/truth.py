@@ -123,6 +123,11 @@ def first_named(text: str, unsteered: Collection[Concept]) -> Concept | None:
     return next((concept for concept in parse(text) if concept not in unsteered), None)
 
 
+def names_any(text: str, concepts: Collection[Concept], unsteered: Collection[Concept]) -> bool:
+    """Whether any concept that an explanation names holds for the feature: kinder than a hit, to long answers most."""
+    return any(concept in concepts for concept in parse(text) if concept not in unsteered)
+
+
 def is_hit(text: str, concepts: Collection[Concept], unsteered: Collection[Concept]) -> bool:
     """Whether the first concept that an explanation names is one that holds for the feature."""
     return first_named(text, unsteered) in concepts

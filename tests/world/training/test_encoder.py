@@ -11,7 +11,7 @@ from seesay.world.concepts import INDEX, KINDS, Concept, names
 from seesay.world.masks import coverage
 from seesay.world.rendering import render
 from seesay.world.scenes import sample
-from seesay.world.streams import RANGES
+from seesay.world.streams import RANGES, Stream
 from seesay.world.training import encoder
 from seesay.world.training.config import EncoderConfig, TrainingConfig
 from seesay.world.training.encoder import PatchBatches, finished_tower, patch_labels, train_encoder
@@ -33,17 +33,19 @@ def test_a_label_is_the_concept_that_covers_most_of_a_patch_and_at_least_a_quart
 
 
 def test_batches_start_where_a_stopped_training_stood() -> None:
-    whole, rest = PatchBatches("encoder", 4, 6), PatchBatches("encoder", 4, 6, first=2)
+    whole, rest = PatchBatches("encoder", 4, range(6)), PatchBatches("encoder", 4, range(2, 6))
     assert len(rest) == 4
     assert torch.equal(whole[3].pixels, rest[1].pixels)
     assert torch.equal(whole[3].labels, rest[1].labels)
 
 
-def test_training_and_evaluation_look_at_different_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stream", ["encoder", "judge", "evaluation"])
+def test_batches_look_at_the_scenes_of_their_stream_alone(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     monkeypatch.setattr(encoder, "sample", lambda seed: (seen.append(seed), sample(seed))[1])
-    PatchBatches("encoder", 4, 6)[5]
-    assert all(seed in RANGES["encoder"] for seed in seen)
+    PatchBatches(stream, 4, range(6))[5]
+    assert len(seen) == 4
+    assert all(seed in RANGES[stream] for seed in seen)
 
 
 @pytest.fixture
@@ -53,10 +55,10 @@ def small_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_evaluation")
 def test_a_trained_encoder_is_found_again(tmp_path: Path) -> None:
-    train_encoder(TINY, tmp_path, 0)
-    tower = finished_tower(TINY, tmp_path)
+    train_encoder(TINY, tmp_path, "eyes", stream="judge", device=torch.device("cpu"), checkpoint_seconds=0)
+    tower = finished_tower(TINY, tmp_path, "eyes")
     assert tower.config.num_hidden_layers == 2
-    log = (tmp_path / "encoder.jsonl").read_text("utf-8").splitlines()
+    log = (tmp_path / "eyes.jsonl").read_text("utf-8").splitlines()
     assert any('"thing"' in line for line in log)
 
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from seesay.errors import UnusablePath
 from seesay.world.training.log import TrainingLog
-from seesay.world.training.loop import fit, learning_rate_factor, optimisers
-from seesay.world.training.muon import orthogonalised
+from seesay.world.training.loop import fit, learning_rate_factor, mixed_precision, optimisers
+from seesay.world.training.muon import Muon, orthogonalised
 
 N_STEPS = 12
 
@@ -44,6 +44,7 @@ def train(out: Path, *, stop_at: int | None = None, made_by: str = "test") -> Sm
             batches,
             n_steps=N_STEPS,
             learning_rate=1e-2,
+            device=torch.device("cpu"),
             checkpoint=out / "small.pt",
             made_by=made_by,
             checkpoint_seconds=0,
@@ -85,6 +86,15 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         train(tmp_path)
 
 
+def test_a_checkpoint_of_other_weights_or_of_somebody_else_is_named(tmp_path: Path) -> None:
+    train(tmp_path)
+    state = torch.load(tmp_path / "small.pt", weights_only=True)
+    for foreign in ({**state, "model": {"layers.0.weight": torch.zeros(2, 2)}}, {"model": state["model"]}, [1]):
+        torch.save(foreign, tmp_path / "small.pt")
+        with pytest.raises(UnusablePath, match="small.pt is damaged"):
+            train(tmp_path)
+
+
 def test_the_learning_rate_warms_up_and_comes_down() -> None:
     factors = [learning_rate_factor(step / 1000) for step in range(1001)]
     assert factors[0] < 0.1
@@ -102,8 +112,31 @@ def test_every_parameter_is_in_just_one_optimiser() -> None:
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (4, 16), (16, 4)])
-def test_an_orthogonalised_matrix_has_singular_values_near_one(shape: tuple[int, int]) -> None:
-    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    values = torch.linalg.svdvals(orthogonalised(matrix))
+def test_orthogonalised_matrices_have_singular_values_near_one(shape: tuple[int, int]) -> None:
+    matrices = torch.randn((2, *shape), generator=torch.Generator().manual_seed(1))
+    values = torch.linalg.svdvals(orthogonalised(matrices))
     assert values.min() > 0.5
     assert values.max() < 1.3
+
+
+def test_matrices_of_one_shape_are_updated_as_they_would_be_alone() -> None:
+    start = [torch.randn(shape, generator=torch.Generator().manual_seed(n)) for n, shape in enumerate([(4, 8)] * 3)]
+
+    def updated(*chosen: int) -> list[Tensor]:
+        parameters = [nn.Parameter(start[n].clone()) for n in chosen]
+        for parameter in parameters:
+            parameter.grad = parameter.detach().square()
+        Muon(parameters, lr=0.1).step()
+        return [parameter.detach() for parameter in parameters]
+
+    together = updated(0, 1, 2)
+    for number, parameter in enumerate(together):
+        assert torch.allclose(parameter, updated(number)[0], atol=1e-3)  # products in bfloat16 may round elsewhere
+        assert not torch.equal(parameter, start[number])
+
+
+@pytest.mark.parametrize(("computes", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_the_precision_follows_the_machine(monkeypatch: pytest.MonkeyPatch, computes: bool, dtype: torch.dtype) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": computes})
+    with mixed_precision(torch.device("cpu")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype

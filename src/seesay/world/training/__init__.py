@@ -1,25 +1,43 @@
 """Training the embedded world's models, from nothing and resumably."""
 
-import time
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
-from seesay.errors import MissingExtra
-from seesay.world.training.config import Stage, TrainingConfig
+from seesay.errors import MissingExtra, UnusablePath
+from seesay.files import write_json
+from seesay.world.training.config import BLOCKS, SIZES, TRAINING_FILE, Stage, TrainingConfig
+from seesay.world.training.log import seconds_logged
 
-LANGUAGE_MODEL = "M"
-BLOCK = "middle"
+__all__ = ["SUBJECT", "train"]
+
+SUBJECT = "M"
+"""The language model that the SAEs' records name; all of them share the encoder that the SAEs are for."""
+
+_JUDGE = "judge"
+_LOGS: dict[Stage, tuple[str, ...]] = {
+    "encoder": ("encoder",),
+    "language": ("language",),
+    "scorer": ("scorer",),
+    "judge": ("judge-encoder", "judge"),
+    "sae": tuple(f"sae-{name}" for name in BLOCKS),
+    "strength": tuple(f"strength-{name}" for name in BLOCKS),
+}
 
 
 def train(config: TrainingConfig) -> dict[str, float]:
     """Run the stages asked for, each from its last checkpoint.
 
     Returns:
-        Seconds that each stage took this time.
+        Seconds that each stage took since it last began from nothing; further seeds of the language models not counted.
 
     Raises:
         MissingExtra: if an SAE is asked for and sae-lens is not installed.
         UnusablePath: if a stage is asked for whose predecessor has not finished in `config.out`.
+        UnavailableDevice: a device that this machine does not have.
     """
     if "sae" in config.stages and find_spec("sae_lens") is None:
         raise MissingExtra(
@@ -29,44 +47,120 @@ def train(config: TrainingConfig) -> dict[str, float]:
     stages: dict[Stage, Callable[[TrainingConfig], None]] = {
         "encoder": _encoder,
         "language": _language,
+        "scorer": _scorer,
+        "judge": _judge,
         "sae": _sae,
         "strength": _strength,
     }
     seconds: dict[str, float] = {}
     for stage in config.stages:
-        started = time.monotonic()
+        _note(config.out, stage, None)  # what stands there is of other models as soon as this begins
         stages[stage](config)
-        seconds[stage] = round(time.monotonic() - started, 1)
+        seconds[stage] = round(sum(seconds_logged(config.out, label) for label in _LOGS[stage]), 1)
+        _note(config.out, stage, seconds[stage])
     return seconds
 
 
+def _note(folder: Path, stage: Stage, seconds: float | None) -> None:
+    """Renew a stage's seconds among those noted before; None forgets them."""
+    file = folder / TRAINING_FILE
+    noted: Any = {}
+    if file.exists():
+        try:
+            noted = json.loads(file.read_text("utf-8"))
+        except ValueError:
+            noted = None
+        if not isinstance(noted, dict):
+            raise UnusablePath(f"{file} is damaged", remedy="remove it")
+    kept = {name: value for name, value in noted.items() if name != stage}
+    if kept or seconds is not None:
+        write_json(file, kept if seconds is None else kept | {stage: seconds})
+
+
 def _encoder(config: TrainingConfig) -> None:
+    from seesay.vlm.loading import resolve_device
     from seesay.world.training.encoder import train_encoder
 
-    train_encoder(config.encoder, config.out, config.checkpoint_seconds)
+    train_encoder(
+        config.encoder,
+        config.out,
+        "encoder",
+        stream="encoder",
+        device=resolve_device(config.device),
+        checkpoint_seconds=config.checkpoint_seconds,
+    )
 
 
 def _language(config: TrainingConfig) -> None:
+    from seesay.vlm.loading import resolve_device
+    from seesay.world.questions import EXPLAINER
     from seesay.world.training.encoder import finished_tower
     from seesay.world.training.language import train_language
 
-    tower = finished_tower(config.encoder, config.out)
-    train_language(config.language, tower, config.out, LANGUAGE_MODEL, config.checkpoint_seconds)
+    for number in range(config.n_seeds):
+        suffix = f"-{number}" if number else ""
+        train_language(
+            replace(config.language, seed=config.language.seed + number),
+            EXPLAINER,
+            {f"{name}{suffix}": size for name, size in SIZES.items()},
+            finished_tower(config.encoder, config.out, "encoder"),
+            config.out,
+            f"language{suffix}",
+            stream="language",
+            device=resolve_device(config.device),
+            checkpoint_seconds=config.checkpoint_seconds,
+        )
+
+
+def _scorer(config: TrainingConfig) -> None:
+    from seesay.vlm.loading import resolve_device
+    from seesay.world.training.scorer import train_scorer
+
+    train_scorer(
+        config.scorer,
+        config.out,
+        device=resolve_device(config.device),
+        checkpoint_seconds=config.checkpoint_seconds,
+    )
+
+
+def _judge(config: TrainingConfig) -> None:
+    from seesay.vlm.loading import resolve_device
+    from seesay.world.questions import JUDGE
+    from seesay.world.training.encoder import finished_tower, train_encoder
+    from seesay.world.training.language import train_language
+
+    device = resolve_device(config.device)
+    eyes, label = config.judge.encoder, f"{_JUDGE}-encoder"
+    train_encoder(eyes, config.out, label, stream="judge", device=device, checkpoint_seconds=config.checkpoint_seconds)
+    train_language(
+        config.judge.language,
+        JUDGE,
+        {_JUDGE: config.judge.text},
+        finished_tower(eyes, config.out, label),
+        config.out,
+        _JUDGE,
+        stream="judge",
+        device=device,
+        checkpoint_seconds=config.checkpoint_seconds,
+    )
 
 
 def _sae(config: TrainingConfig) -> None:
-    from seesay.vlm import load_vlm
+    from seesay.vlm.loading import resolve_device
+    from seesay.world.training.encoder import finished_tower
+    from seesay.world.training.language import untaught
     from seesay.world.training.sae import train_sae
 
-    vlm = load_vlm(config.out / "vlm" / LANGUAGE_MODEL, device="cpu", dtype="float32")
-    train_sae(config.sae, vlm, f"world:{LANGUAGE_MODEL}", config.out, BLOCK)
+    vlm = untaught(finished_tower(config.encoder, config.out, "encoder"), resolve_device(config.device))
+    for name, layer in BLOCKS.items():
+        train_sae(config.sae, vlm, layer, f"world:{SUBJECT}", config.out, name)
 
 
 def _strength(config: TrainingConfig) -> None:
-    from seesay.sae import load_sae
     from seesay.vlm import load_vlm
-    from seesay.world.training.strength import choose_strength
+    from seesay.world.training.strength import choose_strengths
 
-    folder = config.out / "sae" / BLOCK
-    vlm = load_vlm(config.out / "vlm" / LANGUAGE_MODEL, device="cpu", dtype="float32")
-    choose_strength(vlm, load_sae(folder), config.sae.layer, folder)
+    vlms = {name: load_vlm(config.out / "vlm" / name, device=config.device, dtype="float32") for name in SIZES}
+    for name, layer in BLOCKS.items():
+        choose_strengths(vlms, config.out, name, layer)

@@ -1,14 +1,13 @@
 """Putting tower, projector and language model together as a Gemma 3 checkpoint that anyone's code can load."""
 
 import shutil
-from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     Gemma3Config,
     Gemma3ForConditionalGeneration,
@@ -20,10 +19,11 @@ from transformers import (
 )
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 
-from seesay.vlm.prompts import Prompts, read_prompts
+from seesay.files import replaced_folder
 from seesay.world.grammar import vocabulary
+from seesay.world.questions import world_prompts
 from seesay.world.scenes import IMAGE_SIZE
-from seesay.world.training.config import LanguageConfig
+from seesay.world.training.config import TextConfig
 
 TOKENS_PER_IMAGE = 16
 """Each image token pools four patches, as Gemma 3's pool sixteen."""
@@ -54,25 +54,25 @@ _CHAT_TEMPLATE = """\
 """
 
 
-@cache
-def world_prompts() -> Prompts:
-    """The questions that the world's models are taught to answer."""
-    with as_file(files("seesay.world") / "prompts") as folder:
-        return read_prompts(folder)
+def build_tokenizer(*, with_ends: bool = False) -> PreTrainedTokenizerFast:
+    """The world's tokenizer, of whole words.
 
-
-def build_processor() -> Gemma3Processor:
-    """The world's processor: a tokenizer of whole words, and images in the tower's size."""
+    Args:
+        with_ends: put `<bos>` before and `<eos>` after each text, and pad on the right, as CLIP's text encoder needs.
+    """
     questions = [text.replace("{phrase}", "") for text in world_prompts().texts.values()]
     words = [word for word in vocabulary([*questions, *_EXTRA_WORDS]) if word not in _SPECIAL]
     ids = {token: index for index, token in enumerate((*_SPECIAL, *_NEWLINES, *words))}
     core = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
     core.add_tokens([AddedToken(newline, normalized=False) for newline in _NEWLINES])
+    if with_ends:
+        ends = [(token, ids[token]) for token in ("<bos>", "<eos>")]
+        core.post_processor = processors.TemplateProcessing(single="<bos> $A <eos>", special_tokens=ends)
     names = ("boi_token", "eoi_token", "image_token", "sot_token", "eot_token")
-    tokenizer = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=core,
-        padding_side="left",
+        padding_side="right" if with_ends else "left",
         clean_up_tokenization_spaces=False,
         pad_token="<pad>",
         eos_token="<eos>",
@@ -80,19 +80,23 @@ def build_processor() -> Gemma3Processor:
         unk_token="<unk>",
         extra_special_tokens=dict(zip(names, _SPECIAL[4:], strict=True)),
     )
+
+
+def build_processor() -> Gemma3Processor:
+    """The world's processor: its tokenizer, and images in the tower's size."""
     image_processor = Gemma3ImageProcessorPil(
         size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}, resample=2, do_pan_and_scan=False
     )
     return Gemma3Processor(
         image_processor=image_processor,
-        tokenizer=tokenizer,
+        tokenizer=build_tokenizer(),
         chat_template=_CHAT_TEMPLATE,
         image_seq_length=TOKENS_PER_IMAGE,
     )
 
 
 def build_model(
-    config: LanguageConfig, tower: SiglipVisionModel, processor: Gemma3Processor
+    config: TextConfig, tower: SiglipVisionModel, processor: Gemma3Processor
 ) -> Gemma3ForConditionalGeneration:
     """A Gemma 3 with a new language model and projector on a frozen copy of the tower."""
     tokenizer: Any = processor.tokenizer  # pyright: ignore[reportAttributeAccessIssue] (set from a string in transformers)
@@ -137,18 +141,14 @@ def build_model(
 
 def save(model: Gemma3ForConditionalGeneration, processor: Gemma3Processor, out: Path) -> None:
     """Write a checkpoint in bfloat16, with the prompts that it was taught, in place of any earlier one."""
-    aside = out.with_name(out.name + ".partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    model.bfloat16().save_pretrained(aside, max_shard_size=_SHARD)
-    for shard in list(aside.glob("*.safetensors")):
-        renamed = {_public_name(name): tensor.clone() for name, tensor in load_file(shard).items()}
-        save_file(renamed, shard, {"format": "pt"})
-    processor.save_pretrained(aside)
-    with as_file(files("seesay.world") / "prompts") as folder:
-        shutil.copytree(folder, aside / "prompts")
-    shutil.rmtree(out, ignore_errors=True)
-    aside.rename(out)
+    with replaced_folder(out) as aside:
+        model.bfloat16().save_pretrained(aside, max_shard_size=_SHARD)
+        for shard in list(aside.glob("*.safetensors")):
+            renamed = {_public_name(name): tensor.clone() for name, tensor in load_file(shard).items()}
+            save_file(renamed, shard, {"format": "pt"})
+        processor.save_pretrained(aside)
+        with as_file(files("seesay.world") / "prompts") as folder:
+            shutil.copytree(folder, aside / "prompts")
 
 
 def _public_name(name: str) -> str:

@@ -3,7 +3,6 @@
 Captions alone teach an encoder this small far too slowly (world.md). The linear heads are thrown away.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from seesay.errors import UnusablePath
@@ -23,10 +22,10 @@ from seesay.world.scenes import IMAGE_SIZE, sample
 from seesay.world.streams import Stream, seeds
 from seesay.world.training.config import EncoderConfig
 from seesay.world.training.log import TrainingLog
-from seesay.world.training.loop import fit, load_checkpoint
+from seesay.world.training.loop import fit, load_checkpoint, loaded
 
-N_PATCHES = (IMAGE_SIZE // PATCH_SIZE) ** 2
 _NONE_WEIGHT = 0.15  # most patches hold no object; unweighted, "none" would be all that is learnt at first
+_SHAPE_WEIGHT = 2.0  # an outline takes many patches to see: shapes are learnt last
 _N_HELD_OUT = 1024
 
 
@@ -54,12 +53,14 @@ class PatchReader(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.tower = SiglipVisionModel(vision_config(config))
+        # For so few patches a fused kernel costs more than it saves: a quarter of the step in bfloat16 on a CPU.
+        self.tower.set_attn_implementation("eager")
         self.heads = nn.ModuleDict({kind: nn.Linear(config.d_model, 1 + len(names(kind))) for kind in KINDS})
 
     def forward(self, pixels: Tensor) -> dict[str, Float[Tensor, "image patch class"]]:
         """Logits of every kind; `pixels` is uint8 `[image height width 3]`."""
         seen = self.tower(pixel_values=pixel_values(pixels)).last_hidden_state
-        return {kind: head(seen) for kind, head in self.heads.items()}
+        return {kind: head(seen).float() for kind, head in self.heads.items()}
 
 
 @dataclass(frozen=True)
@@ -81,19 +82,24 @@ def patch_labels(covered: Float[np.ndarray, "concept patch"]) -> Int[np.ndarray,
 
 
 class PatchBatches(Dataset[PatchBatch]):
-    """Labelled batches by step, drawn from one stream of seeds."""
+    """Labelled batches by step, drawn from one stream of seeds.
 
-    def __init__(self, stream: Stream, batch_size: int, n_batches: int, first: int = 0) -> None:
+    Args:
+        stream: whose seeds.
+        batch_size: pictures per batch.
+        steps: which batches of the stream.
+    """
+
+    def __init__(self, stream: Stream, batch_size: int, steps: range) -> None:
         self._stream: Stream = stream
         self._batch_size = batch_size
-        self._first = first
-        self._n_batches = n_batches
+        self._steps = steps
 
     def __len__(self) -> int:
-        return self._n_batches - self._first
+        return len(self._steps)
 
     def __getitem__(self, index: int) -> PatchBatch:
-        chosen = seeds(self._stream, (self._first + index) * self._batch_size, self._batch_size)
+        chosen = seeds(self._stream, self._steps[index] * self._batch_size, self._batch_size)
         renderings = [render(sample(seed)) for seed in chosen]
         labels = np.stack([patch_labels(coverage(rendering)) for rendering in renderings])
         pixels = np.stack([rendering.pixels for rendering in renderings])
@@ -101,21 +107,23 @@ class PatchBatches(Dataset[PatchBatch]):
 
 
 def patch_loss(logits: dict[str, Tensor], labels: Int[Tensor, "image patch kind"]) -> Float[Tensor, ""]:
-    """Cross entropy summed over kinds, patches without the kind weighing less."""
-    total = torch.zeros(())
+    """Cross entropy summed over kinds, patches without the kind weighing less and shapes twice."""
+    total = torch.zeros((), device=labels.device)
     for column, kind in enumerate(KINDS):
-        weight = torch.ones(logits[kind].shape[-1])
+        weight = torch.ones(logits[kind].shape[-1], device=labels.device)
         weight[0] = _NONE_WEIGHT
-        total = total + functional.cross_entropy(logits[kind].flatten(0, 1), labels[..., column].flatten(), weight)
+        loss = functional.cross_entropy(logits[kind].flatten(0, 1), labels[..., column].flatten(), weight)
+        total = total + (_SHAPE_WEIGHT if kind == "shape" else 1.0) * loss
     return total
 
 
 def patch_accuracy(reader: PatchReader, held_out: PatchBatch) -> dict[str, float]:
     """Share of patches named rightly, by kind, among those that have one."""
     logits = {kind: [] for kind in KINDS}
+    device = next(reader.parameters()).device
     for pixels in held_out.pixels.split(256):
-        for kind, values in reader(pixels).items():
-            logits[kind].append(values.argmax(-1))
+        for kind, values in reader(pixels.to(device)).items():
+            logits[kind].append(values.argmax(-1).cpu())
     figures: dict[str, float] = {}
     for column, kind in enumerate(KINDS):
         truth = held_out.labels[..., column]
@@ -124,7 +132,7 @@ def patch_accuracy(reader: PatchReader, held_out: PatchBatch) -> dict[str, float
     return figures
 
 
-def finished_tower(config: EncoderConfig, out: Path) -> SiglipVisionModel:
+def finished_tower(config: EncoderConfig, out: Path, name: str) -> SiglipVisionModel:
     """The tower of a training that ran to its end, without the heads.
 
     Raises:
@@ -132,34 +140,42 @@ def finished_tower(config: EncoderConfig, out: Path) -> SiglipVisionModel:
     """
     reader = PatchReader(config)
     n_steps = config.n_images // config.batch_size
-    if load_checkpoint(_checkpoint(out), repr(config), reader) != n_steps:
-        raise UnusablePath(f"{out} holds no finished encoder", remedy="run --stage encoder there first")
+    if load_checkpoint(_checkpoint(out, name), repr(config), reader) != n_steps:
+        raise UnusablePath(f"{out} holds no finished {name}", remedy="run the stage that trains it there first")
     return reader.tower
 
 
-def _checkpoint(out: Path) -> Path:
-    return out / "checkpoints" / "encoder.pt"
+def _checkpoint(out: Path, name: str) -> Path:
+    return out / "checkpoints" / f"{name}.pt"
 
 
-def train_encoder(config: EncoderConfig, out: Path, checkpoint_seconds: float) -> None:
-    """Train the tower, or pick up where a stopped training left it; checkpoints go to `out/checkpoints`."""
+def train_encoder(
+    config: EncoderConfig, out: Path, name: str, *, stream: Stream, device: torch.device, checkpoint_seconds: float
+) -> None:
+    """Train a tower, or pick up where a stopped training left it.
+
+    Args:
+        config: sizes, steps and seed.
+        out: the training's folder; the checkpoint goes to `out/checkpoints/<name>.pt`.
+        name: of checkpoint and log.
+        stream: whose pictures.
+        device: where to compute.
+        checkpoint_seconds: time between two checkpoints.
+    """
     torch.manual_seed(config.seed)
-    reader = PatchReader(config)
+    reader = PatchReader(config).to(device)
     n_steps = config.n_images // config.batch_size
-    held_out = PatchBatches("evaluation", _N_HELD_OUT, 1)[0]
+    held_out = PatchBatches("monitoring", _N_HELD_OUT, range(1))[0]
 
-    def batches(step: int) -> Iterator[PatchBatch]:
-        data = PatchBatches("encoder", config.batch_size, n_steps, first=step)
-        return iter(DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=8))
-
-    with TrainingLog(out, "encoder") as log:
+    with TrainingLog(out, name) as log:
         fit(
             reader,
-            lambda batch: patch_loss(reader(batch.pixels), batch.labels),
-            batches,
+            lambda batch: patch_loss(reader(batch.pixels.to(device)), batch.labels.to(device)),
+            lambda step: loaded(PatchBatches(stream, config.batch_size, range(step, n_steps))),
             n_steps=n_steps,
             learning_rate=config.learning_rate,
-            checkpoint=_checkpoint(out),
+            device=device,
+            checkpoint=_checkpoint(out, name),
             made_by=repr(config),
             checkpoint_seconds=checkpoint_seconds,
             log=log,

@@ -1,121 +1,153 @@
-"""The language model, taught to answer the world's questions on the frozen encoder."""
+"""Language models, taught to answer the world's questions on a frozen encoder.
 
-from collections.abc import Iterator
+Several of different sizes learn side by side: each batch goes through the encoder once and then through every one of
+them, so that they see the same pictures and questions in the same order, and none costs an encoder of its own.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
-from torch.utils.data import DataLoader
-from transformers import Gemma3ForConditionalGeneration, SiglipVisionModel
+from torch import Tensor, nn
+from transformers import Gemma3Processor, SiglipVisionModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from seesay.vlm.model import VLM
-from seesay.world.concepts import KINDS, Concept, Kind, names
-from seesay.world.grammar import parse
-from seesay.world.rendering import render
-from seesay.world.scenes import sample
-from seesay.world.streams import seeds
-from seesay.world.training.assembly import build_model, build_processor, save, world_prompts
-from seesay.world.training.config import LanguageConfig
+from seesay.world.examination import caption_quality, detection_accuracy, naming_accuracy
+from seesay.world.questions import SEEDS_PER_EXAMPLE, Curriculum, world_prompts
+from seesay.world.streams import Stream
+from seesay.world.training.assembly import build_model, build_processor, save
+from seesay.world.training.config import SIZES, LanguageConfig, TextConfig
 from seesay.world.training.encoder import pixel_values
 from seesay.world.training.log import TrainingLog
-from seesay.world.training.loop import fit
-from seesay.world.training.questions import Example, Phase, QuestionBatches, TokenBatch, overlaid
+from seesay.world.training.loop import fit, loaded
+from seesay.world.training.tokens import QuestionBatches, TokenBatch
 
-_N_CAPTIONS = 192
-_N_PER_KIND = 40
-_N_SHOWN = 5
-_N_AT_ONCE = 64
+FIRST_SEED = 1 << 39
+"""Where the language models' seeds begin in a stream: an encoder's own come before them."""
 
+MAX_SEEDS = 1000
+"""More would leave the stream; every seed beyond sees the examples of one before."""
 
-def answer_loss(model: Gemma3ForConditionalGeneration, batch: TokenBatch) -> Tensor:
-    """Mean cross entropy over the answers' tokens."""
-    return model(
-        pixel_values=None if batch.pixels is None else pixel_values(batch.pixels),
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask,
-        token_type_ids=batch.token_type_ids,
-        labels=batch.labels,
-    ).loss  # pyright: ignore[reportReturnType] (given, since labels are)
+_N_CAPTIONS = 128
+_N_PER_KIND = 16
+_N_DETECTIONS = 30
+_LOGGED_KINDS = ("thing", "category", "shape", "colour", "fill")
 
 
-def answers(vlm: VLM, examples: list[Example]) -> list[str]:
-    """What a model says to examples that ask one question of one number of pictures, in order."""
-    n_pictures = len(examples[0].pictures)
-    images = [Image.fromarray(picture) for example in examples for picture in example.pictures]
-    tokens = vlm.encode(images, batch_size=_N_AT_ONCE).unflatten(0, (len(examples), n_pictures))
-    return [answer.text for answer in vlm.say(examples[0].question, tokens, max_new_tokens=40)]
+def answer_losses(models: Mapping[str, Any], tower: nn.Module, batch: TokenBatch) -> dict[str, Tensor]:
+    """Mean cross entropy over the answers' tokens, of each model on one pass through the encoder that they share."""
+    seen: Tensor | None = None
+    if batch.pixels is not None:
+        with torch.no_grad():
+            seen = tower(pixel_values=pixel_values(batch.pixels)).last_hidden_state
+    losses: dict[str, Tensor] = {}
+    for name, model in models.items():
+        encoder_outputs: dict[str, Any] = {}
+        if seen is not None:
+            projected = model.model.multi_modal_projector(seen)
+            encoder_outputs = {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=projected)}}
+        losses[name] = model(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            token_type_ids=batch.token_type_ids,
+            labels=batch.labels,
+            use_cache=False,
+            **encoder_outputs,
+        ).loss
+    return losses
 
 
-def caption_recall(vlm: VLM) -> float:
-    """Share of the objects in held-out scenes whose thing or shape is named in the caption."""
-    renderings = [render(sample(seed)) for seed in seeds("evaluation", 10_000, _N_CAPTIONS)]
-    said = answers(vlm, [Example(world_prompts()["describe"], (r.pixels,), "") for r in renderings])
-    found: list[bool] = []
-    for rendering, text in zip(renderings, said, strict=True):
-        named = set(parse(text))
-        nouns = {item.concepts[-1] for item in rendering.scene.items}
-        found += [noun in named for noun in nouns]
-    return float(np.mean(found))
-
-
-def naming_accuracy(vlm: VLM, kind: Kind) -> float:
-    """Share of concepts of one kind that are named exactly from five masked pictures that share them."""
-    rng = np.random.default_rng(KINDS.index(kind))
-    concepts = [Concept(kind, str(rng.choice(names(kind)))) for _ in range(_N_PER_KIND)]
-    examples: list[Example] = []
-    for row, concept in enumerate(concepts):
-        chosen = seeds("evaluation", 20_000 + (KINDS.index(kind) * _N_PER_KIND + row) * _N_SHOWN, _N_SHOWN)
-        pictures = tuple(overlaid(render(sample(seed, (concept,))), concept, "mask", rng) for seed in chosen)
-        examples.append(Example(world_prompts()["highlight"], pictures, ""))
-    right = [parse(text)[:1] == (concept,) for text, concept in zip(answers(vlm, examples), concepts, strict=True)]
-    return float(np.mean(right))
+def fingerprint(tower: nn.Module) -> str:
+    """A hash of all weights, by which another encoder is told."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, value in sorted(tower.state_dict().items()):
+        digest.update(name.encode() + value.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def train_language(
-    config: LanguageConfig, tower: SiglipVisionModel, out: Path, name: str, checkpoint_seconds: float
+    config: LanguageConfig,
+    curriculum: Curriculum,
+    sizes: Mapping[str, TextConfig],
+    tower: SiglipVisionModel,
+    out: Path,
+    label: str,
+    *,
+    stream: Stream,
+    device: torch.device,
+    checkpoint_seconds: float,
 ) -> None:
-    """Train a language model and its projector, or pick up where a stopped training left it, and save the whole VLM.
+    """Train language models and their projectors, or pick up where a stopped training left them, and save whole VLMs.
 
     Args:
-        config: sizes, steps and seed.
+        config: steps and seed.
+        curriculum: what is taught.
+        sizes: the language models by name, such as `M`; each VLM goes to `out/vlm/<name>`.
         tower: the trained encoder, left as it is.
-        out: the training's folder; the VLM goes to `out/vlm/<name>`.
-        name: of the language model, such as `M`.
+        out: the training's folder.
+        label: of checkpoint and log.
+        stream: whose pictures.
+        device: where to compute.
         checkpoint_seconds: time between two checkpoints.
     """
-    torch.manual_seed(config.seed)
     processor = build_processor()
-    model = build_model(config, tower, processor)
-    vlm = VLM(model, processor, world_prompts())
+    models = nn.ModuleDict()
+    for name, size in sizes.items():
+        torch.manual_seed(config.seed)
+        models[name] = build_model(size, tower, processor)
+    tower = tower.to(device).eval().requires_grad_(False)  # pyright: ignore[reportArgumentType] (annotated for strings)
+    models.to(device)
+    for model in models.values():
+        model.set_attn_implementation("eager")  # pyright: ignore[reportCallIssue] (as the encoder, for speed)
 
-    def evaluate() -> dict[str, float]:
-        return {"caption_recall": caption_recall(vlm), **{kind: naming_accuracy(vlm, kind) for kind in KINDS}}
+    def loss_of(step: Sequence[TokenBatch]) -> Tensor:  # a loader hands tuples on as lists
+        losses = [answer_losses(dict(models.items()), tower, batch.to(device)) for batch in step]
+        return torch.stack([loss for of_part in losses for loss in of_part.values()]).sum() / len(step)
 
-    phases: tuple[tuple[Phase, str, int, float], ...] = (
-        ("all", f"language-{name}", config.n_examples, config.learning_rate),
-        ("close", f"language-{name}-close", config.n_close_examples, config.close_learning_rate),
-    )
-    for phase, label, n_examples, learning_rate in phases:
-        n_steps = n_examples // config.batch_size
+    # Other seeds see other examples; all sizes of one seed see the same.
+    n_encoder_steps = FIRST_SEED // (curriculum.batch_size * SEEDS_PER_EXAMPLE)
+    first = n_encoder_steps + config.seed % MAX_SEEDS * config.n_steps
+    steps = range(first, first + config.n_steps)
+    with TrainingLog(out, label) as log:
+        fit(
+            models,
+            loss_of,
+            lambda step: loaded(QuestionBatches(processor, curriculum, stream, steps[step:])),
+            n_steps=config.n_steps,
+            learning_rate=config.learning_rate,
+            device=device,
+            checkpoint=out / "checkpoints" / f"{label}.pt",
+            made_by=repr((config, dict(sizes), curriculum, stream, fingerprint(tower))),
+            checkpoint_seconds=checkpoint_seconds,
+            log=log,
+            evaluate=lambda: _monitored(models, processor),
+            evaluate_every=max(1, config.n_steps // 4),
+            clipped=list(models.values()),
+        )
+    for name, model in models.items():
+        save(model, processor, out / "vlm" / name)  # pyright: ignore[reportArgumentType] (all are Gemma 3)
 
-        def batches(step: int, phase: Phase = phase, n_steps: int = n_steps) -> Iterator[TokenBatch]:
-            data = QuestionBatches(processor, "language", config.batch_size, n_steps, step, phase)
-            return iter(DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=8))
 
-        with TrainingLog(out, label) as log:
-            fit(
-                model,
-                lambda batch: answer_loss(model, batch),
-                batches,
-                n_steps=n_steps,
-                learning_rate=learning_rate,
-                checkpoint=out / "checkpoints" / f"{label}.pt",
-                made_by=repr(config),
-                checkpoint_seconds=checkpoint_seconds,
-                log=log,
-                evaluate=evaluate,
-                evaluate_every=max(1, min(500, n_steps // 4)),
-            )
-    save(model, processor, out / "vlm" / name)
+def untaught(tower: SiglipVisionModel, device: torch.device) -> VLM:
+    """A VLM whose encoder is the trained one, rounded as it is shipped, and whose language model knows nothing yet.
+
+    It is for what needs the encoder alone, and so need not wait for the language models.
+    """
+    processor = build_processor()
+    model: Any = build_model(next(iter(SIZES.values())), tower, processor)
+    return VLM(model.bfloat16().float().eval().to(device), processor, world_prompts())
+
+
+def _monitored(models: nn.ModuleDict, processor: Gemma3Processor) -> dict[str, float]:
+    """What the models can do so far, on pictures of which nothing is reported later."""
+    figures: dict[str, float] = {}
+    for name, model in models.items():
+        vlm: Any = VLM(model, processor, world_prompts())  # pyright: ignore[reportArgumentType] (all are Gemma 3)
+        figures[f"{name}_caption_recall"], _ = caption_quality(vlm, _N_CAPTIONS, "monitoring")
+        for kind in _LOGGED_KINDS:
+            figures[f"{name}_{kind}"] = naming_accuracy(vlm, kind, _N_PER_KIND, "monitoring")
+        figures[f"{name}_detection"] = detection_accuracy(vlm, _N_DETECTIONS, stream="monitoring")
+    return figures

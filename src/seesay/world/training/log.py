@@ -1,5 +1,6 @@
 """The training's log: one JSON line per entry, and a progress bar for whoever watches."""
 
+import fcntl
 import json
 import time
 from pathlib import Path
@@ -13,17 +14,48 @@ _EVERY = 100
 _SMOOTHING = 0.98
 
 
+def seconds_logged(folder: Path, stage: str) -> float:
+    """What a stage took since it last began from nothing, killed runs too up to their last entry.
+
+    Raises:
+        UnusablePath: if its log is missing or damaged.
+    """
+    file = folder / f"{stage}.jsonl"
+    total, last = 0.0, 0.0
+    try:
+        for line in file.read_text("utf-8").splitlines():
+            entry = json.loads(line)
+            match entry.get("resumed_at"):
+                case None:
+                    pass
+                case 0:
+                    total = 0.0
+                case _:
+                    total += last
+            last = float(entry["seconds"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnusablePath(f"{file} is missing or damaged", remedy="remove the folder, or the line at fault") from error
+    return round(total + last, 1)
+
+
 class TrainingLog:
     """Writes `<folder>/<stage>.jsonl`; use as a context manager.
 
     Raises:
-        UnusablePath: if it cannot be written.
+        UnusablePath: if it cannot be written, or if another process is at this stage in this folder.
     """
 
     def __init__(self, folder: Path, stage: str) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = (folder / f"{stage}.jsonl").open("a", encoding="utf-8")
+            # The kernel lets go of it when the process ends, however it ends.
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise UnusablePath(
+                f"another process is training {stage} in {folder}", remedy="wait for it, or give another --out"
+            ) from error
         except OSError as error:
             raise UnusablePath(f"cannot write to {folder}: {error.strerror}", expected="a folder of yours") from error
         self._stage = stage
@@ -41,11 +73,11 @@ class TrainingLog:
         self._task = self._progress.add_task(stage, total=None, loss=float("nan"))
 
     def __enter__(self) -> "TrainingLog":
-        self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._loss is not None:
+            self._progress.stop()
         self._file.close()
 
     def resumed(self, step: int) -> None:
@@ -53,7 +85,9 @@ class TrainingLog:
         self._write({"resumed_at": step})
 
     def step(self, step: int, n_steps: int, loss: float) -> None:
-        """Count one step; its loss is smoothed before it is shown."""
+        """Count one step; its loss is smoothed before it is shown. The first one starts the progress bar."""
+        if self._loss is None:
+            self._progress.start()
         self._loss = loss if self._loss is None else _SMOOTHING * self._loss + (1 - _SMOOTHING) * loss
         self._progress.update(self._task, total=n_steps, completed=step, loss=self._loss)
         if step % _EVERY == 0:

@@ -6,17 +6,21 @@ import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from seesay.errors import UnusablePath
 from seesay.world.training.log import TrainingLog
-from seesay.world.training.muon import Muon
+from seesay.world.training.muon import Muon, has_bfloat16
+
+Batch = TypeVar("Batch")
 
 _WARM_UP = 0.02
 _FLOOR = 0.03
+_CONTEXT = 40  # characters shown around where two configurations begin to differ
 
 
 def learning_rate_factor(progress: float) -> float:
@@ -24,6 +28,11 @@ def learning_rate_factor(progress: float) -> float:
     if progress < _WARM_UP:
         return max(progress, 1e-3) / _WARM_UP
     return _FLOOR + (1 - _FLOOR) * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP))) / 2
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Bfloat16 for the products of matrices, where the device computes in it; elsewhere nothing changes."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
 
 
 def optimisers(model: nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
@@ -43,6 +52,11 @@ def optimisers(model: nn.Module, learning_rate: float) -> list[torch.optim.Optim
     ]
 
 
+def loaded(batches: Dataset[Batch]) -> Iterator[Batch]:
+    """Batches in order, made by a process of their own while the model learns from the last one."""
+    return iter(DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=8))
+
+
 def fit(
     model: nn.Module,
     loss_of: Callable[[Any], Tensor],
@@ -50,12 +64,14 @@ def fit(
     *,
     n_steps: int,
     learning_rate: float,
+    device: torch.device,
     checkpoint: Path,
     made_by: str,
     checkpoint_seconds: float,
     log: TrainingLog,
     evaluate: Callable[[], dict[str, float]],
     evaluate_every: int,
+    clipped: Sequence[nn.Module] = (),
 ) -> None:
     """Train to the end, from the last checkpoint if there is one.
 
@@ -66,12 +82,14 @@ def fit(
             one would.
         n_steps: steps in all.
         learning_rate: at its peak.
+        device: where the model is.
         checkpoint: the file to write and to resume from.
         made_by: the configuration in words; a checkpoint made by another one is refused.
         checkpoint_seconds: time between two checkpoints.
         log: where losses and evaluations go.
         evaluate: measured on held-out scenes.
         evaluate_every: in steps.
+        clipped: parts whose gradients are clipped each by itself; none means the model as a whole.
 
     Raises:
         UnusablePath: if the checkpoint is damaged or was made by another configuration.
@@ -87,10 +105,12 @@ def fit(
         for optim in optims:
             for group in optim.param_groups:
                 group["lr"] = learning_rate * learning_rate_factor(step / n_steps)
-        loss = loss_of(batch)
+        with mixed_precision(device):
+            loss = loss_of(batch)
         assert loss.isfinite(), f"the loss of step {step} is not finite"
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for part in clipped or (model,):
+            nn.utils.clip_grad_norm_(part.parameters(), 1.0)
         for optim in optims:
             optim.step()
             optim.zero_grad(set_to_none=True)
@@ -123,17 +143,21 @@ def load_checkpoint(
     if not checkpoint.exists():
         return 0
     try:
-        state = torch.load(checkpoint, weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        maker = str(state["made_by"])
+        if maker == made_by:
+            model.load_state_dict(state["model"])
+            for optim, saved in zip(optims, state["optimisers"], strict=False):
+                optim.load_state_dict(saved)
+            return int(state["step"])
+    except (RuntimeError, OSError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
         raise UnusablePath(f"{checkpoint} is damaged", remedy="remove it to start this stage again") from error
-    if state["made_by"] != made_by:
-        raise UnusablePath(
-            f"{checkpoint} was made by {state['made_by']}", expected=made_by, remedy="give another --out, or remove it"
-        )
-    model.load_state_dict(state["model"])
-    for optim, saved in zip(optims, state["optimisers"], strict=False):
-        optim.load_state_dict(saved)
-    return int(state["step"])
+    same = max(0, len(os.path.commonprefix([maker, made_by])) - _CONTEXT)
+    raise UnusablePath(
+        f"{checkpoint} was made by another configuration: ...{maker[same : same + 2 * _CONTEXT]}...",
+        expected=f"...{made_by[same : same + 2 * _CONTEXT]}...",
+        remedy="give another --out, or remove it",
+    )
 
 
 def _save(checkpoint: Path, made_by: str, model: nn.Module, optims: list[torch.optim.Optimizer], step: int) -> None:

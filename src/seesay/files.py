@@ -1,0 +1,86 @@
+"""Writing files and folders whole or not at all: aside first, then a rename."""
+
+import json
+import os
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from seesay.errors import UnusablePath
+
+
+def to_json(content: Any) -> str:
+    """Plain data as JSON text.
+
+    Args:
+        content: no NaN or infinity in it, which JSON does not have.
+    """
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write plain data as JSON.
+
+    Args:
+        path: the file; replaced if it is there. A device or pipe is written to as it is.
+        content: no NaN or infinity in it.
+
+    Raises:
+        UnusablePath: if the file cannot be written.
+    """
+    text = to_json(content)
+    try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+        else:
+            _replace(path.resolve(), text)
+    except OSError as error:
+        raise unwritable(path, error.strerror or str(error)) from error
+
+
+def _replace(path: Path, text: str) -> None:
+    # a name of our own instead of tempfile's, which would leave the file readable by its owner alone
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, reason: str) -> UnusablePath:
+    """The error for a file that cannot be written."""
+    return UnusablePath(f"cannot write {path}: {reason}", expected="a file in a folder that you may write to")
+
+
+@contextmanager
+def replaced_folder(path: Path) -> Generator[Path]:
+    """Fill a folder that takes the place of another once it is whole.
+
+    Args:
+        path: the folder; what it held before is gone afterwards.
+
+    Yields:
+        An empty folder beside it, to be filled.
+
+    Raises:
+        UnusablePath: if a folder cannot be made or put there.
+    """
+    aside, before = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.before")
+    try:
+        for left_over in (aside, before):  # by a run that was killed
+            shutil.rmtree(left_over, ignore_errors=True)
+        aside.mkdir(parents=True)
+    except OSError as error:
+        raise unwritable(path, error.strerror or str(error)) from error
+    yield aside
+    try:
+        # Folders cannot be exchanged in one step: a kill in between leaves no folder, but never half of one.
+        if path.exists():
+            path.rename(before)
+        aside.rename(path)
+        shutil.rmtree(before, ignore_errors=True)
+    except OSError as error:
+        raise unwritable(path, error.strerror or str(error)) from error
