@@ -12,7 +12,8 @@ import seesay
 PACKAGE = Path(seesay.__file__).parent
 
 LAYERS = (
-    {"errors", "records"},
+    {"errors"},
+    {"records"},
     {"selection", "split", "images", "files"},
     {"vlm", "sae"},
     {"exemplars", "steering"},

@@ -13,22 +13,37 @@ if TYPE_CHECKING:
     from seesay import world as world
     from seesay.errors import SeesayError as SeesayError
     from seesay.explainers.steering import steer as steer
+    from seesay.records import Decoding as Decoding
     from seesay.records import Explanation as Explanation
     from seesay.records import Strength as Strength
     from seesay.sae import load_sae as load_sae
+    from seesay.vlm import load_encoder as load_encoder
     from seesay.vlm import load_vlm as load_vlm
 
 _HOME_OF = {
+    "Decoding": "seesay.records",
     "Explanation": "seesay.records",
     "SeesayError": "seesay.errors",
     "Strength": "seesay.records",
+    "load_encoder": "seesay.vlm",
     "load_sae": "seesay.sae",
     "load_vlm": "seesay.vlm",
     "steer": "seesay.explainers.steering",
 }
 _SUBMODULES = frozenset({"world"})
 
-__all__ = ["Explanation", "SeesayError", "Strength", "__version__", "load_sae", "load_vlm", "steer", "world"]
+__all__ = [
+    "Decoding",
+    "Explanation",
+    "SeesayError",
+    "Strength",
+    "__version__",
+    "load_encoder",
+    "load_sae",
+    "load_vlm",
+    "steer",
+    "world",
+]
 
 
 def __getattr__(name: str) -> object:

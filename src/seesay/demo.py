@@ -104,7 +104,7 @@ def demo(
     strength = world.strength(sae_name, subject)
     _make_folder(out)
     vlm = world.load_vlm(subject, device=device, dtype=dtype)
-    sae = load_sae(world.sae(sae_name)).to(vlm.device)
+    sae = load_sae(world.sae(sae_name)).to(vlm.encoder.device)
     layer = sae.provenance.layer
     assert layer is not None, "the world's SAEs say which block they are for"
     with progress("truth", total=N_SCENES) as advance:

@@ -34,6 +34,10 @@ class InvalidStrength(SeesayError):
     """A steering strength that is no finite number, or in a unit that cannot be had here."""
 
 
+class InvalidDecoding(SeesayError):
+    """A way of choosing words that cannot be: no tokens at all, or a negative temperature."""
+
+
 class UnreadableModel(SeesayError):
     """A checkpoint that is missing, damaged, or of a kind that seesay does not load."""
 
@@ -60,6 +64,18 @@ class UnreadablePrompt(SeesayError):
 
 class UnusablePath(SeesayError):
     """A file or folder that cannot be read or written."""
+
+
+class UnreadableImage(SeesayError):
+    """An image that is damaged, or of a kind that cannot be turned into RGB."""
+
+
+class MismatchedEncoder(SeesayError):
+    """An explainer whose vision encoder is not the subject's."""
+
+
+class NotEnoughMemory(SeesayError):
+    """A model, or a single feature or image, that does not fit into memory."""
 
 
 class UnavailableDevice(SeesayError):

@@ -1,7 +1,10 @@
 """The records that every layer speaks: plain frozen data, free of torch and of files."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+from seesay.errors import InvalidDecoding
 
 Status = Literal["ok", "empty", "failed"]
 """How an explanation came out: words, no words, or a machine failure (out of memory, say)."""
@@ -23,6 +26,38 @@ class Strength:
 
     value: float
     unit: StrengthUnit = "coefficient"
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How the explainer's words are chosen.
+
+    Args:
+        max_new_tokens: where an answer is cut off.
+        temperature: 0 takes the most probable token each time (greedy); above it, tokens are drawn.
+        top_p: draw from the fewest tokens that together have this probability.
+        top_k: draw from so many most probable tokens; 0 from all.
+        n_samples: answers to each question; they differ only if they are drawn.
+        seed: of the draw.
+    """
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    n_samples: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, holds, expected in (
+            ("max_new_tokens", self.max_new_tokens >= 1, "at least 1"),
+            ("temperature", 0 <= self.temperature < math.inf, "0 (greedy) or a finite number above it"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("top_k", self.top_k >= 0, "0 (all) or more"),
+            ("n_samples", self.n_samples >= 1, "at least 1"),
+        ):
+            if not holds:
+                raise InvalidDecoding(f"{name} {getattr(self, name)}", expected=expected)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from seesay import cli
 from seesay.commands.steer import explanation_table
 from seesay.records import Explanation, Status, Strength
-from tests.tiny import N_BLOCKS, N_FEATURES, tiny_sae
+from tests.families import N_BLOCKS
+from tests.tiny import N_FEATURES, tiny_sae
 
 
 @pytest.fixture(scope="module")

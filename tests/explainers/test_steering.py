@@ -8,11 +8,12 @@ import seesay
 from seesay.errors import FeatureNotFound, InvalidStrength, LayerNotFound, MismatchedSAE, UnreadablePrompt
 from seesay.explainers import steering
 from seesay.images.blank import blank_image
-from seesay.records import Explanation, Strength
+from seesay.records import Decoding, Explanation, Strength
 from seesay.sae import SAE
 from seesay.steering import permuted
-from seesay.vlm import VLM, Answer, Prompts
-from tests.tiny import D_MODEL, N_BLOCKS, N_FEATURES, tiny_gemma3, tiny_processor, tiny_sae
+from seesay.vlm import VLM, Answer, ImageTokens, Prompts
+from tests.families import D_MODEL, N_BLOCKS, gemma3
+from tests.tiny import N_FEATURES, tiny_sae
 
 # A few words are enough to tell answers apart.
 explain = partial(steering.explain, max_new_tokens=6)
@@ -26,14 +27,19 @@ def texts(explanations: list[Explanation]) -> list[str]:
     return [explanation.raw_text for explanation in explanations]
 
 
+def asked(prompts: Prompts) -> VLM:
+    parts = gemma3()
+    return VLM(parts.model, parts.image_processor, parts.tokenizer, prompts)
+
+
 def short_of_memory(vlm: VLM, monkeypatch: pytest.MonkeyPatch, n: int) -> None:
     """Let the language model run out of memory beyond n rows."""
     say = vlm.say
 
-    def run(prompt: str, image_tokens: torch.Tensor, **options: object) -> list[Answer]:
-        if len(image_tokens) > n:
+    def run(prompt: str, rows: list[list[ImageTokens]], *more: object, **options: object) -> list[Answer]:
+        if len(rows) > n:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return say(prompt, image_tokens, **options)
+        return say(prompt, rows, *more, **options)
 
     monkeypatch.setattr(vlm, "say", run)
 
@@ -59,8 +65,8 @@ def test_words_do_not_depend_on_the_batch_size(vlm: VLM, sae: SAE, batch_size: i
 
 
 def test_zero_strength_says_what_the_empty_image_says(vlm: VLM, sae: SAE) -> None:
-    tokens = vlm._model.get_image_features(vlm._pixels([blank_image("white", vlm.image_size)])).pooler_output
-    (unsteered,) = vlm.say(vlm.prompts["steering"], tokens[None], max_new_tokens=6)
+    tokens = vlm.encode([blank_image("white", vlm.encoder.image_size)])
+    (unsteered,) = vlm.say(vlm.prompts["steering"], [tokens], Decoding(max_new_tokens=6))
     assert set(texts(explain(vlm, sae, FEATURES, layer=1, strength=Strength(0.0)))) == {unsteered.text}
 
 
@@ -75,7 +81,7 @@ def test_the_empty_image_is_encoded_once(vlm: VLM, sae: SAE, monkeypatch: pytest
 def test_a_strength_can_count_in_residual_norms(vlm: VLM, sae: SAE) -> None:
     (explanation,) = explain(vlm, sae, [0], layer=1, strength=Strength(2.0, "residual_norm"))
     assert explanation.coefficient == pytest.approx(
-        2 * vlm.residual_norm(1, blank_image("white", vlm.image_size)), rel=1e-6
+        2 * vlm.encode_to([blank_image("white", vlm.encoder.image_size)], 1).residual_norm, rel=1e-6
     )
     assert explanation.strength == Strength(2.0, "residual_norm")
 
@@ -119,15 +125,15 @@ def test_a_feature_too_large_for_memory_is_failed(vlm: VLM, sae: SAE, monkeypatc
 
 @pytest.mark.parametrize("answer", ["", "  ", "The element is a", "*."])
 def test_an_answer_without_words_is_empty(sae: SAE, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
-    vlm = VLM(tiny_gemma3(), tiny_processor(), Prompts({"steering": "what ?"}, opening="The element is"))
-    monkeypatch.setattr(vlm, "say", lambda _prompt, _tokens, **_options: [Answer(answer, -1.0)])
+    vlm = asked(Prompts({"steering": "what ?"}, opening="The element is"))
+    monkeypatch.setattr(vlm, "say", lambda *_asked, **_options: [Answer(answer, -1.0)])
     (explanation,) = explain(vlm, sae, [0], layer=1, strength=STRENGTH)
     assert (explanation.status, explanation.text, explanation.raw_text) == ("empty", "", answer)
 
 
 def test_the_opening_is_stripped_and_the_raw_words_kept(sae: SAE, monkeypatch: pytest.MonkeyPatch) -> None:
-    vlm = VLM(tiny_gemma3(), tiny_processor(), Prompts({"steering": "what ?"}, opening="The element is"))
-    monkeypatch.setattr(vlm, "say", lambda _prompt, _tokens, **_options: [Answer("The element is an **edge**", -1.0)])
+    vlm = asked(Prompts({"steering": "what ?"}, opening="The element is"))
+    monkeypatch.setattr(vlm, "say", lambda *_asked, **_options: [Answer("The element is an **edge**", -1.0)])
     (explanation,) = explain(vlm, sae, [0], layer=1, strength=STRENGTH)
     assert (explanation.status, explanation.text) == ("ok", "edge")
     assert explanation.raw_text == "The element is an **edge**"
@@ -175,7 +181,7 @@ def test_an_sae_of_another_width_is_refused(vlm: VLM) -> None:
 
 
 def test_prompts_without_one_for_steering_are_refused(sae: SAE) -> None:
-    vlm = VLM(tiny_gemma3(), tiny_processor(), Prompts({"topk": "what ?"}))
+    vlm = asked(Prompts({"topk": "what ?"}))
     with pytest.raises(UnreadablePrompt, match="steering"):
         explain(vlm, sae, [0], layer=1, strength=STRENGTH)
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from seesay.errors import FeatureNotFound, MismatchedSAE
 from seesay.sae import SAE, Codes
 from seesay.sae.model import unit_rows
-from tests.tiny import D_MODEL, N_FEATURES, tiny_sae
+from tests.families import D_MODEL
+from tests.tiny import N_FEATURES, tiny_sae
 
 
 def written_out(sae: SAE, residual: torch.Tensor) -> torch.Tensor:

@@ -1,13 +1,21 @@
 import pytest
 
 from seesay.errors import UnreadableModel
-from seesay.vlm.families import FAMILIES, family_of
+from seesay.vlm.families import ENCODERS, VLMS, encoder_family, vlm_family
 
 
 def test_a_known_family_is_found_by_its_type() -> None:
-    assert family_of("gemma3") is FAMILIES["gemma3"]
+    assert vlm_family("gemma3") is VLMS["gemma3"]
+    assert encoder_family("dinov2") is ENCODERS["dinov2"]
 
 
 def test_an_unknown_family_lists_the_known_ones() -> None:
     with pytest.raises(UnreadableModel, match="'gpt2'.*gemma3"):
-        family_of("gpt2")
+        vlm_family("gpt2")
+    with pytest.raises(UnreadableModel, match="'convnext'.*dinov2.*gemma3"):
+        encoder_family("convnext")
+
+
+def test_an_encoder_in_place_of_a_vlm_is_told_what_it_can_do() -> None:
+    with pytest.raises(UnreadableModel, match="load_encoder"):
+        vlm_family("siglip")

@@ -11,7 +11,7 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 from seesay.errors import UnavailableDevice, UnreadableModel, UnreadablePrompt
 from seesay.vlm import load_vlm
 from seesay.vlm.prompts import PACKAGED, read_prompts
-from tests.tiny import QUESTION
+from tests.families import QUESTION
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_it_is_loaded_for_inference(checkpoint: Path) -> None:
 
 
 def test_the_number_format_can_be_chosen(checkpoint: Path) -> None:
-    assert load_vlm(checkpoint, device="cpu", dtype="bfloat16").dtype == torch.bfloat16
+    assert load_vlm(checkpoint, device="cpu", dtype="bfloat16").encoder.dtype == torch.bfloat16
 
 
 def test_a_checkpoints_own_prompts_come_first(checkpoint: Path) -> None:

@@ -39,7 +39,7 @@ def test_precision_and_base_rate_equal_a_double_loop(subject: VLM, middle: SAE) 
     n_images = torch.zeros(len(features), dtype=torch.long)
     for seed in seeds("truth", 0, n_scenes):
         rendering = render(sample(seed))
-        [residual] = subject.encode_to([rendering.image], LAYER)
+        [residual] = subject.encode_to([rendering.image], LAYER).residual
         codes = middle.encode(residual).dense(middle.n_features)
         present = torch.from_numpy(coverage(rendering) >= PRESENT).float()
         base += present.mean(1)

@@ -124,10 +124,10 @@ def check_world() -> Check:
 
 def check_world_loads() -> Check:
     """Whether the embedded world's weights load."""
-    from seesay.commands.loading import load_sae, load_subject
+    from seesay.commands.loading import load_explainer, load_sae
 
     try:
-        load_subject("world", Options())
+        load_explainer("world", Options())
         load_sae("world:late")
     except SeesayError as error:
         return Check("world loads", "problem", str(error), "install seesay again")

@@ -8,7 +8,8 @@ from seesay.commands.options import Options
 
 if TYPE_CHECKING:
     from seesay.sae import SAE
-    from seesay.vlm import VLM
+    from seesay.vlm import VLM, Encoder
+    from seesay.vlm.loading import Quantization
 
 
 def load_sae(name: str) -> "SAE":
@@ -22,18 +23,37 @@ def load_sae(name: str) -> "SAE":
     return sae.load_sae(resolve_sae(name))
 
 
-def load_subject(name: str, options: Options) -> "VLM":
-    """Load the model that `--subject` names, onto the device and in the number format of the options.
+def load_explainer(
+    name: str, options: Options, *, quantize: "Quantization | None" = None, spread: bool = False
+) -> "VLM":
+    """Load the vision-language model that `--explainer` or `--subject` names, as the options say.
 
     Raises:
         UnreadableModel: if there is none, or it is damaged.
         UnavailableDevice: if this machine lacks the device or the number format.
+        NotEnoughMemory: if it does not fit.
+        MissingExtra: if it needs a package that is not installed.
     """
     from seesay import vlm
 
     found = resolve_subject(name)
     hush(options, bars=Path(found).is_dir())
-    return vlm.load_vlm(found, device=options.device, dtype=options.dtype)
+    return vlm.load_vlm(found, device=options.device, dtype=options.dtype, quantize=quantize, spread=spread)
+
+
+def load_encoder(name: str, options: Options) -> "Encoder":
+    """Load the vision encoder of what `--subject` names, as the options say.
+
+    Raises:
+        UnreadableModel: if there is none, or it is damaged.
+        UnavailableDevice: if this machine lacks the device or the number format.
+        NotEnoughMemory: if it does not fit.
+    """
+    from seesay import vlm
+
+    found = resolve_subject(name)
+    hush(options, bars=Path(found).is_dir())
+    return vlm.load_encoder(found, device=options.device, dtype=options.dtype)
 
 
 def hush(options: Options, *, bars: bool = True) -> None:

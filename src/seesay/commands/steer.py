@@ -9,7 +9,7 @@ from rich.text import Text
 from tyro.conf import OmitArgPrefixes, arg
 
 from seesay.commands.counts import Count
-from seesay.commands.loading import load_sae, load_subject
+from seesay.commands.loading import load_encoder, load_explainer, load_sae
 from seesay.commands.names import resolve_strength
 from seesay.commands.options import Options
 from seesay.commands.output import Output
@@ -35,7 +35,21 @@ class Steer:
     """Ids and inclusive ranges with commas between: 42 or 0-499,777."""
 
     subject: Annotated[str, arg(metavar="MODEL")] = "world"
-    """The vision-language model: world:S, world:M or world:L (world alone means world:L), a folder, or a hub id."""
+    """The model whose vision encoder the features belong to: world:S, world:M or world:L (world alone means world:L), a
+    folder, or a hub id."""
+
+    explainer: Annotated[str | None, arg(metavar="MODEL")] = None
+    """The vision-language model that says what it sees, if it is not the subject. Its vision encoder must be the
+    subject's."""
+
+    allow_different_encoder: bool = False
+    """Steer even if the explainer's vision encoder is not the subject's; the result says so."""
+
+    quantize: Annotated[Literal["4bit", "8bit"] | None, arg(metavar="4bit|8bit")] = None
+    """Keep the explainer's language model in few bits (bitsandbytes); its vision encoder stays as it is."""
+
+    spread: bool = False
+    """Spread the explainer over all accelerators, and main memory if they do not suffice (accelerate)."""
 
     sae: Annotated[str, arg(metavar="SAE")] = "world:late"
     """The sparse autoencoder of one of its vision blocks: world:early, world:middle or world:late, or a
@@ -73,12 +87,14 @@ class Steer:
         """
         output = Output(self.common)
         feature_ids = parse_features(self.features)
-        strength = resolve_strength(self.strength, self.strength_unit, self.sae, self.subject)
+        strength = resolve_strength(self.strength, self.strength_unit, self.sae, self.explainer or self.subject)
         explanations = self._explain(output, feature_ids, strength)
         output.console.print(explanation_table(explanations))
         output.finish(
             {
                 "subject": self.subject,
+                "explainer": self.explainer or self.subject,
+                "different_encoder_allowed": self.allow_different_encoder,
                 "sae": self.sae,
                 "empty": self.empty,
                 "seed": self.common.seed,
@@ -90,13 +106,16 @@ class Steer:
 
     def _explain(self, output: Output, feature_ids: Sequence[int], strength: Strength) -> list[Explanation]:
         from seesay.explainers.steering import explain
+        from seesay.vlm.identity import check_same
 
         sae = load_sae(self.sae)
         sae.directions(feature_ids)  # refuses unknown features before a large model is loaded
         layer = sae.provenance.layer if self.layer is None else self.layer
         if layer is None:
             raise LayerNotFound(f"{self.sae} does not say which block it was trained on", expected="--layer L")
-        vlm = load_subject(self.subject, self.common)
+        vlm = load_explainer(self.explainer or self.subject, self.common, quantize=self.quantize, spread=self.spread)
+        if self.explainer not in (None, self.subject) and not self.allow_different_encoder:
+            check_same(load_encoder(self.subject, self.common), vlm.encoder)
         with output.progress("steering", total=len(feature_ids)) as advance:
             return explain(
                 vlm,

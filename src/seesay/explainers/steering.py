@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, assert_never
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from seesay.errors import LayerNotFound
-from seesay.explainers.batches import halving
 from seesay.images.blank import EmptyImage, blank_image
-from seesay.records import Explanation, Status, Strength
+from seesay.records import Decoding, Explanation, Status, Strength
 from seesay.sae.model import SAE
 from seesay.steering import add_direction, coefficient, permuted, random_direction
 from seesay.vlm.answers import Answer
+from seesay.vlm.batches import halving
+from seesay.vlm.encoder import Encoder
+from seesay.vlm.identity import check_same
 from seesay.vlm.model import VLM
 
 _REASONS: dict[Status, str] = {
@@ -46,6 +47,8 @@ def steer(
     seed: int = 0,
     batch_size: int = 64,
     max_new_tokens: int = 64,
+    subject: Encoder | None = None,
+    allow_different_encoder: bool = False,
 ) -> list[Explanation]:
     """Put features into words by steering them on an empty image.
 
@@ -60,11 +63,15 @@ def steer(
         seed: of the control and of a noise image.
         batch_size: features at a time; halved when memory runs out, without changing the words.
         max_new_tokens: where an explanation is cut off.
+        subject: the encoder that the SAE was trained on, if it was not loaded as a part of `vlm`: the two are then
+            compared.
+        allow_different_encoder: steer even if they are not the same.
 
     Returns:
         One explanation per feature, in order.
 
     Raises:
+        MismatchedEncoder: a `vlm` whose encoder is not the subject's.
         FeatureNotFound: an id that the SAE does not have.
         InvalidStrength: a strength that is no finite number, or in a unit that cannot be had without images.
         LayerNotFound: a block that the encoder does not have, or none given where the SAE names none.
@@ -74,6 +81,8 @@ def steer(
     layer = sae.provenance.layer if layer is None else layer
     if layer is None:
         raise LayerNotFound("the SAE does not say which block it was trained on", remedy="give the layer")
+    if subject is not None and not allow_different_encoder:
+        check_same(subject, vlm.encoder)
     return explain(
         vlm,
         sae,
@@ -126,20 +135,21 @@ def explain(
     Raises:
         SeesayError: as `steer` does, before anything is generated.
     """
-    sae.check_fits(vlm.d_model)
-    vlm.check_layer(layer)
+    sae.check_fits(vlm.encoder.d_model)
+    vlm.encoder.check_layer(layer, steered=True)
     prompt = vlm.prompts[METHOD]
     donors = permuted(feature_ids, seed) if control == "permuted" else {}
     sae.directions(feature_ids)  # refuses unknown features before the model runs
-    residual_1pd = vlm.encode_to([blank_image(empty, vlm.image_size, seed)], layer)
-    alpha = coefficient(strength, residual_norm=residual_1pd.float().norm(dim=-1).mean().item())
+    blank = vlm.encode_to([blank_image(empty, vlm.encoder.image_size, seed)], layer)
+    alpha = coefficient(strength, residual_norm=blank.residual_norm)
+    decoding = Decoding(max_new_tokens)
 
     def answer(batch: Sequence[int]) -> list[Answer]:
-        directions_fd = _directions(sae, batch, control, donors, seed).to(vlm.device)
-        coefficients_f = torch.full((len(batch),), alpha, device=vlm.device)
-        steered_fpd = add_direction(residual_1pd, directions_fd, coefficients_f)
-        tokens_ftd = vlm.encode_from(steered_fpd, layer)
-        return vlm.say(prompt, rearrange(tokens_ftd, "feature t d -> feature 1 t d"), max_new_tokens=max_new_tokens)
+        directions_fd = _directions(sae, batch, control, donors, seed).to(blank.residual.device)
+        coefficients_f = torch.full((len(batch),), alpha, device=directions_fd.device)
+        steered_fpd = add_direction(blank.residual, directions_fd, coefficients_f)
+        seen = vlm.encode_from(blank.with_residual(steered_fpd))
+        return vlm.say(prompt, [[image] for image in seen], decoding, keys=batch)
 
     def record(feature_id: int, said: Answer | None) -> Explanation:
         text = vlm.prompts.clean(said.text) if said else ""

@@ -1,11 +1,15 @@
 """What the language model answers, and how sure it was of its words."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers import LogitsProcessor
+from transformers import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+from seesay.records import Decoding
 
 
 @dataclass(frozen=True)
@@ -15,29 +19,52 @@ class Answer:
     Args:
         text: its words, without special tokens.
         mean_log_probability: mean natural log-probability of the chosen tokens, the end token included and whatever
-            follows it left out.
+            follows it left out. It is the model's own, at a temperature of 1 and over all tokens, also where the words
+            were drawn otherwise.
     """
 
     text: str
     mean_log_probability: float
 
 
-class GreedyLogProbabilities(LogitsProcessor):
-    """Listens to greedy decoding and keeps the log-probability of each chosen token.
+class Chooser(LogitsProcessor):
+    """Chooses each next token and keeps its log-probability.
 
-    transformers can return all scores instead, but those are `[answer, token, vocabulary]`: gigabytes for a batch.
-    Greedy decoding takes the most probable token, so the largest log-probability is the chosen one's.
+    transformers can return all scores instead, but those are `[answer, token, vocabulary]`: gigabytes for a batch. It
+    can draw tokens, too, but from one stream of random numbers for the whole batch, so that an answer would depend on
+    its neighbours. Here each answer has its own stream: noise is added to the scores so that the largest of them is a
+    draw from their distribution (the Gumbel-max trick), and greedy decoding does the rest.
+
+    Args:
+        decoding: how to choose.
+        seeds: one for each answer; greedy decoding ignores them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, decoding: Decoding, seeds: Sequence[int]) -> None:
+        self._temperature = decoding.temperature
+        self._warpers: list[LogitsProcessor] = []
+        if decoding.temperature > 0:
+            self._warpers.append(TemperatureLogitsWarper(decoding.temperature))
+            if decoding.top_k:
+                self._warpers.append(TopKLogitsWarper(decoding.top_k))
+            if decoding.top_p < 1:
+                self._warpers.append(TopPLogitsWarper(decoding.top_p))
+        # On the CPU, so that the draw does not depend on the device.
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self._steps: list[Float[Tensor, " answer"]] = []
 
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride] (transformers marks these as LongTensor)
         self, input_ids: Int[Tensor, "answer token"], scores: Float[Tensor, "answer vocabulary"]
     ) -> Float[Tensor, "answer vocabulary"]:
-        """Note the largest log-probability and leave the scores as they are."""
-        self._steps.append(scores.amax(-1) - scores.logsumexp(-1))
-        return scores
+        """Return scores whose largest is the token to choose."""
+        wanted = scores
+        for warper in self._warpers:
+            wanted = warper(input_ids, wanted)  # pyright: ignore[reportArgumentType]
+        if self._warpers:
+            wanted = wanted + self._gumbel(scores)
+        chosen = scores.gather(-1, wanted.argmax(-1, keepdim=True)).squeeze(-1)
+        self._steps.append(chosen - scores.logsumexp(-1))
+        return wanted
 
     def mean(self, is_chosen: Bool[Tensor, "answer token"]) -> Float[Tensor, " answer"]:
         """Average over the tokens that count, in double precision so that padding cannot move the last digit.
@@ -47,6 +74,21 @@ class GreedyLogProbabilities(LogitsProcessor):
         """
         log_probabilities = torch.stack(self._steps, dim=1).double()
         return log_probabilities.where(is_chosen, 0.0).sum(-1) / is_chosen.sum(-1)
+
+    def _gumbel(self, scores: Tensor) -> Tensor:
+        rows = [torch.empty(scores.shape[-1]).exponential_(generator=each) for each in self._generators]
+        return -torch.stack(rows).log().to(scores)
+
+
+def seed_of(seed: int, key: int, sample: int) -> int:
+    """The seed of one answer, which depends on nothing else that is asked at the same time.
+
+    Args:
+        seed: of the whole.
+        key: what the answer is about, a feature id for example.
+        sample: its number among the answers about that.
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed}:{key}:{sample}".encode()).digest()[:7], "big")
 
 
 def until_end(token_ids: Int[Tensor, "answer token"], end_ids: Int[Tensor, " end"]) -> Bool[Tensor, "answer token"]:

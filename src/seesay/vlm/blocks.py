@@ -4,15 +4,36 @@ Replacing a block's `forward` on the instance, rather than the block in its list
 itself puts on blocks at work.
 """
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Generator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from seesay.errors import UnreadableModel
 
 Forward = Callable[..., Tensor]
+
+
+def count_blocks(vision: Any) -> int:
+    """Read off a configuration how many blocks a vision encoder has.
+
+    Args:
+        vision: the configuration of the encoder.
+
+    Raises:
+        UnreadableModel: it announces none, like that of a convolutional network.
+    """
+    n_blocks = getattr(vision, "num_hidden_layers", None) or getattr(vision, "depth", None)
+    if not isinstance(n_blocks, int) or n_blocks < 1:
+        raise UnreadableModel(
+            f"a vision encoder of type {getattr(vision, 'model_type', None)!r} that announces no blocks",
+            expected="a transformer",
+            remedy="choose another model",
+        )
+    return n_blocks
 
 
 def find_blocks(tower: nn.Module, n_blocks: int) -> nn.ModuleList:
@@ -42,6 +63,34 @@ def find_blocks(tower: nn.Module, n_blocks: int) -> nn.ModuleList:
     return found[outermost[0]]
 
 
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module computes; accelerate may keep its weights elsewhere.
+
+    Args:
+        module: with at least one parameter.
+    """
+    for part in module.modules():
+        place = getattr(getattr(part, "_hf_hook", None), "execution_device", None)
+        if place is not None:
+            return torch.device(place)
+    return next(module.parameters()).device
+
+
+def weights_at_hand(module: nn.Module) -> AbstractContextManager[None]:
+    """Bring a module's own weights to where it computes, if accelerate keeps them elsewhere, and back after use.
+
+    Calling a module does that; reading its weights, or calling a method of it, does not.
+
+    Args:
+        module: its submodules are left alone.
+    """
+    if not any(parameter.is_meta for parameter in module.parameters(recurse=False)):
+        return nullcontext()
+    from accelerate.utils import align_module_device
+
+    return align_module_device(module)
+
+
 def pass_through(hidden_states: Tensor, *_args: Any, **_kwargs: Any) -> Tensor:
     """Stand in for a block that has nothing to do."""
     return hidden_states
@@ -51,12 +100,14 @@ def pass_through(hidden_states: Tensor, *_args: Any, **_kwargs: Any) -> Tensor:
 def replaced_forwards(replacements: Mapping[nn.Module, Forward]) -> Generator[None]:
     """Let functions stand in for the `forward` of modules, and put back exactly what was there, whatever happens.
 
-    Process-wide while it lasts: hold the VLM's lock.
+    Process-wide while it lasts: hold the encoder's lock. What torch.compile has compiled runs eagerly meanwhile, since
+    it may have compiled the forwards that are replaced.
 
     Args:
         replacements: module to the function that takes its place.
     """
     with ExitStack() as stack:
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
         for module, forward in replacements.items():
             stack.enter_context(_replaced_forward(module, forward))
         yield
@@ -75,27 +126,27 @@ def _replaced_forward(module: nn.Module, forward: Forward) -> Generator[None]:
         attributes.update(before)
 
 
-def capture(blocks: nn.ModuleList, layer: int, run: Callable[[], object]) -> Tensor:
-    """Run a tower up to one block and return what that block puts out.
+def capture(blocks: nn.ModuleList, layers: Collection[int], run: Callable[[], object]) -> dict[int, Tensor]:
+    """Run a tower up to the last of some blocks and return what those blocks put out.
 
     The later blocks pass their input on instead of computing. Leaving by an exception would be as fast, but accelerate
     would then not offload again what it had loaded.
 
     Args:
         blocks: the tower's blocks.
-        layer: the block to listen to, 0-based.
+        layers: the blocks to listen to, 0-based.
         run: runs the tower.
     """
-    outputs: list[Tensor] = []
+    outputs: dict[int, Tensor] = {}
 
-    def keep(_block: nn.Module, _inputs: object, output: Tensor) -> None:
-        outputs.append(output)
+    def keep(layer: int, _block: nn.Module, _inputs: object, output: Tensor) -> None:
+        outputs[layer] = output
 
-    handle = blocks[layer].register_forward_hook(keep)
-    try:
-        with replaced_forwards({block: pass_through for block in blocks[layer + 1 :]}):
-            run()
-    finally:
-        handle.remove()
-    (output,) = outputs
-    return output
+    later = {block: pass_through for block in blocks[max(layers) + 1 :]}
+    with ExitStack() as stack:
+        for layer in layers:
+            handle = blocks[layer].register_forward_hook(partial(keep, layer))
+            stack.callback(handle.remove)
+        stack.enter_context(replaced_forwards(later))
+        run()
+    return outputs

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from seesay.images.blank import blank_image
+from seesay.records import Decoding
 from seesay.vlm import VLM
 from seesay.world.concepts import CONCEPTS, INDEX, KINDS, Concept, Kind, level, names
 from seesay.world.grammar import NOTHING, parse, phrase
@@ -38,7 +39,8 @@ from seesay.world.streams import Stream, seeds
 N_SHOWN = 5
 _AT_ONCE = 64
 _N_CHOICES = 64
-_MAX_NEW_TOKENS = 40
+_DECODING = Decoding(max_new_tokens=40)
+_ONE_WORD = Decoding(max_new_tokens=4)
 _SPARE = 3  # seeds set aside for one picture that must show a concept
 _CAPTIONS, _NAMING, _DETECTION, _PHRASES, _FUZZING = (n << 20 for n in range(1, 6))  # where each measure's seeds begin
 
@@ -50,8 +52,9 @@ def answers(vlm: VLM, question: str, pictures: Sequence[Sequence[Pixels]]) -> li
     n_pictures = len(pictures[0])
     for start in range(0, len(pictures), _AT_ONCE):
         rows = images[start * n_pictures : (start + _AT_ONCE) * n_pictures]
-        tokens = vlm.encode(rows, batch_size=_AT_ONCE).unflatten(0, (-1, n_pictures))
-        said += [answer.text for answer in vlm.say(question, tokens, max_new_tokens=_MAX_NEW_TOKENS)]
+        tokens = vlm.encode(rows, batch_size=_AT_ONCE)
+        turns = [tokens[first : first + n_pictures] for first in range(0, len(tokens), n_pictures)]
+        said += [answer.text for answer in vlm.say(question, turns, _DECODING)]
     return said
 
 
@@ -177,8 +180,7 @@ def without(concept: Concept, chosen: range, n_pictures: int) -> list[Rendering]
 
 def level_accuracy(vlm: VLM) -> float:
     """Share of all concepts that are rightly called low-level or high-level: learnt by heart, no picture is shown."""
-    blank = vlm.encode([blank_image("white", IMAGE_SIZE)])[None, :0]
-    said = [vlm.say(ask("level", concept), blank, max_new_tokens=4)[0].text for concept in CONCEPTS]
+    said = [vlm.say(ask("level", concept), [[]], _ONE_WORD)[0].text for concept in CONCEPTS]
     return float(
         np.mean([text == level(concept).replace("-", " ") for text, concept in zip(said, CONCEPTS, strict=True)])
     )

@@ -18,7 +18,7 @@ def residuals(vlm: VLM, layer: int, stream: Stream, n_images: int) -> Float[Tens
     parts: list[Tensor] = []
     for start in range(0, n_images, _AT_ONCE):
         chosen = seeds(stream, start, min(_AT_ONCE, n_images - start))
-        parts.append(vlm.encode_to([render(sample(s)).image for s in chosen], layer, batch_size=_AT_ONCE))
+        parts.append(vlm.encode_to([render(sample(s)).image for s in chosen], layer, batch_size=_AT_ONCE).residual)
     return torch.cat(parts).flatten(0, 1).float()
 
 

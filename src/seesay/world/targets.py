@@ -110,8 +110,8 @@ def load_models(root: Path, *, device: str = "auto", dtype: str = "auto") -> Mod
     vlms = {name: load_vlm(root / "vlm" / name, device=device, dtype=dtype) for name in names}
     saes: dict[str, SAE] = {}
     for block in BLOCKS:
-        sae = load_sae(root / "sae" / block).to(vlms[LARGEST].device)
-        sae.check_fits(vlms[LARGEST].d_model)
+        sae = load_sae(root / "sae" / block).to(vlms[LARGEST].encoder.device)
+        sae.check_fits(vlms[LARGEST].encoder.d_model)
         if sae.provenance.layer is None:
             raise UnreadableSAE(f"{root / 'sae' / block} does not say which block it is for", expected="metadata")
         saes[block] = sae

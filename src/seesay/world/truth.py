@@ -92,7 +92,7 @@ def measure(
         MismatchedSAE: if the SAE is of another width.
         LayerNotFound: if there is no such block.
     """
-    sae.check_fits(vlm.d_model)
+    sae.check_fits(vlm.encoder.d_model)
     weighted = torch.zeros(sae.n_features, len(CONCEPTS), dtype=torch.float64)
     total = torch.zeros(sae.n_features, dtype=torch.float64)
     present_count = torch.zeros(len(CONCEPTS), dtype=torch.float64)
@@ -100,7 +100,7 @@ def measure(
     n_patches = 0
     for start in range(0, n_scenes, _N_AT_ONCE):
         renderings = [render(sample(s)) for s in seeds(stream, start, min(_N_AT_ONCE, n_scenes - start))]
-        residual_ipd = vlm.encode_to([r.image for r in renderings], layer, batch_size=_N_AT_ONCE)
+        residual_ipd = vlm.encode_to([r.image for r in renderings], layer, batch_size=_N_AT_ONCE).residual
         codes_ipf = sae.encode(residual_ipd).dense(sae.n_features).cpu()
         present_ipc = torch.from_numpy(np.stack([coverage(r).T >= PRESENT for r in renderings])).float()
         weighted += (codes_ipf.flatten(0, 1).T @ present_ipc.flatten(0, 1)).double()

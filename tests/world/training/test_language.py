@@ -58,7 +58,7 @@ def test_a_model_learns_the_same_beside_others_as_alone(tmp_path: Path) -> None:
 def test_what_is_trained_can_be_loaded_and_asked(tmp_path: Path) -> None:
     trained(tmp_path, SMALL)
     vlm = load_vlm(tmp_path / "vlm" / "B", device="cpu")
-    assert vlm.n_blocks == EYES.n_blocks
+    assert vlm.encoder.n_blocks == EYES.n_blocks
     said = examination.answers(vlm, ask("describe"), [(np.zeros((64, 64, 3), dtype=np.uint8),)] * 3)
     assert len(said) == 3
     assert len(set(said)) == 1
@@ -96,7 +96,7 @@ def test_an_untaught_model_looks_through_the_trained_encoder_as_it_is_shipped() 
     tower = PatchReader(EYES).tower
     vlm = untaught(tower, torch.device("cpu"))
     picture = np.array(blank_image("noise", 64, seed=1))
-    seen = vlm.encode_to([Image.fromarray(picture)], 0)
+    seen = vlm.encode_to([Image.fromarray(picture)], 0).residual
     rounded = tower.bfloat16().float()
     expected = rounded(pixel_values(torch.from_numpy(picture)[None]), output_hidden_states=True).hidden_states[1]
     assert torch.allclose(seen, expected, atol=1e-4)

@@ -87,9 +87,11 @@ def build_processor() -> Gemma3Processor:
     image_processor = Gemma3ImageProcessorPil(
         size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}, resample=2, do_pan_and_scan=False
     )
+    tokenizer = build_tokenizer()
+    tokenizer.chat_template = _CHAT_TEMPLATE
     return Gemma3Processor(
         image_processor=image_processor,
-        tokenizer=build_tokenizer(),
+        tokenizer=tokenizer,
         chat_template=_CHAT_TEMPLATE,
         image_seq_length=TOKENS_PER_IMAGE,
     )

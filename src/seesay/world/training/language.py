@@ -138,14 +138,18 @@ def untaught(tower: SiglipVisionModel, device: torch.device) -> VLM:
     """
     processor = build_processor()
     model: Any = build_model(next(iter(SIZES.values())), tower, processor)
-    return VLM(model.bfloat16().float().eval().to(device), processor, world_prompts())
+    return _vlm(model.bfloat16().float().eval().to(device), processor)
+
+
+def _vlm(model: Any, processor: Any) -> VLM:
+    return VLM(model, processor.image_processor, processor.tokenizer, world_prompts())
 
 
 def _monitored(models: nn.ModuleDict, processor: Gemma3Processor) -> dict[str, float]:
     """What the models can do so far, on pictures of which nothing is reported later."""
     figures: dict[str, float] = {}
     for name, model in models.items():
-        vlm: Any = VLM(model, processor, world_prompts())  # pyright: ignore[reportArgumentType] (all are Gemma 3)
+        vlm = _vlm(model, processor)
         figures[f"{name}_caption_recall"], _ = caption_quality(vlm, _N_CAPTIONS, "monitoring")
         for kind in _LOGGED_KINDS:
             figures[f"{name}_{kind}"] = naming_accuracy(vlm, kind, _N_PER_KIND, "monitoring")

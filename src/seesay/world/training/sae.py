@@ -55,7 +55,7 @@ def _train(config: SAEConfig, vlm: VLM, layer: int, subject: str, folder: Path) 
 
     metadata = SAEMetadata(model_name=subject, layer=layer, hook_name=f"vision_tower.layers.{layer}")
     training = TopKTrainingSAE(
-        TopKTrainingSAEConfig(d_in=vlm.d_model, d_sae=config.n_features, k=config.k, metadata=metadata)
+        TopKTrainingSAEConfig(d_in=vlm.encoder.d_model, d_sae=config.n_features, k=config.k, metadata=metadata)
     )
     schedule: dict[str, Any] = {
         "lr": config.learning_rate,
@@ -77,4 +77,4 @@ def _train(config: SAEConfig, vlm: VLM, layer: int, subject: str, folder: Path) 
         whole = {key: tensor.bfloat16() for key, tensor in load_file(weights).items()}
         weights.unlink()  # the file may still be mapped: never write into it
         save_file(whole, weights)
-    return sae_quality(load_sae(folder).to(vlm.device), vlm, layer, _N_HELD_OUT, "monitoring")
+    return sae_quality(load_sae(folder).to(vlm.encoder.device), vlm, layer, _N_HELD_OUT, "monitoring")

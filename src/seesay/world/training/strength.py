@@ -57,7 +57,7 @@ def choose_strengths(vlms: Mapping[str, VLM], out: Path, name: str, layer: int) 
 
 
 def _choose(vlms: Mapping[str, VLM], folder: Path, layer: int) -> dict[str, Any]:
-    sae = load_sae(folder).to(next(iter(vlms.values())).device)
+    sae = load_sae(folder).to(next(iter(vlms.values())).encoder.device)
     truth = measure(next(iter(vlms.values())), sae, layer, stream="explaining")
     chosen_on = [i for i in truth.live if split_of(i) == "validation" and truth.concepts(i)]
     if not chosen_on:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from seesay.explainers.batches import halving, is_out_of_memory
+from seesay.vlm.batches import halving, is_out_of_memory
 
 
 def room_for(n: int, error: RuntimeError):

@@ -1,0 +1,360 @@
+"""A vision encoder: images in, the residual stream after any of its blocks out, and on from there.
+
+Shape suffixes: i image, p position, d d_model.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, TypeVar, final
+
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image
+from torch import Tensor, nn
+
+from seesay.errors import LayerNotFound, NotEnoughMemory, UnreadableImage
+from seesay.vlm.batches import halving
+from seesay.vlm.blocks import Forward, capture, count_blocks, device_of, find_blocks, pass_through, replaced_forwards
+from seesay.vlm.families import EncoderFamily
+from seesay.vlm.geometry import Geometry, Size, side
+
+Result = TypeVar("Result")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Images encoded up to a block, with all that is needed to go on from there.
+
+    Args:
+        residual: the residual stream after the block, prefix tokens (CLS) included. Images with fewer positions than
+            the others are padded with zeros at the end.
+        layer: the block, 0-based.
+        geometries: where each image's patches lie.
+        pictures: what the encoder was fed.
+        taps: the residual stream after those earlier blocks that the language model reads as well (Qwen3-VL).
+    """
+
+    residual: Float[Tensor, "image position d_model"]
+    layer: int
+    geometries: tuple[Geometry, ...]
+    pictures: Mapping[str, Tensor]
+    taps: Mapping[int, Float[Tensor, "image position d_model"]] = field(default_factory=dict[int, Tensor])
+
+    def __len__(self) -> int:
+        return len(self.geometries)
+
+    @property
+    def is_position(self) -> Bool[Tensor, "image position"]:
+        """Which positions are the image's own, and not padding after it."""
+        lengths = torch.tensor([geometry.n_positions for geometry in self.geometries], device=self.residual.device)
+        return torch.arange(self.residual.shape[1], device=self.residual.device) < lengths[:, None]
+
+    @property
+    def is_patch(self) -> Bool[Tensor, "image position"]:
+        """Which positions are patches: neither CLS, nor registers, nor padding."""
+        rows = [geometry.is_patch for geometry in self.geometries]
+        return nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.residual.device)
+
+    @property
+    def residual_norm(self) -> float:
+        """Mean L2 norm of the residual stream over all positions."""
+        return self.residual.float().norm(dim=-1)[self.is_position].mean().item()
+
+    def with_residual(self, residual: Float[Tensor, "row position d_model"]) -> "Encoded":
+        """Return the same images with another residual stream: steered, for example.
+
+        Args:
+            residual: one row per image; or any number of rows for a single image, which is then repeated.
+
+        Raises:
+            ValueError: another number of rows.
+        """
+        if len(residual) == len(self):
+            return replace(self, residual=residual)
+        if len(self) != 1:
+            raise ValueError(f"{len(residual)} residuals for {len(self)} images")
+        n = len(residual)
+        return Encoded(
+            residual=residual,
+            layer=self.layer,
+            geometries=self.geometries * n,
+            pictures={name: _repeated(value, n) for name, value in self.pictures.items()},
+            taps={layer: _repeated(tap, n) for layer, tap in self.taps.items()},
+        )
+
+
+@final
+class Encoder:
+    """A vision encoder, alone or a vision-language model's, that can be cut at any block.
+
+    Its own code does all the computing: blocks are listened to or stood in for, never copied. The stand-ins are
+    process-wide, so one lock per encoder lets one thread at a time into it.
+
+    Args:
+        run: the model's own function from pictures to what comes after the encoder.
+        takes: names of the pictures' parts that it takes.
+        tower: the module that holds the blocks.
+        config: the encoder's own configuration.
+        model_config: that of the whole model; the same for a model that is nothing else.
+        image_processor: the checkpoint's.
+        family: facts about its kind.
+        layers_read: the blocks whose output is read after the encoder; the last one if None.
+
+    Raises:
+        UnreadableModel: an encoder whose blocks cannot be found.
+    """
+
+    def __init__(
+        self,
+        run: Callable[..., Any],
+        takes: Collection[str],
+        tower: nn.Module,
+        *,
+        config: Any,
+        model_config: Any,
+        image_processor: Any,
+        family: EncoderFamily,
+        layers_read: Collection[int] | None = None,
+    ) -> None:
+        self._run, self._takes = run, frozenset(takes)
+        self.config, self._model_config = config, model_config
+        self._image_processor = image_processor
+        self._family = family
+        self.tower = tower
+        self.blocks = find_blocks(tower, count_blocks(config))
+        self._layers_read = frozenset([self.n_blocks - 1] if layers_read is None else layers_read)
+        self._lock = threading.RLock()
+        self.geometry = lru_cache(maxsize=1024)(self._geometry)
+
+    @property
+    def n_blocks(self) -> int:
+        """How many blocks it has."""
+        return len(self.blocks)
+
+    @property
+    def d_model(self) -> int:
+        """Width of its residual stream."""
+        return self.config.hidden_size
+
+    @property
+    def last_layer_read(self) -> int:
+        """The last block whose output is read by what comes after the encoder."""
+        return max(self._layers_read)
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels of the square image that fits it best."""
+        patch = side(self.config.patch_size)
+        if self._family.image_size is None:
+            return side(self.config.image_size)
+        unit = patch * getattr(self.config, "spatial_merge_size", getattr(self._model_config, "spatial_merge_size", 1))
+        return max(1, round(self._family.image_size / unit)) * unit
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return device_of(self.tower)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of its weights."""
+        return next(parameter.dtype for parameter in self.tower.parameters() if parameter.is_floating_point())
+
+    def check_layer(self, layer: int, *, steered: bool = False) -> None:
+        """Check that it has a block.
+
+        Args:
+            layer: the block, 0-based.
+            steered: also check that what comes after the encoder can see that block.
+
+        Raises:
+            LayerNotFound: it has not, or nobody reads it.
+        """
+        if layer not in range(self.n_blocks):
+            raise LayerNotFound(f"block {layer} of the vision encoder", expected=f"0 to {self.n_blocks - 1}")
+        if steered and layer > self.last_layer_read:
+            raise LayerNotFound(
+                f"block {layer} of the vision encoder, of which the language model reads no block after "
+                f"{self.last_layer_read}: steering it would change nothing",
+                expected=f"0 to {self.last_layer_read}",
+            )
+
+    @torch.no_grad()
+    def encode_to(self, images: Sequence[Image.Image], layer: int, *, batch_size: int = 8) -> Encoded:
+        """Encode images up to and including a block.
+
+        Args:
+            images: at least one, of any size and mode: they are resized as the model's processor does.
+            layer: the block, 0-based.
+            batch_size: images per pass; halved when memory runs out.
+
+        Raises:
+            LayerNotFound: no such block.
+            UnreadableImage: an image that cannot be turned into RGB.
+            NotEnoughMemory: a single image does not fit.
+        """
+        self.check_layer(layer)
+        return _joined(list(self._in_batches(images, batch_size, lambda batch: self._encode_to(batch, layer))))
+
+    @torch.no_grad()
+    def encode(self, images: Sequence[Image.Image], *, batch_size: int = 8) -> list[Any]:
+        """Run all of it, with nothing steered.
+
+        Args:
+            images: at least one.
+            batch_size: images per pass; halved when memory runs out.
+
+        Returns:
+            For each pass, what the model's own function gives and the geometries of its images.
+
+        Raises:
+            UnreadableImage: an image that cannot be turned into RGB.
+            NotEnoughMemory: a single image does not fit.
+        """
+
+        def run(batch: Sequence[Image.Image]) -> tuple[Any, tuple[Geometry, ...]]:
+            pictures, geometries = self._pictures(batch)
+            with self._lock:
+                return self._run(**pictures), geometries
+
+        return list(self._in_batches(images, batch_size, run))
+
+    @torch.no_grad()
+    def run_from(self, encoded: Encoded) -> Any:
+        """Run the rest of it on residuals.
+
+        The model's own function is run on the very same pictures: blocks before the given one pass them through, or
+        hand out what they handed out before where that is read as well; the given one hands out the residuals.
+
+        Args:
+            encoded: as `encode_to` gives it, its residual changed at will.
+
+        Raises:
+            LayerNotFound: a block that what comes after the encoder cannot see.
+        """
+        self.check_layer(encoded.layer, steered=True)
+        handed_out = {**encoded.taps, encoded.layer: encoded.residual.to(self.device, self.dtype)}
+        # Padding exists only between pictures of a packed batch: taking it out gives their one sequence back.
+        is_position = None if encoded.is_position.all() else encoded.is_position
+        forwards: dict[nn.Module, Forward] = dict.fromkeys(self.blocks[: encoded.layer], pass_through)
+        for layer, residual_ipd in handed_out.items():
+            handed_out_now = residual_ipd if is_position is None else residual_ipd[is_position]
+            forwards[self.blocks[layer]] = _hands_out(handed_out_now)
+        with self._lock, replaced_forwards(forwards):
+            return self._run(**encoded.pictures)
+
+    def heatmap_to_image(
+        self, activations: Float[Tensor, " position"], image_size: Size
+    ) -> Float[Tensor, "height width"]:
+        """Spread activations over the pixels of an image; see [seesay.vlm.geometry.Geometry.heatmap_to_image][].
+
+        Args:
+            activations: one per position of the residual stream that `encode_to` gives for an image of that size.
+            image_size: its width and height in pixels.
+        """
+        return self.geometry(image_size).heatmap_to_image(activations)
+
+    def _geometry(self, image_size: Size) -> Geometry:
+        """Find out where the patches of an image of some width and height lie; the answer is kept."""
+        _, (geometry,) = self._pictures([Image.new("RGB", image_size)])
+        return geometry
+
+    def _in_batches(
+        self, images: Sequence[Image.Image], batch_size: int, run: Callable[[Sequence[Image.Image]], Result]
+    ) -> Iterator[Result]:
+        for batch, result in halving(images, batch_size, run):
+            if result is None:
+                raise NotEnoughMemory(
+                    f"one image of {batch[0].width}x{batch[0].height} pixels, and no memory left on {self.device}",
+                    expected="room for a single image",
+                    remedy="free some memory, or use another --device",
+                )
+            yield result
+
+    def _encode_to(self, images: Sequence[Image.Image], layer: int) -> Encoded:
+        pictures, geometries = self._pictures(images)
+        taps = sorted(tap for tap in self._layers_read if tap < layer)
+        with self._lock:
+            outputs = capture(self.blocks, [*taps, layer], lambda: self._run(**pictures))
+        residuals = {each: self._per_image(output, geometries) for each, output in outputs.items()}
+        return Encoded(residuals.pop(layer), layer, geometries, pictures, residuals)
+
+    def _per_image(self, output: Tensor, geometries: Sequence[Geometry]) -> Float[Tensor, "image position d_model"]:
+        lengths = [geometry.n_positions for geometry in geometries]
+        if len(set(lengths)) == 1:
+            return output.reshape(len(lengths), lengths[0], output.shape[-1])
+        rows = output.reshape(-1, output.shape[-1]).split(lengths)
+        return nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
+
+    def _pictures(self, images: Sequence[Image.Image]) -> tuple[Mapping[str, Tensor], tuple[Geometry, ...]]:
+        """Process images, and tell where their patches will lie."""
+        in_colour = [_in_colour(image, number) for number, image in enumerate(images)]
+        processed = self._family.process(self._image_processor, in_colour, self._model_config)
+        pictures = {name: torch.as_tensor(value) for name, value in processed.items() if name in self._takes}
+        grids = self._family.grid(pictures, self.config)
+        n_prefix = self._family.n_prefix + getattr(self.config, "num_register_tokens", 0)
+        geometries: list[Geometry] = []
+        for image, grid in zip(in_colour, grids, strict=True):
+            raster_of_position = self._family.order(grid, self.config)
+            one_sight = torch.cat([torch.zeros(n_prefix, dtype=torch.bool), torch.ones_like(raster_of_position).bool()])
+            is_patch = one_sight.repeat(self._family.n_sights)
+            if not self._family.packed and pictures["pixel_values"].dim() == 3:  # patches, padded to one number
+                is_patch = nn.functional.pad(is_patch, (0, pictures["pixel_values"].shape[1] - len(is_patch)))
+            box = self._family.box(self._image_processor, image.size)
+            geometries.append(Geometry(image.size, grid, raster_of_position.argsort() + n_prefix, is_patch, box))
+        return {name: self._placed(value) for name, value in pictures.items()}, tuple(geometries)
+
+    def _placed(self, value: Tensor) -> Tensor:
+        return value.to(self.device, self.dtype) if value.is_floating_point() else value.to(self.device)
+
+
+def _hands_out(residual: Tensor) -> Forward:
+    def forward(hidden_states: Tensor, *_args: Any, **_kwargs: Any) -> Tensor:
+        # What comes in has passed through from the embedding, in the layout that must go out.
+        return residual.to(hidden_states.device).reshape(hidden_states.shape)
+
+    return forward
+
+
+def _repeated(value: Tensor, n: int) -> Tensor:
+    if len(value) == 1:
+        return value.expand(n, *value.shape[1:])  # no copy
+    return value.repeat(n, *[1] * (value.dim() - 1))
+
+
+def _joined(parts: Sequence[Encoded]) -> Encoded:
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    return Encoded(
+        residual=_concatenated([part.residual for part in parts]),
+        layer=first.layer,
+        geometries=tuple(geometry for part in parts for geometry in part.geometries),
+        pictures={name: _concatenated([part.pictures[name] for part in parts]) for name in first.pictures},
+        taps={layer: _concatenated([part.taps[layer] for part in parts]) for layer in first.taps},
+    )
+
+
+def _concatenated(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenate along the first axis, the others padded with zeros to the longest."""
+    longest = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
+    whole = parts[0].new_zeros(sum(map(len, parts)), *longest)
+    start = 0
+    for part in parts:
+        whole[(slice(start, start + len(part)), *map(slice, part.shape[1:]))] = part
+        start += len(part)
+    return whole
+
+
+def _in_colour(image: Image.Image, number: int) -> Image.Image:
+    try:
+        return image.convert("RGB")
+    except (ValueError, OSError) as error:
+        raise UnreadableImage(
+            f"image {number} of mode {image.mode!r}: {error}",
+            expected="an image that can be converted to RGB",
+            remedy="convert or repair it first",
+        ) from error
