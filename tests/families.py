@@ -6,6 +6,7 @@ number.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -117,6 +118,15 @@ SHORTEST = {"shortest_edge": SIDE}
 MROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
 
 
+def save(parts: "Tiny | TinyEye", folder: Path) -> Path:
+    """Save a small model as a checkpoint."""
+    parts.model.save_pretrained(folder)
+    parts.image_processor.save_pretrained(folder)
+    if isinstance(parts, Tiny):
+        parts.tokenizer.save_pretrained(folder)
+    return folder
+
+
 def siglip_vision() -> dict[str, Any]:
     return hf.SiglipVisionConfig(**VISION, vision_use_head=False).to_dict()
 
@@ -133,8 +143,8 @@ def qwen2() -> dict[str, Any]:
     return hf.Qwen2Config(**TEXT).to_dict()
 
 
-def gemma3() -> Tiny:
-    text = hf.Gemma3TextConfig(**TEXT, head_dim=16, query_pre_attn_scalar=16, sliding_window=128)
+def gemma3(**text_sizes: int) -> Tiny:
+    text = hf.Gemma3TextConfig(**(TEXT | text_sizes), head_dim=16, query_pre_attn_scalar=16, sliding_window=128)
     config = hf.Gemma3Config(
         vision_config=siglip_vision(),
         text_config=text.to_dict(),

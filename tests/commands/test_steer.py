@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 from safetensors.torch import save_file
 
 from seesay import cli
 from seesay.commands.steer import explanation_table
 from seesay.records import Explanation, Status, Strength
-from tests.families import N_BLOCKS
+from tests.families import N_BLOCKS, gemma3, save
 from tests.tiny import N_FEATURES, tiny_sae
 
 
@@ -89,6 +90,32 @@ def test_bad_input_is_one_line_that_names_it(
     assert captured.err.count("\n") == 1
     assert said in captured.err
     assert captured.out == ""
+
+
+def test_an_explainer_with_the_subjects_encoder_may_be_another_model(
+    base: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    larger = gemma3(num_hidden_layers=4)
+    eye = gemma3().model.model.vision_tower.state_dict()
+    larger.model.model.vision_tower.load_state_dict(eye)
+    asked = [*base, "--explainer", str(save(larger, tmp_path)), "--features", "3", "--strength", "20"]
+    assert cli.main([*asked, "--json", "-"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["explainer"] == str(tmp_path)
+    assert result["different_encoder_allowed"] is False
+
+
+def test_an_explainer_with_another_encoder_is_refused_unless_allowed(
+    base: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = gemma3()
+    with torch.no_grad():
+        other.model.model.vision_tower.encoder.layers[1].mlp.fc2.bias[3] += 1
+    asked = [*base, "--explainer", str(save(other, tmp_path)), "--features", "3", "--strength", "20"]
+    assert cli.main(asked) == 2
+    assert "encoder.layers.1.mlp.fc2.bias first" in capsys.readouterr().err
+    assert cli.main([*asked, "--allow-different-encoder", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["different_encoder_allowed"] is True
 
 
 def test_in_a_process_of_its_own_only_the_result_is_said(base: list[str], tmp_path: Path) -> None:

@@ -2,16 +2,31 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    ResNetConfig,
+    ResNetModel,
+    SiglipConfig,
+    SiglipModel,
+)
 
-from seesay.errors import UnavailableDevice, UnreadableModel, UnreadablePrompt
-from seesay.vlm import load_vlm
+from seesay.errors import MissingExtra, NotEnoughMemory, UnavailableDevice, UnreadableModel, UnreadablePrompt
+from seesay.images.blank import blank_image
+from seesay.records import Decoding
+from seesay.vlm import load_encoder, load_vlm, loading
+from seesay.vlm.identity import check_same
 from seesay.vlm.prompts import PACKAGED, read_prompts
-from tests.families import QUESTION
+from tests.families import BUILDERS, EYES, QUESTION, VISION, TinyEye, gemma3, randomised, save
+
+SHORT = Decoding(max_new_tokens=5)
 
 
 @pytest.fixture
@@ -23,6 +38,111 @@ def change_tensors(folder: Path, change: Callable[[dict[str, torch.Tensor]], obj
     tensors = load_file(folder / "model.safetensors")
     change(tensors)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("family", BUILDERS)
+def test_every_family_is_read_back_from_its_folder(family: str, tmp_path: Path) -> None:
+    parts = BUILDERS[family]()
+    vlm = load_vlm(save(parts, tmp_path), device="cpu")
+    image = blank_image("noise", vlm.encoder.image_size, 1)
+    (expected,), (found,) = parts.vlm().encode([image]), vlm.encode([image])
+    assert torch.equal(found.tokens, expected.tokens)
+    (said,), (again,) = parts.vlm().say(QUESTION, [[expected]], SHORT), vlm.say(QUESTION, [[found]], SHORT)
+    assert again.text == said.text
+    assert again.mean_log_probability == pytest.approx(said.mean_log_probability, abs=1e-5)
+
+
+@pytest.mark.parametrize("family", EYES)
+def test_every_encoder_is_read_back_from_its_folder(family: str, tmp_path: Path) -> None:
+    parts = EYES[family]()
+    image = blank_image("noise", 32, 1)
+    found = load_encoder(save(parts, tmp_path), device="cpu").encode_to([image], 2)
+    assert torch.equal(found.residual, parts.encoder().encode_to([image], 2).residual)
+
+
+def clip() -> Any:
+    text = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1}
+    return CLIPModel(CLIPConfig(vision_config=VISION, text_config=text | {"vocab_size": 32, "eos_token_id": 1}))
+
+
+def siglip() -> Any:
+    text = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1}
+    return SiglipModel(SiglipConfig(vision_config=VISION, text_config=text | {"vocab_size": 32}))
+
+
+@pytest.mark.parametrize(("build", "half"), [(clip, "clip_vision_model"), (siglip, "siglip_vision_model")])
+def test_the_seeing_half_of_a_model_of_images_and_texts_is_taken(
+    build: Callable[[], Any], half: str, tmp_path: Path
+) -> None:
+    whole = randomised(build())
+    save(TinyEye(whole, EYES[half]().image_processor), tmp_path)
+    alone = EYES[half]()
+    alone.model.load_state_dict(whole.vision_model.state_dict(), strict=False)
+    image = blank_image("noise", 32, 1)
+    found = load_encoder(tmp_path, device="cpu").encode_to([image], 1)
+    assert torch.equal(found.residual, alone.encoder().encode_to([image], 1).residual)
+
+
+def test_the_encoder_of_a_vision_language_model_is_an_encoder(checkpoint: Path) -> None:
+    check_same(load_encoder(checkpoint, device="cpu"), load_vlm(checkpoint, device="cpu").encoder)
+
+
+def test_the_language_model_alone_is_kept_in_few_bits(tmp_path: Path) -> None:
+    from bitsandbytes.nn import Linear4bit
+
+    # 4 bits go by blocks of 64 weights
+    parts = gemma3(hidden_size=64, num_attention_heads=4, num_key_value_heads=4, intermediate_size=128)
+    vlm = load_vlm(save(parts, tmp_path), device="cpu", quantize="4bit")
+    small = {name for name, module in vlm._model.named_modules() if isinstance(module, Linear4bit)}
+    assert small
+    assert all(name.startswith("model.language_model.") for name in small), "neither tower nor projector"
+    image = blank_image("white", 32)
+    (expected,), (found,) = parts.vlm().encode([image]), vlm.encode([image])
+    assert torch.equal(found.tokens, expected.tokens), "it sees the same to the last bit"
+    check_same(parts.vlm().encoder, vlm.encoder)
+    assert vlm.say(QUESTION, [[found]], SHORT)[0].text
+
+
+def test_a_model_can_be_spread_over_what_there_is(checkpoint: Path) -> None:
+    image = blank_image("white", 32)
+    spread, plain = (load_vlm(checkpoint, device="cpu", spread=spread) for spread in (True, False))
+    assert torch.equal(spread.encode([image])[0].tokens, plain.encode([image])[0].tokens)
+
+
+@pytest.mark.parametrize(
+    ("missing", "options"), [("bitsandbytes", {"quantize": "8bit"}), ("accelerate", {"spread": True})]
+)
+def test_what_is_not_installed_is_named(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, missing: str, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(loading, "find_spec", lambda package: None if package == missing else True)
+    with pytest.raises(MissingExtra, match=rf"needs {missing}.*seesay\[large\]"):
+        load_vlm(checkpoint, device="cpu", **options)
+
+
+def test_a_model_that_does_not_fit_is_one_line(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_args: object, **_options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n12 GiB")
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    for load in (load_vlm, load_encoder):
+        with pytest.raises(NotEnoughMemory, match="does not fit into the memory of cpu.*quantize"):
+            load(checkpoint, device="cpu")
+
+
+def test_an_encoder_without_blocks_is_refused(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config["vision_config"]["num_hidden_layers"] = 0
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UnreadableModel, match="announces no blocks"):
+        load_vlm(copy, device="cpu")
+
+
+def test_a_vision_model_that_is_no_transformer_is_refused_by_its_type(tmp_path: Path) -> None:
+    ResNetModel(ResNetConfig(embedding_size=4, hidden_sizes=[4], depths=[1])).save_pretrained(tmp_path)
+    for load in (load_vlm, load_encoder):
+        with pytest.raises(UnreadableModel, match="'resnet'"):
+            load(tmp_path, device="cpu")
 
 
 def test_it_is_loaded_for_inference(checkpoint: Path) -> None:

@@ -141,7 +141,7 @@ VLMS: Mapping[str, VLMFamily] = {
             lambda names: names.of_config("boi_token_id"), lambda names: names.of_config("eoi_token_id")
         ),
     ),
-    "idefics3": VLMFamily("model.vision_model", "model.connector", _UNSPLIT, write_image=idefics),
+    "idefics3": VLMFamily("model.vision_model", "model.connector", _UNSPLIT, write_image=idefics, stacks_tokens=True),
     "internvl": VLMFamily(
         TOWER,
         BRIDGE,
@@ -191,7 +191,7 @@ VLMS: Mapping[str, VLMFamily] = {
         None,
         EncoderFamily(grid=geometry.of_grid_thw, order=geometry.by_merged_squares, packed=True, image_size=448),
     ),
-    "smolvlm": VLMFamily("model.vision_model", "model.connector", _UNSPLIT, write_image=idefics),
+    "smolvlm": VLMFamily("model.vision_model", "model.connector", _UNSPLIT, write_image=idefics, stacks_tokens=True),
 }
 
 _CLIP = EncoderFamily(box=geometry.cropped, n_prefix=1)

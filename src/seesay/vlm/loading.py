@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 import transformers
 from huggingface_hub import errors as hub
+from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -67,9 +68,10 @@ def load_vlm(
         NotEnoughMemory: the model does not fit.
         MissingExtra: accelerate or bitsandbytes is not installed.
     """
-    source = _Source(name_or_path, revision)
     place = resolve_device(device)
     number = resolve_dtype(dtype, place)
+    source = _Source(name_or_path, revision)
+    source.check()
     words = _prompts(name_or_path, prompts)
     with _reading(source, place):
         config: Any = source.read(AutoConfig)
@@ -108,9 +110,10 @@ def load_encoder(
         UnavailableDevice: a device or number format that this machine does not have.
         NotEnoughMemory: the model does not fit.
     """
-    source = _Source(name_or_path, revision)
     place = resolve_device(device)
     number = resolve_dtype(dtype, place)
+    source = _Source(name_or_path, revision)
+    source.check()
     with _reading(source, place):
         config: Any = source.read(AutoConfig)
         if config.model_type in VLMS:
@@ -195,11 +198,21 @@ class _Source:
     name_or_path: str | Path
     revision: str | None
 
-    def __post_init__(self) -> None:
-        if _is_path(self.name_or_path) and not Path(self.name_or_path).is_dir():
-            raise UnreadableModel(
-                f"no folder {self.name_or_path}", expected="a checkpoint's folder, or a name on the hub"
-            )
+    def check(self) -> None:
+        """See whether it is there; transformers would say so in many words, or speak of something else.
+
+        Raises:
+            UnreadableModel: it is not, or may not be read.
+        """
+        name = self.name_or_path
+        if Path(name).is_dir():
+            return
+        if _is_path(name):
+            raise UnreadableModel(f"no folder {name}", expected="a checkpoint's folder, or a name on the hub")
+        try:
+            hf_hub_download(str(name), "config.json", revision=self.revision)
+        except (OSError, ValueError) as error:
+            raise _absent(str(name), error) from error
 
     def read(self, kind: Any, **options: Any) -> Any:
         revision = {} if self.revision is None else {"revision": self.revision}
@@ -247,45 +260,43 @@ def _reading(source: _Source, place: torch.device) -> Generator[None]:
         if isinstance(error, RuntimeError) and is_out_of_memory(error):
             raise NotEnoughMemory(
                 f"{source.name_or_path} does not fit into the memory of {place}",
-                remedy="use --dtype bfloat16, --quantize 4bit, --spread, or a smaller model",
+                expected="a smaller model, or more room",
+                remedy="use bfloat16, quantize, or spread it over several devices",
             ) from error
-        raise _explained(source.name_or_path, error) from error
+        raise UnreadableModel(
+            f"{source.name_or_path}: {shorten(str(error), 200)}",
+            expected="the checkpoint of a model in safetensors",
+            remedy="check the name, or download it again",
+        ) from error
 
 
-def _explained(name_or_path: str | Path, error: BaseException) -> UnreadableModel:
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in causes:
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-
-    def is_any(*kinds: type[BaseException]) -> bool:
-        return any(isinstance(each, kinds) for each in causes)
-
-    if is_any(hub.GatedRepoError):
-        return UnreadableModel(
-            f"{name_or_path} is gated on the hub",
-            expected="a token with access to it",
-            remedy="ask for access on the model's page, then run `hf auth login`",
-        )
-    if is_any(hub.RepositoryNotFoundError):
-        return UnreadableModel(
-            f"no repository {name_or_path} on the hub, or a private one",
-            expected="owner/name",
-            remedy="check the name; for a private one, run `hf auth login`",
-        )
-    if is_any(hub.RevisionNotFoundError):
-        return UnreadableModel(f"{name_or_path} has no such revision", expected="a branch, tag or commit of it")
-    if is_any(hub.OfflineModeIsEnabled, hub.LocalEntryNotFoundError, ConnectionError):
-        return UnreadableModel(
-            f"{name_or_path} is not on this machine and the hub cannot be reached",
-            remedy="check the network, or give a folder",
-        )
-    return UnreadableModel(
-        f"{name_or_path}: {shorten(str(error), 200)}",
-        expected="the checkpoint of a model in safetensors",
-        remedy="check the name, or download it again",
-    )
+def _absent(name: str, error: Exception) -> UnreadableModel:
+    """What it means that the hub did not give a checkpoint's configuration."""
+    match error:
+        case hub.GatedRepoError():
+            return UnreadableModel(
+                f"{name} is gated on the hub",
+                expected="a token with access to it",
+                remedy="ask for access on the model's page, then run `hf auth login`",
+            )
+        case hub.RepositoryNotFoundError():
+            return UnreadableModel(
+                f"no repository {name} on the hub, or a private one",
+                expected="owner/name, or a folder",
+                remedy="check the name; for a private one, run `hf auth login`",
+            )
+        case hub.RevisionNotFoundError():
+            return UnreadableModel(f"{name} has no such revision", expected="a branch, tag or commit of it")
+        case hub.LocalEntryNotFoundError():
+            return UnreadableModel(
+                f"{name} is not on this machine, and the hub cannot be reached",
+                expected="a network, or a folder",
+                remedy="check the network and HF_HUB_OFFLINE",
+            )
+        case hub.EntryNotFoundError():
+            return UnreadableModel(f"{name} has no config.json", expected="the repository of a model")
+        case _:
+            return UnreadableModel(f"{name}: {shorten(str(error), 200)}", expected="owner/name, or a folder")
 
 
 def _quantization(bits: Quantization, dtype: torch.dtype, kept: list[str]) -> Any:
