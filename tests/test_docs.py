@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from seesay import cli
+from seesay.vlm.families import ENCODERS, VLMS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-NOT_RUN = ("seesay world train", "seesay steer --subject google/")
+NOT_RUN = ("seesay world train", "seesay steer --subject google/", "seesay steer --subject openai/")
 """Too long for a test, or in need of a model from the hub: these are only parsed."""
 
 
@@ -72,6 +73,11 @@ def test_the_python_session_says_something(session: str, tmp_path: Path) -> None
     result = subprocess.run([sys.executable, "-c", session], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert re.search(r"^61 \w", result.stdout, re.MULTILINE)
+
+
+def test_every_family_has_a_row_in_the_table() -> None:
+    rows = re.findall(r"^\| (`.*?`) \|", (ROOT / "docs" / "families.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} - {"model_type"} == {*VLMS, *ENCODERS}
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

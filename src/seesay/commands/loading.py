@@ -24,7 +24,12 @@ def load_sae(name: str) -> "SAE":
 
 
 def load_explainer(
-    name: str, options: Options, *, quantize: "Quantization | None" = None, spread: bool = False
+    name: str,
+    options: Options,
+    *,
+    prompts: Path | None = None,
+    quantize: "Quantization | None" = None,
+    spread: bool = False,
 ) -> "VLM":
     """Load the vision-language model that `--explainer` or `--subject` names, as the options say.
 
@@ -33,12 +38,15 @@ def load_explainer(
         UnavailableDevice: if this machine lacks the device or the number format.
         NotEnoughMemory: if it does not fit.
         MissingExtra: if it needs a package that is not installed.
+        UnreadablePrompt: if the folder of prompts cannot be read.
     """
     from seesay import vlm
 
     found = resolve_subject(name)
     hush(options, bars=Path(found).is_dir())
-    return vlm.load_vlm(found, device=options.device, dtype=options.dtype, quantize=quantize, spread=spread)
+    return vlm.load_vlm(
+        found, device=options.device, dtype=options.dtype, prompts=prompts, quantize=quantize, spread=spread
+    )
 
 
 def load_encoder(name: str, options: Options) -> "Encoder":

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal, final
 
 from rich.table import Table
@@ -35,8 +36,8 @@ class Steer:
     """Ids and inclusive ranges with commas between: 42 or 0-499,777."""
 
     subject: Annotated[str, arg(metavar="MODEL")] = "world"
-    """The model whose vision encoder the features belong to: world:S, world:M or world:L (world alone means world:L), a
-    folder, or a hub id."""
+    """The model whose vision encoder the features belong to: a folder, a hub id, or world:S, world:M or world:L (world
+    alone means world:L)."""
 
     explainer: Annotated[str | None, arg(metavar="MODEL")] = None
     """The vision-language model that says what it sees, if it is not the subject. Its vision encoder must be the
@@ -70,6 +71,9 @@ class Steer:
 
     control: Annotated[Literal["random", "permuted"] | None, arg(metavar="random|permuted")] = None
     """Steer something else instead, to see what words are worth: a random direction, or another feature's."""
+
+    prompts: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Folder with a steering.txt to ask instead, and an opening.txt if it names {opening}."""
 
     max_new_tokens: Count = 64
     """At most so many tokens an explanation."""
