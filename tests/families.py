@@ -440,8 +440,8 @@ def qwen3_vl() -> Tiny:
     )
 
 
-def idefics3() -> Tiny:
-    config = hf.Idefics3Config(
+def _unsplit(model: Any, config: Any, eye: Any, processor: Any, words: Any, *video: None) -> Tiny:
+    whole = config(
         vision_config=dict(VISION),
         text_config=llama(),
         image_token_id=IDS["<image>"],
@@ -449,27 +449,27 @@ def idefics3() -> Tiny:
         tie_word_embeddings=False,
         pad_token_id=0,
     )
-    words = tokenizer("<image>")
-    eye = Idefics3ImageProcessorPil(
-        size={"longest_edge": SIDE}, max_image_size={"longest_edge": SIDE}, do_image_splitting=False
-    )
+    longest = {"longest_edge": SIDE}
+    sees = eye(size=longest, max_image_size=longest, do_image_splitting=False)
     return Tiny(
-        randomised(hf.Idefics3ForConditionalGeneration(config)),
-        eye,
+        randomised(model(whole)),
+        sees,
         words,
-        lambda: hf.Idefics3Processor(eye, words, image_seq_len=4, chat_template=words.chat_template),
+        lambda: processor(sees, words, *video, image_seq_len=4, chat_template=words.chat_template),
+    )
+
+
+def idefics3() -> Tiny:
+    return _unsplit(
+        hf.Idefics3ForConditionalGeneration,
+        hf.Idefics3Config,
+        Idefics3ImageProcessorPil,
+        hf.Idefics3Processor,
+        tokenizer("<image>"),
     )
 
 
 def smolvlm() -> Tiny:
-    config = hf.SmolVLMConfig(
-        vision_config=dict(VISION),
-        text_config=llama(),
-        image_token_id=IDS["<image>"],
-        scale_factor=2,
-        tie_word_embeddings=False,
-        pad_token_id=0,
-    )
     words = tokenizer(
         "<image>",
         image_token="<image>",
@@ -478,14 +478,13 @@ def smolvlm() -> Tiny:
         video_token="<video>",
         end_of_utterance_token="<end_of_utterance>",
     )
-    eye = SmolVLMImageProcessorPil(
-        size={"longest_edge": SIDE}, max_image_size={"longest_edge": SIDE}, do_image_splitting=False
-    )
-    return Tiny(
-        randomised(hf.SmolVLMForConditionalGeneration(config)),
-        eye,
+    return _unsplit(
+        hf.SmolVLMForConditionalGeneration,
+        hf.SmolVLMConfig,
+        SmolVLMImageProcessorPil,
+        hf.SmolVLMProcessor,
         words,
-        lambda: hf.SmolVLMProcessor(eye, words, None, image_seq_len=4, chat_template=words.chat_template),
+        None,
     )
 
 

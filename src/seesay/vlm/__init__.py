@@ -1,7 +1,8 @@
 """Vision-language models, as three steps: encode up to a block, encode on from it, say."""
 
 from seesay.vlm.answers import Answer
-from seesay.vlm.encoder import Encoded, Encoder
+from seesay.vlm.encoded import Encoded
+from seesay.vlm.encoder import Encoder
 from seesay.vlm.geometry import Geometry
 from seesay.vlm.loading import load_encoder, load_vlm
 from seesay.vlm.model import VLM

@@ -1,37 +1,23 @@
-"""Loading models from a folder or the hub, safely and with errors that say what is wrong."""
+"""Loading models from a folder or the hub, onto a device and in a number format."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
-from textwrap import shorten
 from typing import Any, Literal
 
 import torch
-import transformers
-from huggingface_hub import errors as hub
-from huggingface_hub import hf_hub_download
-from safetensors import SafetensorError
-from torch import nn
 from transformers import (
     AutoConfig,
-    AutoImageProcessor,
     AutoModel,
     AutoModelForImageTextToText,
-    AutoTokenizer,
-    ProcessorMixin,
 )
 
-from seesay.errors import MissingExtra, NotEnoughMemory, UnavailableDevice, UnreadableModel
-from seesay.vlm.batches import is_out_of_memory
+from seesay.errors import MissingExtra, UnavailableDevice
+from seesay.vlm.checkpoints import Checkpoint, reading
 from seesay.vlm.encoder import Encoder
 from seesay.vlm.families import VLMS, encoder_family, vlm_family
 from seesay.vlm.model import VLM
 from seesay.vlm.prompts import PACKAGED, Prompts, read_prompts
-
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError)
-"""What transformers is seen to raise on files that are missing, damaged or of another shape than announced."""
 
 Quantization = Literal["4bit", "8bit"]
 """How few bits the language model's weights are kept in; the vision encoder's stay as they are."""
@@ -70,11 +56,11 @@ def load_vlm(
     """
     place = resolve_device(device)
     number = resolve_dtype(dtype, place)
-    source = _Source(name_or_path, revision)
-    source.check()
+    checkpoint = Checkpoint(name_or_path, revision)
+    checkpoint.check()
     words = _prompts(name_or_path, prompts)
-    with _reading(source, place):
-        config: Any = source.read(AutoConfig)
+    with reading(checkpoint, place):
+        config: Any = checkpoint.read(AutoConfig)
         family = vlm_family(config.model_type)
         options: dict[str, Any] = {}
         if quantize is not None:
@@ -83,11 +69,11 @@ def load_vlm(
         if spread or quantize is not None:
             _require("accelerate", "a model over several devices, or in few bits")
             options["device_map"] = "auto" if spread else {"": place}
-        model = source.read_weights(AutoModelForImageTextToText, config, number, **options)
+        model = checkpoint.read_weights(AutoModelForImageTextToText, config, number, **options)
         if not options:
             model = model.to(place)
-        image_processor = source.read_image_processor(family.encoder.image_processor)
-        tokenizer = source.read_tokenizer(family.chat_template)
+        image_processor = checkpoint.read_image_processor(family.encoder.image_processor)
+        tokenizer = checkpoint.read_tokenizer(family.chat_template)
     return VLM(model.eval().requires_grad_(False), image_processor, tokenizer, words)
 
 
@@ -112,15 +98,15 @@ def load_encoder(
     """
     place = resolve_device(device)
     number = resolve_dtype(dtype, place)
-    source = _Source(name_or_path, revision)
-    source.check()
-    with _reading(source, place):
-        config: Any = source.read(AutoConfig)
+    checkpoint = Checkpoint(name_or_path, revision)
+    checkpoint.check()
+    with reading(checkpoint, place):
+        config: Any = checkpoint.read(AutoConfig)
         if config.model_type in VLMS:
             return load_vlm(name_or_path, device=device, dtype=dtype, revision=revision).encoder
         family = encoder_family(config.model_type)
-        whole = source.read_weights(AutoModel, config, number)
-        image_processor = source.read_image_processor(family.image_processor)
+        whole = checkpoint.read_weights(AutoModel, config, number)
+        image_processor = checkpoint.read_image_processor(family.image_processor)
         # Models of images and texts (CLIP, SigLIP) come whole; their text half is not needed.
         model = getattr(whole, "vision_model", whole).to(place).eval().requires_grad_(False)
     return encoder_of(model, image_processor)
@@ -136,8 +122,6 @@ def encoder_of(model: Any, image_processor: Any) -> Encoder:
     Raises:
         UnreadableModel: a family that is not known, or a model whose blocks cannot be found.
     """
-    from inspect import signature
-
     return Encoder(
         model,
         signature(type(model).forward).parameters,
@@ -191,114 +175,6 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
     return number
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A checkpoint, and how its parts are read from it."""
-
-    name_or_path: str | Path
-    revision: str | None
-
-    def check(self) -> None:
-        """See whether it is there; transformers would say so in many words, or speak of something else.
-
-        Raises:
-            UnreadableModel: it is not, or may not be read.
-        """
-        name = self.name_or_path
-        if Path(name).is_dir():
-            return
-        if _is_path(name):
-            raise UnreadableModel(f"no folder {name}", expected="a checkpoint's folder, or a name on the hub")
-        try:
-            hf_hub_download(str(name), "config.json", revision=self.revision)
-        except (OSError, ValueError) as error:
-            raise _absent(str(name), error) from error
-
-    def read(self, kind: Any, **options: Any) -> Any:
-        revision = {} if self.revision is None else {"revision": self.revision}
-        return kind.from_pretrained(self.name_or_path, trust_remote_code=False, **revision, **options)
-
-    def read_weights(self, kind: Any, config: Any, dtype: torch.dtype, **options: Any) -> Any:
-        model, report = self.read(
-            kind,
-            config=config,
-            dtype=dtype,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are reported, and refused below with their names
-            **options,
-        )
-        check_complete(self.name_or_path, model, report)
-        return model
-
-    def read_image_processor(self, stand_in: str | None) -> Any:
-        # Pillow's resizing, so that torchvision's being there or not changes no picture.
-        if stand_in is None:
-            return self.read(AutoImageProcessor, backend="pil")
-        return self.read(getattr(transformers, f"{stand_in}Pil"))
-
-    def read_tokenizer(self, chat_template: str | None) -> Any:
-        tokenizer = self.read(AutoTokenizer)
-        # A template may stand in a file of the processor's alone.
-        files, _ = ProcessorMixin.get_processor_dict(self.name_or_path, revision=self.revision)
-        tokenizer.chat_template = files.get("chat_template") or tokenizer.chat_template or chat_template
-        if tokenizer.chat_template is None:
-            raise UnreadableModel(
-                f"{self.name_or_path} has no chat template", expected="an instruction-tuned vision-language model"
-            )
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        return tokenizer
-
-
-@contextmanager
-def _reading(source: _Source, place: torch.device) -> Generator[None]:
-    """Turn what transformers raises while reading into one line that says what to do."""
-    try:
-        yield
-    except UNREADABLE as error:
-        if isinstance(error, RuntimeError) and is_out_of_memory(error):
-            raise NotEnoughMemory(
-                f"{source.name_or_path} does not fit into the memory of {place}",
-                expected="a smaller model, or more room",
-                remedy="use bfloat16, quantize, or spread it over several devices",
-            ) from error
-        raise UnreadableModel(
-            f"{source.name_or_path}: {shorten(str(error), 200)}",
-            expected="the checkpoint of a model in safetensors",
-            remedy="check the name, or download it again",
-        ) from error
-
-
-def _absent(name: str, error: Exception) -> UnreadableModel:
-    """What it means that the hub did not give a checkpoint's configuration."""
-    match error:
-        case hub.GatedRepoError():
-            return UnreadableModel(
-                f"{name} is gated on the hub",
-                expected="a token with access to it",
-                remedy="ask for access on the model's page, then run `hf auth login`",
-            )
-        case hub.RepositoryNotFoundError():
-            return UnreadableModel(
-                f"no repository {name} on the hub, or a private one",
-                expected="owner/name, or a folder",
-                remedy="check the name; for a private one, run `hf auth login`",
-            )
-        case hub.RevisionNotFoundError():
-            return UnreadableModel(f"{name} has no such revision", expected="a branch, tag or commit of it")
-        case hub.LocalEntryNotFoundError():
-            return UnreadableModel(
-                f"{name} is not on this machine, and the hub cannot be reached",
-                expected="a network, or a folder",
-                remedy="check the network and HF_HUB_OFFLINE",
-            )
-        case hub.EntryNotFoundError():
-            return UnreadableModel(f"{name} has no config.json", expected="the repository of a model")
-        case _:
-            return UnreadableModel(f"{name}: {shorten(str(error), 200)}", expected="owner/name, or a folder")
-
-
 def _quantization(bits: Quantization, dtype: torch.dtype, kept: list[str]) -> Any:
     from transformers import BitsAndBytesConfig
 
@@ -317,41 +193,8 @@ def _require(package: str, purpose: str) -> None:
         raise MissingExtra(f"{purpose} needs {package}", remedy="pip install 'seesay[large]'")
 
 
-def _is_path(name_or_path: str | Path) -> bool:
-    """Tell a path from a name on the hub, `owner/name`, which begins with a letter or digit."""
-    return isinstance(name_or_path, Path) or name_or_path.startswith(("/", ".", "~"))
-
-
 def _prompts(name_or_path: str | Path, folder: str | Path | None) -> Prompts:
     if folder is not None:
         return read_prompts(Path(folder))
     shipped = Path(name_or_path) / "prompts"
     return read_prompts(shipped if shipped.is_dir() else PACKAGED)
-
-
-def check_complete(name_or_path: str | Path, model: nn.Module, report: dict[str, Any]) -> None:
-    """Refuse a checkpoint that lacks tensors, holds others than announced, or is not finite.
-
-    transformers fills in at random what a checkpoint lacks, and would then explain noise.
-
-    Args:
-        name_or_path: of the checkpoint, for the message.
-        model: as loaded.
-        report: transformers' `output_loading_info`.
-
-    Raises:
-        UnreadableModel: if it is to be refused.
-    """
-    if missing := sorted(report["missing_keys"]):
-        raise UnreadableModel(
-            f"{name_or_path} lacks {len(missing)} tensors, {missing[0]} first", remedy="download it again"
-        )
-    for name, found, expected in report["mismatched_keys"]:
-        raise UnreadableModel(
-            f"{name_or_path}: {name} is {list(found)}", expected=str(list(expected)), remedy="download it again"
-        )
-    for name, parameter in model.named_parameters():
-        if parameter.is_floating_point() and not parameter.is_meta and not parameter.isfinite().all():
-            raise UnreadableModel(
-                f"{name_or_path}: {name} holds NaN or infinity", expected="finite weights", remedy="download it again"
-            )

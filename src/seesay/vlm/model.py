@@ -15,7 +15,8 @@ from transformers import GenerationConfig, PreTrainedModel
 from seesay.records import Decoding
 from seesay.vlm.answers import Answer, Chooser, seed_of, until_end
 from seesay.vlm.blocks import count_blocks, device_of, weights_at_hand
-from seesay.vlm.encoder import Encoded, Encoder
+from seesay.vlm.encoded import Encoded
+from seesay.vlm.encoder import Encoder
 from seesay.vlm.families import vlm_family
 from seesay.vlm.prompts import Prompts
 from seesay.vlm.tokens import ImageTokens, pack, unpack

@@ -15,7 +15,8 @@ from seesay.errors import UnreadableModel, UnreadableSAE
 from seesay.sae import SAE, load_sae
 from seesay.split import split_of
 from seesay.vlm import VLM, load_vlm
-from seesay.vlm.loading import UNREADABLE, check_complete, resolve_device
+from seesay.vlm.checkpoints import UNREADABLE, check_complete
+from seesay.vlm.loading import resolve_device
 from seesay.world.concepts import CONCEPTS, KINDS, Kind
 from seesay.world.examination import (
     blank_accuracy,

@@ -1,0 +1,210 @@
+"""Checkpoints in a folder or on the hub, read safely and with errors that say what is wrong.
+
+Only safetensors are read and no code that comes with a checkpoint is run.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub import errors as hub
+from huggingface_hub import hf_hub_download
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoImageProcessor, AutoTokenizer, ProcessorMixin
+
+from seesay.errors import NotEnoughMemory, UnreadableModel
+from seesay.vlm.batches import is_out_of_memory
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError)
+"""What transformers is seen to raise on files that are missing, damaged or of another shape than announced."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint, and how its parts are read from it.
+
+    Args:
+        name_or_path: its folder, or its name on the hub.
+        revision: branch, tag or commit on the hub; None is the newest.
+    """
+
+    name_or_path: str | Path
+    revision: str | None
+
+    def check(self) -> None:
+        """See whether it is there; transformers would say so in many words, or speak of something else.
+
+        Raises:
+            UnreadableModel: it is not, or may not be read.
+        """
+        name = self.name_or_path
+        if Path(name).is_dir():
+            return
+        if _is_path(name):
+            raise UnreadableModel(f"no folder {name}", expected="a checkpoint's folder, or a name on the hub")
+        try:
+            hf_hub_download(str(name), "config.json", revision=self.revision)
+        except (OSError, ValueError) as error:
+            raise _absent(str(name), error) from error
+
+    def read(self, kind: Any, **options: Any) -> Any:
+        """Read a part by a class of transformers.
+
+        Args:
+            kind: has `from_pretrained`.
+            options: of that.
+        """
+        revision = {} if self.revision is None else {"revision": self.revision}
+        return kind.from_pretrained(self.name_or_path, trust_remote_code=False, **revision, **options)
+
+    def read_weights(self, kind: Any, config: Any, dtype: torch.dtype, **options: Any) -> Any:
+        """Read a model, and refuse it if it is not complete.
+
+        Args:
+            kind: an automatic class of transformers.
+            config: the model's configuration.
+            dtype: number format of the weights.
+            options: of `from_pretrained`.
+
+        Raises:
+            UnreadableModel: tensors are missing, of another shape, or not finite.
+        """
+        model, report = self.read(
+            kind,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are reported, and refused below with their names
+            **options,
+        )
+        check_complete(self.name_or_path, model, report)
+        return model
+
+    def read_image_processor(self, stand_in: str | None) -> Any:
+        """Read the image processor.
+
+        Args:
+            stand_in: name of a class to use instead of the checkpoint's own.
+        """
+        # Pillow's resizing, so that torchvision's being there or not changes no picture.
+        if stand_in is None:
+            return self.read(AutoImageProcessor, backend="pil")
+        return self.read(getattr(transformers, f"{stand_in}Pil"))
+
+    def read_tokenizer(self, chat_template: str | None) -> Any:
+        """Read the tokenizer, with a chat template and something to pad with.
+
+        Args:
+            chat_template: for a checkpoint that has none.
+
+        Raises:
+            UnreadableModel: there is none from anywhere.
+        """
+        tokenizer = self.read(AutoTokenizer)
+        # A template may stand in a file of the processor's alone.
+        files, _ = ProcessorMixin.get_processor_dict(self.name_or_path, revision=self.revision)
+        tokenizer.chat_template = files.get("chat_template") or tokenizer.chat_template or chat_template
+        if tokenizer.chat_template is None:
+            raise UnreadableModel(
+                f"{self.name_or_path} has no chat template", expected="an instruction-tuned vision-language model"
+            )
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return tokenizer
+
+
+@contextmanager
+def reading(checkpoint: Checkpoint, place: torch.device) -> Generator[None]:
+    """Turn what transformers raises while reading into one line that says what to do.
+
+    Args:
+        checkpoint: what is read.
+        place: where it is to go.
+
+    Raises:
+        UnreadableModel: instead of whatever transformers raises.
+        NotEnoughMemory: instead of torch's own.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise NotEnoughMemory(
+                f"{checkpoint.name_or_path} does not fit into the memory of {place}",
+                expected="a smaller model, or more room",
+                remedy="use bfloat16, quantize, or spread it over several devices",
+            ) from error
+        raise UnreadableModel(
+            f"{checkpoint.name_or_path}: {shorten(str(error), 200)}",
+            expected="the checkpoint of a model in safetensors",
+            remedy="check the name, or download it again",
+        ) from error
+
+
+def _absent(name: str, error: Exception) -> UnreadableModel:
+    """What it means that the hub did not give a checkpoint's configuration."""
+    match error:
+        case hub.GatedRepoError():
+            return UnreadableModel(
+                f"{name} is gated on the hub",
+                expected="a token with access to it",
+                remedy="ask for access on the model's page, then run `hf auth login`",
+            )
+        case hub.RepositoryNotFoundError():
+            return UnreadableModel(
+                f"no repository {name} on the hub, or a private one",
+                expected="owner/name, or a folder",
+                remedy="check the name; for a private one, run `hf auth login`",
+            )
+        case hub.RevisionNotFoundError():
+            return UnreadableModel(f"{name} has no such revision", expected="a branch, tag or commit of it")
+        case hub.LocalEntryNotFoundError():
+            return UnreadableModel(
+                f"{name} is not on this machine, and the hub cannot be reached",
+                expected="a network, or a folder",
+                remedy="check the network and HF_HUB_OFFLINE",
+            )
+        case hub.EntryNotFoundError():
+            return UnreadableModel(f"{name} has no config.json", expected="the repository of a model")
+        case _:
+            return UnreadableModel(f"{name}: {shorten(str(error), 200)}", expected="owner/name, or a folder")
+
+
+def check_complete(name_or_path: str | Path, model: nn.Module, report: dict[str, Any]) -> None:
+    """Refuse a checkpoint that lacks tensors, holds others than announced, or is not finite.
+
+    transformers fills in at random what a checkpoint lacks, and would then explain noise.
+
+    Args:
+        name_or_path: of the checkpoint, for the message.
+        model: as loaded.
+        report: transformers' `output_loading_info`.
+
+    Raises:
+        UnreadableModel: if it is to be refused.
+    """
+    if missing := sorted(report["missing_keys"]):
+        raise UnreadableModel(
+            f"{name_or_path} lacks {len(missing)} tensors, {missing[0]} first", remedy="download it again"
+        )
+    for name, found, expected in report["mismatched_keys"]:
+        raise UnreadableModel(
+            f"{name_or_path}: {name} is {list(found)}", expected=str(list(expected)), remedy="download it again"
+        )
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and not parameter.is_meta and not parameter.isfinite().all():
+            raise UnreadableModel(
+                f"{name_or_path}: {name} holds NaN or infinity", expected="finite weights", remedy="download it again"
+            )
+
+
+def _is_path(name_or_path: str | Path) -> bool:
+    """Tell a path from a name on the hub, `owner/name`, which begins with a letter or digit."""
+    return isinstance(name_or_path, Path) or name_or_path.startswith(("/", ".", "~"))
