@@ -114,20 +114,19 @@ def hook(case: Case, directions_fd: Tensor) -> Iterator[None]:
 
 
 @torch.no_grad()
-def naive(case: Case, feature_ids: Sequence[int]) -> list[str]:
-    """One whole pass of the model with a hook for each batch of features."""
+def naive(case: Case, feature_ids: Sequence[int], batch_size: int) -> list[str]:
+    """One whole pass of the model with a hook for each batch of features; the picture is processed once."""
     vlm, blank = case.vlm, blank_image("white", case.vlm.encoder.image_size)
-    one = vlm.encode([blank])
+    generate: Any = vlm.model.generate
     said: list[str] = []
-    for start in range(0, len(feature_ids), NAIVE_BATCH):
-        batch = feature_ids[start : start + NAIVE_BATCH]
-        inputs = vlm._inputs(vlm.prompts["steering"], [one] * len(batch))
-        pictures, _ = vlm.encoder._pictures([blank] * len(batch))
+    inputs: dict[str, Tensor] = {}
+    for start in range(0, len(feature_ids), batch_size):
+        batch = feature_ids[start : start + batch_size]
+        if not inputs or len(inputs["input_ids"]) != len(batch):
+            inputs = vlm.plain_inputs(vlm.prompts["steering"], [[blank]] * len(batch))
         with hook(case, case.sae.directions(batch)):
-            generated = vlm._model.generate(
-                **inputs, **pictures, max_new_tokens=case.max_new_tokens, do_sample=False, top_k=50, top_p=1.0
-            )
-        said += vlm._tokenizer.batch_decode(generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+            generated = generate(**inputs, max_new_tokens=case.max_new_tokens, do_sample=False)
+        said += vlm.decode(generated[:, inputs["input_ids"].shape[1] :])
     return said
 
 
@@ -158,26 +157,32 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", choices=CASES, default="world-m")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--features", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--features", type=int, choices=range(1, 1025), default=128, metavar="1..1024")
+    parser.add_argument("--rounds", type=int, choices=range(1, 101), default=3, metavar="1..100")
     options = parser.parse_args()
     device = resolve_device(options.device)
     case = CASES[options.model](device)
     feature_ids = range(options.features)
-    for work in (naive, fast):  # caches and kernels are warm
-        work(case, feature_ids[:NAIVE_BATCH])
-    times: dict[str, list[float]] = {"naive": [], "fast": []}
+    ways: dict[str, Callable[[Sequence[int]], list[str]]] = {
+        f"a hook, {NAIVE_BATCH} at a time": lambda ids: naive(case, ids, NAIVE_BATCH),
+        f"a hook, {case.batch_size} at a time": lambda ids: naive(case, ids, case.batch_size),
+        f"seesay, {case.batch_size} at a time": lambda ids: fast(case, ids),
+    }
+    for way in ways.values():  # caches and kernels are warm
+        way(feature_ids[:NAIVE_BATCH])
+    times: dict[str, list[float]] = {name: [] for name in ways}
     said: dict[str, list[str]] = {}
     for _ in range(options.rounds):
-        for name, work in (("naive", naive), ("fast", fast)):
-            took, said[name] = seconds(lambda work=work: work(case, feature_ids), device)
+        for name, way in ways.items():
+            took, said[name] = seconds(lambda way=way: way(feature_ids), device)
             times[name].append(took)
     rates = {name: options.features / min(took) for name, took in times.items()}
-    same = sum(one == other for one, other in zip(said["naive"], said["fast"], strict=True))
+    first, *_ = ways
     print(f"{options.model} on {device}, {options.features} features, at most {case.max_new_tokens} tokens each")
-    print(f"whole pass with a hook  {rates['naive']:8.2f} features/s")
-    print(f"seesay                  {rates['fast']:8.2f} features/s ({rates['fast'] / rates['naive']:.2f}x)")
-    print(f"same words              {same} of {options.features}")
+    for name, rate in rates.items():
+        same = sum(one == other for one, other in zip(said[first], said[name], strict=True))
+        ratio = rate / rates[first]
+        print(f"{name:24} {rate:9.3f} features/s  {ratio:5.2f}x  same words {same} of {options.features}")
 
 
 if __name__ == "__main__":

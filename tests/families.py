@@ -348,11 +348,11 @@ def mistral3() -> Tiny:
 def paligemma() -> Tiny:
     text = hf.Gemma2Config(**TEXT, head_dim=16, query_pre_attn_scalar=16, sliding_window=256)
     config = hf.PaliGemmaConfig(
-        vision_config=siglip_vision() | {"projection_dim": 32},
+        vision_config=siglip_vision() | {"projection_dim": TEXT["hidden_size"]},
         text_config=text.to_dict(),
         image_token_id=IDS["<image>"],
-        projection_dim=32,
-        hidden_size=32,
+        projection_dim=TEXT["hidden_size"],
+        hidden_size=TEXT["hidden_size"],
     )
     words = tokenizer("<image>", image_token="<image>")
     words.chat_template = VLMS["paligemma"].chat_template
@@ -398,21 +398,22 @@ def _qwen_ids() -> dict[str, Any]:
     }
 
 
-QWEN_VISION = {
-    "depth": N_BLOCKS,
-    "hidden_size": D_MODEL,
-    "intermediate_size": 64,
-    "num_heads": 2,
-    "out_hidden_size": 32,
-    "patch_size": 4,
-    "spatial_merge_size": 2,
-    "temporal_patch_size": 2,
-}
+def qwen_vision() -> dict[str, Any]:
+    return {
+        "depth": N_BLOCKS,
+        "hidden_size": D_MODEL,
+        "intermediate_size": 64,
+        "num_heads": 2,
+        "out_hidden_size": TEXT["hidden_size"],
+        "patch_size": 4,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+    }
 
 
 def qwen2_5_vl() -> Tiny:
     config = hf.Qwen2_5_VLConfig(
-        vision_config=QWEN_VISION | {"window_size": 16, "fullatt_block_indexes": [1]},
+        vision_config=qwen_vision() | {"window_size": 16, "fullatt_block_indexes": [1]},
         text_config=TEXT | {"rope_parameters": MROPE},
         **_qwen_ids(),
     )
@@ -427,7 +428,7 @@ def qwen2_5_vl() -> Tiny:
 
 def qwen3_vl() -> Tiny:
     config = hf.Qwen3VLConfig(
-        vision_config=QWEN_VISION | {"num_position_embeddings": 64, "deepstack_visual_indexes": [0, 2]},
+        vision_config=qwen_vision() | {"num_position_embeddings": 64, "deepstack_visual_indexes": [0, 2]},
         text_config=TEXT | {"head_dim": 16, "rope_parameters": MROPE},
         **_qwen_ids(),
     )

@@ -80,6 +80,16 @@ def test_every_family_has_a_row_in_the_table() -> None:
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} - {"model_type"} == {*VLMS, *ENCODERS}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name == "docs"], ids=lambda page: page.stem)
+def test_the_python_of_a_page_runs(page: Path, tmp_path: Path) -> None:
+    for session in blocks(page, "python"):
+        result = subprocess.run(
+            [sys.executable, "-c", session], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_is_in_the_readme(name: str) -> None:
     assert any(line.startswith(f"seesay {name}") for line in commands("seesay"))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from seesay import sae as sae
+    from seesay import vlm as vlm
     from seesay import world as world
     from seesay.errors import SeesayError as SeesayError
     from seesay.explainers.steering import steer as steer
@@ -30,7 +32,7 @@ _HOME_OF = {
     "load_vlm": "seesay.vlm",
     "steer": "seesay.explainers.steering",
 }
-_SUBMODULES = frozenset({"world"})
+_SUBMODULES = frozenset({"sae", "vlm", "world"})
 
 __all__ = [
     "Decoding",

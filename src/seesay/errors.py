@@ -4,6 +4,8 @@ Each error says *what* was given, what was *expected*, and what to do (*remedy*)
 line turns any of them into exit code 2; a traceback is for our own mistakes only.
 """
 
+from collections.abc import Collection
+
 
 class SeesayError(Exception):
     """Base of every error that a user can mend.
@@ -36,6 +38,10 @@ class InvalidStrength(SeesayError):
 
 class InvalidDecoding(SeesayError):
     """A way of choosing words that cannot be: no tokens at all, or a negative temperature."""
+
+
+class UnknownChoice(SeesayError):
+    """A word where one of a few is meant."""
 
 
 class UnreadableModel(SeesayError):
@@ -80,3 +86,18 @@ class NotEnoughMemory(SeesayError):
 
 class UnavailableDevice(SeesayError):
     """A device or number format that this machine does not have."""
+
+
+def check_choice(found: object, choices: Collection[str], what: str) -> None:
+    """Check that a word is one of those that are meant.
+
+    Args:
+        found: the word that was given.
+        choices: those that would do.
+        what: what it chooses, for the message.
+
+    Raises:
+        UnknownChoice: it is not.
+    """
+    if found not in choices:
+        raise UnknownChoice(f"{what} {found!r}", expected=f"one of {', '.join(choices)}")

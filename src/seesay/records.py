@@ -75,6 +75,8 @@ class Explanation:
         coefficient: what it came to, in units of the residual stream.
         mean_log_probability: mean natural log-probability per generated token; None if nothing was generated.
         donor_id: for a permuted control, the feature whose direction was used.
+        encoder_differs_in: the first tensor in which the explainer's vision encoder is not the subject's, where that
+            was allowed; empty if they are the same, or one.
         reason: why there are no words; empty if there are.
     """
 
@@ -88,4 +90,5 @@ class Explanation:
     coefficient: float
     mean_log_probability: float | None = None
     donor_id: int | None = None
+    encoder_differs_in: str = ""
     reason: str = ""

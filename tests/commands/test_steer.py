@@ -102,7 +102,7 @@ def test_an_explainer_with_the_subjects_encoder_may_be_another_model(
     assert cli.main([*asked, "--json", "-"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["explainer"] == str(tmp_path)
-    assert result["different_encoder_allowed"] is False
+    assert {each["encoder_differs_in"] for each in result["explanations"]} == {""}
 
 
 def test_an_explainer_with_another_encoder_is_refused_unless_allowed(
@@ -115,7 +115,19 @@ def test_an_explainer_with_another_encoder_is_refused_unless_allowed(
     assert cli.main(asked) == 2
     assert "encoder.layers.1.mlp.fc2.bias first" in capsys.readouterr().err
     assert cli.main([*asked, "--allow-different-encoder", "--json", "-"]) == 0
-    assert json.loads(capsys.readouterr().out)["different_encoder_allowed"] is True
+    result = json.loads(capsys.readouterr().out)
+    assert {each["encoder_differs_in"] for each in result["explanations"]} == {"encoder.layers.1.mlp.fc2.bias"}
+
+
+def test_other_prompts_are_asked_and_those_that_are_not_there_refused(
+    base: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [*base, "--features", "0-9", "--strength", "20"]
+    usual = run(asked, capsys)
+    (tmp_path / "steering.txt").write_text("w1 w2 w3 w4")
+    assert run([*asked, "--prompts", str(tmp_path)], capsys) != usual
+    assert cli.main([*asked, "--prompts", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere" in capsys.readouterr().err
 
 
 def test_in_a_process_of_its_own_only_the_result_is_said(base: list[str], tmp_path: Path) -> None:

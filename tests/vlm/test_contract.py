@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 from accelerate import cpu_offload
 from accelerate.hooks import remove_hook_from_submodules
 from PIL import Image
@@ -79,20 +78,11 @@ def plain_hook(vlm: VLM, layer: int, directions_fd: Tensor) -> Iterator[None]:
         handle.remove()
 
 
-def plain_inputs(vlm: VLM, rows: list[list[Image.Image]]) -> dict[str, Any]:
-    """What the plain model takes: text and pixels."""
-    tokens = vlm.encode([image for row in rows for image in row])
-    n = len(rows[0])
-    text = vlm._inputs(QUESTION, [tokens[first : first + n] for first in range(0, len(tokens), n)])
-    pictures, _ = vlm.encoder._pictures([image for row in rows for image in row])
-    return {**text, **pictures}
-
-
 def logits(vlm: VLM, images: list[Any]) -> Tensor:
     inputs = vlm._inputs(QUESTION, [[image] for image in images])
     packed = pack(images, stacked=vlm._family.stacks_tokens)
     with torch.no_grad():
-        return vlm._model(**inputs, mm_encoder_outputs={"image": packed}).logits
+        return vlm.model(**inputs, mm_encoder_outputs={"image": packed}).logits
 
 
 def words(vlm: VLM, generated: Tensor, inputs: dict[str, Any]) -> list[str]:
@@ -100,7 +90,7 @@ def words(vlm: VLM, generated: Tensor, inputs: dict[str, Any]) -> list[str]:
 
 
 def forwards(vlm: VLM) -> list[object]:
-    return [vars(module).get("forward") for module in vlm._model.modules()]
+    return [vars(module).get("forward") for module in vlm.model.modules()]
 
 
 def n_hooks(vlm: VLM) -> int:
@@ -111,10 +101,10 @@ def n_hooks(vlm: VLM) -> int:
 def test_the_fast_path_equals_a_plain_hook_on_the_whole_model(family: str, layer: int) -> None:
     vlm, directions_fd = vlm_of(family), directions()
     tokens = vlm.encode_from(steered(vlm, layer, directions_fd))
-    inputs = plain_inputs(vlm, [[blank(vlm)]] * N)
+    inputs = vlm.plain_inputs(QUESTION, [[blank(vlm)]] * N)
     with torch.no_grad(), plain_hook(vlm, layer, directions_fd):
-        expected = vlm._model(**inputs).logits
-        generated = vlm._model.generate(**inputs, max_new_tokens=5, do_sample=False)
+        expected = vlm.model(**inputs).logits
+        generated = vlm.model.generate(**inputs, max_new_tokens=5, do_sample=False)
     torch.testing.assert_close(logits(vlm, tokens), expected, rtol=0, atol=1e-5)
     answers = vlm.say(QUESTION, [[image] for image in tokens], SHORT)
     assert [answer.text for answer in answers] == words(vlm, generated, inputs)
@@ -166,13 +156,13 @@ def test_steered_pictures_in_one_prompt_equal_a_plain_hook(family: str) -> None:
     push[:, 3:6] = directions(1)
     tokens = vlm.encode_from(encoded.with_residual(encoded.residual + push))
     answers = vlm.say(QUESTION, [tokens[:2], tokens[2:]], SHORT)
-    inputs = plain_inputs(vlm, [images[:2], images[2:]])
+    inputs = vlm.plain_inputs(QUESTION, [images[:2], images[2:]])
 
     def add(_block: object, _inputs: object, output: Tensor) -> Tensor:
         return (output.reshape(push.shape) + push).reshape(output.shape)
 
     handle = vlm.encoder.blocks[layer].register_forward_hook(add, prepend=True)
-    generated = vlm._model.generate(**inputs, max_new_tokens=5, do_sample=False)
+    generated = vlm.model.generate(**inputs, max_new_tokens=5, do_sample=False)
     handle.remove()
     assert [answer.text for answer in answers] == words(vlm, generated, inputs)
 
@@ -190,28 +180,30 @@ def test_rows_of_different_length_say_what_each_says_alone(family: str) -> None:
 def test_residuals_are_the_blocks_outputs_whatever_the_batch(family: str) -> None:
     vlm = vlm_of(family)
     images = noise(vlm, 3)
-    pictures, _ = vlm.encoder._pictures(images)
+    pictures = vlm.encoder.pictures(images)
     outputs: list[Tensor] = []
     handle = vlm.encoder.blocks[2].register_forward_hook(lambda _block, _inputs, output: outputs.append(output))
     with torch.no_grad():
-        vlm._model.get_image_features(**pictures)
+        vlm.model.get_image_features(**pictures)
     handle.remove()
     for batch_size in (1, 2, 3):
         residual = vlm.encode_to(images, 2, batch_size=batch_size).residual
         torch.testing.assert_close(residual, outputs[0].reshape(residual.shape), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILIES if vlm_of(family).encoder._family.packed])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_pictures_of_different_shape_share_a_batch(family: str) -> None:
     vlm = vlm_of(family)
     images = [image.resize(size) for image, size in zip(noise(vlm, 3), [(64, 32), (32, 32), (48, 64)], strict=True)]
     encoded = vlm.encode_to(images, 1, batch_size=2)
     push = directions(1)
     tokens = vlm.encode_from(encoded.with_residual(encoded.residual + push))
+    in_parts = vlm.encode_from(encoded.with_residual(encoded.residual + push), batch_size=2)
     for number, image in enumerate(images):
+        torch.testing.assert_close(in_parts[number].tokens, tokens[number].tokens, rtol=0, atol=1e-5)
         alone = vlm.encode_to([image], 1)
         n = alone.residual.shape[1]
-        assert encoded.is_position[number].sum() == n == alone.geometries[0].n_positions
+        assert encoded.in_sequence[number].sum() == n == alone.geometries[0].n_positions
         torch.testing.assert_close(encoded.residual[number, :n], alone.residual[0], rtol=0, atol=1e-5)
         (expected,) = vlm.encode_from(alone.with_residual(alone.residual + push))
         torch.testing.assert_close(tokens[number].tokens, expected.tokens, rtol=0, atol=1e-5)
@@ -236,7 +228,7 @@ def test_turns_and_pictures_are_those_of_the_familys_own_processor(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # PaliGemma's processor of transformers 5.23
         expected = processor(text=[text], images=[images], return_tensors="pt", add_special_tokens=False)
-    found = plain_inputs(vlm, [images])
+    found = vlm.plain_inputs(QUESTION, [images])
     same = sorted(found.keys() & expected.keys())
     assert {"input_ids", "attention_mask", "pixel_values"} <= set(same)
     for name in same:
@@ -245,6 +237,16 @@ def test_turns_and_pictures_are_those_of_the_familys_own_processor(
         assert torch.equal(found[name].flatten(), torch.as_tensor(expected[name]).flatten()), name
     left_out = expected.keys() - found.keys() - {"labels", "mm_token_type_ids"}
     assert not left_out & set(vlm._takes), left_out
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_settings_of_the_checkpoints_generation_do_not_leak_in(family: str) -> None:
+    parts = BUILDERS[family]()
+    expected = parts.vlm().say(QUESTION, [parts.vlm().encode([blank(parts.vlm())])], SHORT)
+    hostile = {"repetition_penalty": 1.5, "num_return_sequences": 2, "num_beams": 3, "return_dict_in_generate": True}
+    vars(parts.model.generation_config).update(hostile, bad_words_ids=[[30], [40]], do_sample=True, temperature=0.1)
+    vlm = parts.vlm()
+    assert vlm.say(QUESTION, [vlm.encode([blank(vlm)])], SHORT) == expected
 
 
 @pytest.mark.parametrize("family", ["llava", "llava_next"])
@@ -259,9 +261,9 @@ def test_a_block_that_the_language_model_does_not_read_is_refused(family: str) -
 def test_blocks_that_are_read_before_the_steered_one_stay_as_they_were(states: list[int], layer: int) -> None:
     parts = llava(states)
     vlm, directions_fd = parts.vlm(), directions()
-    inputs = plain_inputs(vlm, [[blank(vlm)]] * N)
+    inputs = vlm.plain_inputs(QUESTION, [[blank(vlm)]] * N)
     with torch.no_grad(), plain_hook(vlm, layer, directions_fd):
-        expected = vlm._model(**inputs).logits
+        expected = vlm.model(**inputs).logits
     found = logits(vlm, vlm.encode_from(steered(vlm, layer, directions_fd)))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
@@ -325,17 +327,22 @@ def test_it_works_when_compiled(family: str) -> None:
     expected = logits(vlm_of(family), vlm_of(family).encode_from(steered(vlm_of(family), 1, directions())))
     parts = BUILDERS[family]()
     vlm = parts.vlm()
-    vlm.encoder.tower.compile(backend="eager")
+    n_graphs = 0
+
+    def count(graph: Any, _inputs: object) -> Any:
+        nonlocal n_graphs
+        n_graphs += 1
+        return graph.forward
+
+    vlm.encoder.tower.compile(backend=count)
     for block in vlm.encoder.blocks:
-        block.compile(backend="eager")
+        block.compile(backend=count)
     with torch.no_grad():  # compiled with the true forwards
-        vlm._model.get_image_features(**vlm.encoder._pictures([blank(vlm)])[0])
+        vlm.model.get_image_features(**vlm.encoder.pictures([blank(vlm)]))
+    compiled = n_graphs
+    assert compiled > 0
     for _ in range(2):
         found = logits(vlm, vlm.encode_from(steered(vlm, 1, directions())))
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert n_graphs == compiled, "the stand-ins are not compiled"
     torch.testing.assert_close(vlm.encode([blank(vlm)])[0].tokens, vlm_of(family).encode([blank(vlm)])[0].tokens)
-
-
-def test_the_version_of_transformers_takes_image_tokens() -> None:
-    major, minor = map(int, transformers.__version__.split(".")[:2])
-    assert (major, minor) >= (5, 19)

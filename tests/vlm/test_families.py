@@ -17,5 +17,10 @@ def test_an_unknown_family_lists_the_known_ones() -> None:
 
 
 def test_an_encoder_in_place_of_a_vlm_is_told_what_it_can_do() -> None:
-    with pytest.raises(UnreadableModel, match="load_encoder"):
+    with pytest.raises(UnreadableModel, match="give a vision-language model as explainer"):
         vlm_family("siglip")
+
+
+def test_the_paper_s_own_kind_of_checkpoint_is_pointed_to_the_converted_one() -> None:
+    with pytest.raises(UnreadableModel, match="-hf"):
+        vlm_family("internvl_chat")

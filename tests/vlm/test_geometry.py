@@ -152,7 +152,7 @@ def test_prefix_tokens_are_no_patches(name: str) -> None:
 def test_an_encoder_alone_gives_its_blocks_outputs(name: str, layer: int) -> None:
     encoder = encoder_of(name)
     pixels = [Image.fromarray(picture((SIDE, SIDE))), Image.fromarray(255 - picture((SIDE, SIDE)))]
-    pictures, _ = encoder._pictures(pixels)
+    pictures = encoder.pictures(pixels)
     with torch.no_grad():
         hidden = encoder.tower(**pictures, output_hidden_states=True).hidden_states
     residual = encoder.encode_to(pixels, layer, batch_size=1).residual

@@ -7,9 +7,9 @@ from accelerate.hooks import remove_hook_from_submodules
 
 from seesay.errors import MismatchedEncoder
 from seesay.vlm import Encoder
-from seesay.vlm.identity import check_same, digest, fingerprint
+from seesay.vlm.identity import digest, encoder_difference, fingerprint
 from seesay.vlm.loading import encoder_of
-from tests.families import BUILDERS, EYES, N_BLOCKS, Tiny, TinyEye, gemma3, llava
+from tests.families import BUILDERS, EYES, N_BLOCKS, Tiny, TinyEye, gemma3, llava, qwen2_5_vl
 
 
 def clip_of(parts: Tiny) -> tuple[TinyEye, Encoder]:
@@ -21,8 +21,7 @@ def clip_of(parts: Tiny) -> tuple[TinyEye, Encoder]:
 
 def test_the_same_weights_in_another_class_are_the_same_encoder() -> None:
     alone, inside = clip_of(llava())
-    check_same(alone.encoder(), inside)
-    check_same(inside, inside)
+    assert encoder_difference(alone.encoder(), inside) == encoder_difference(inside, inside) == ""
     assert fingerprint(alone.encoder(), 2) == fingerprint(inside, 2)
 
 
@@ -31,8 +30,10 @@ def test_the_first_tensor_that_differs_is_named() -> None:
     with torch.no_grad():
         alone.model.encoder.layers[1].mlp.fc1.weight[0, 0] += 1
         alone.model.encoder.layers[2].mlp.fc1.weight[0, 0] += 1
-    with pytest.raises(MismatchedEncoder, match=r"in encoder\.layers\.1\.mlp\.fc1\.weight first"):
-        check_same(alone.encoder(), inside)
+    with pytest.raises(MismatchedEncoder, match=r"in encoder\.layers\.1\.mlp\.fc1\.weight first.*\[64, 32\]"):
+        encoder_difference(alone.encoder(), inside)
+    found = encoder_difference(alone.encoder(), inside, allowed=True)
+    assert found == "encoder.layers.1.mlp.fc1.weight"
 
 
 @pytest.mark.parametrize("name", ["encoder.layers.3.mlp.fc1.weight", "post_layernorm.weight"])
@@ -41,7 +42,7 @@ def test_what_the_explainer_does_not_read_may_differ(name: str) -> None:
     alone, inside = clip_of(llava())
     with torch.no_grad():
         alone.model.get_parameter(name).add_(1)
-    check_same(alone.encoder(), inside)
+    assert encoder_difference(alone.encoder(), inside) == ""
 
 
 def test_an_encoder_with_fewer_blocks_is_another() -> None:
@@ -49,31 +50,50 @@ def test_an_encoder_with_fewer_blocks_is_another() -> None:
     short = EYES["clip_vision_model"]()
     short.model.config.num_hidden_layers = 2
     del short.model.encoder.layers[2:]
-    with pytest.raises(MismatchedEncoder, match="of 2 blocks"):
-        check_same(short.encoder(), inside)
+    with pytest.raises(MismatchedEncoder, match=r"in encoder\.layers\.2.*none of that name"):
+        encoder_difference(short.encoder(), inside)
 
 
 def test_an_encoder_of_another_kind_is_another() -> None:
-    with pytest.raises(MismatchedEncoder, match="has none"):
-        check_same(EYES["vit"]().encoder(), gemma3().vlm().encoder)
+    with pytest.raises(MismatchedEncoder, match="none of that name"):
+        encoder_difference(EYES["vit"]().encoder(), gemma3().vlm().encoder)
 
 
 def test_settings_count_as_well() -> None:
     alone, inside = clip_of(llava())
     alone.model.config.num_attention_heads = 4
     with pytest.raises(MismatchedEncoder, match=r"config\.num_attention_heads"):
-        check_same(alone.encoder(), inside)
+        encoder_difference(alone.encoder(), inside)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_weights_are_compared_in_one_number_format(dtype: torch.dtype) -> None:
+def test_settings_that_change_what_is_computed_count_for_qwen() -> None:
+    one, other = qwen2_5_vl(), qwen2_5_vl()
+    other.model.config.vision_config.window_size = 8
+    with pytest.raises(MismatchedEncoder, match=r"config\.window_size"):
+        encoder_difference(one.vlm().encoder, other.vlm().encoder)
+
+
+def test_buffers_that_a_checkpoint_holds_count_as_well() -> None:
     alone, inside = clip_of(llava())
-    alone.model.to(torch.float16)  # as they are stored
-    inside.tower.load_state_dict(alone.model.state_dict())
+    for parts, value in ((alone.model.encoder.layers[0], 1.0), (inside.blocks[0], 2.0)):
+        parts.register_buffer("bound", torch.tensor([value]))
+    with pytest.raises(MismatchedEncoder, match=r"encoder\.layers\.0\.bound"):
+        encoder_difference(alone.encoder(), inside)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_same_weights_loaded_in_another_number_format_are_the_same(dtype: torch.dtype) -> None:
+    alone, inside = clip_of(llava())
     alone.model.to(dtype)
     subject = encoder_of(alone.model, alone.image_processor)
     assert digest(fingerprint(subject, 2)) == digest(fingerprint(inside, 2))
-    check_same(subject, inside)
+
+
+def test_weights_that_were_in_half_precision_at_first_are_the_same_there() -> None:
+    alone, inside = clip_of(llava())
+    alone.model.to(torch.float16)  # as they are stored
+    inside.tower.load_state_dict(alone.model.state_dict())
+    assert encoder_difference(encoder_of(alone.model, alone.image_processor), inside) == ""
 
 
 @pytest.mark.parametrize("family", BUILDERS)

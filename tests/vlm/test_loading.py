@@ -8,6 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
+    AutoModelForImageTextToText,
+    BitsAndBytesConfig,
     CLIPConfig,
     CLIPModel,
     Gemma3ForCausalLM,
@@ -16,15 +18,23 @@ from transformers import (
     ResNetModel,
     SiglipConfig,
     SiglipModel,
+    ViTConfig,
+    ViTForImageClassification,
 )
 
-from seesay.errors import MissingExtra, NotEnoughMemory, UnavailableDevice, UnreadableModel, UnreadablePrompt
+from seesay.errors import (
+    MissingExtra,
+    NotEnoughMemory,
+    UnavailableDevice,
+    UnreadableModel,
+    UnreadablePrompt,
+)
 from seesay.images.blank import blank_image
 from seesay.records import Decoding
 from seesay.vlm import load_encoder, load_vlm, loading
-from seesay.vlm.identity import check_same
+from seesay.vlm.identity import encoder_difference
 from seesay.vlm.prompts import PACKAGED, read_prompts
-from tests.families import BUILDERS, EYES, QUESTION, VISION, TinyEye, gemma3, randomised, save
+from tests.families import BUILDERS, EYES, QUESTION, TEXT, VISION, TinyEye, gemma3, randomised, save
 
 SHORT = Decoding(max_new_tokens=5)
 
@@ -84,28 +94,114 @@ def test_the_seeing_half_of_a_model_of_images_and_texts_is_taken(
 
 
 def test_the_encoder_of_a_vision_language_model_is_an_encoder(checkpoint: Path) -> None:
-    check_same(load_encoder(checkpoint, device="cpu"), load_vlm(checkpoint, device="cpu").encoder)
+    alone, whole = load_encoder(checkpoint, device="cpu"), load_vlm(checkpoint, device="cpu").encoder
+    assert encoder_difference(alone, whole) == ""
+    image = blank_image("noise", 32, 1)
+    assert torch.equal(alone.encode_to([image], 2).residual, whole.encode_to([image], 2).residual)
 
 
-def test_the_language_model_alone_is_kept_in_few_bits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", BUILDERS)
+def test_the_eyes_of_a_model_need_neither_words_nor_a_tokenizer(family: str, tmp_path: Path) -> None:
+    parts = BUILDERS[family]()
+    parts.model.save_pretrained(tmp_path)
+    parts.image_processor.save_pretrained(tmp_path)
+    alone = load_encoder(tmp_path, device="cpu")
+    image = blank_image("noise", alone.image_size, 1)
+    expected = parts.vlm().encode_to([image], 1)
+    assert torch.equal(alone.encode_to([image], 1).residual, expected.residual)
+    assert encoder_difference(alone, parts.vlm().encoder) == ""
+
+
+def test_what_comes_after_the_blocks_may_be_missing_from_an_encoder(tmp_path: Path) -> None:
+    """Classifiers come without the pooler that the plain model has."""
+    classifier = randomised(ViTForImageClassification(ViTConfig(**VISION)))
+    save(TinyEye(classifier, EYES["vit"]().image_processor), tmp_path)
+    image = blank_image("noise", 32, 1)
+    alone = EYES["vit"]()
+    alone.model.load_state_dict(classifier.vit.state_dict(), strict=False)
+    found = load_encoder(tmp_path, device="cpu").encode_to([image], 3)
+    assert torch.equal(found.residual, alone.encoder().encode_to([image], 3).residual)
+
+
+def test_a_vision_encoder_in_few_bits_is_refused(tmp_path: Path) -> None:
+    parts = gemma3(hidden_size=64, num_attention_heads=4, num_key_value_heads=4, intermediate_size=128)
+    whole, small = save(parts, tmp_path / "whole"), tmp_path / "small"
+    save(parts, small)
+    AutoModelForImageTextToText.from_pretrained(
+        whole, quantization_config=BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=["lm_head"])
+    ).save_pretrained(small)
+    with pytest.raises(UnreadableModel, match=r"model\.vision_tower\.\S+ is quantised"):
+        load_vlm(small, device="cpu")
+    with pytest.raises(UnreadableModel, match="quantised already"):
+        load_vlm(small, device="cpu", quantize="4bit")
+
+
+@pytest.mark.parametrize(("option", "value"), [("device", "meta"), ("dtype", "float8_e4m3fn"), ("dtype", "float64")])
+def test_an_option_that_is_none_is_refused(checkpoint: Path, option: str, value: str) -> None:
+    with pytest.raises(UnavailableDevice, match=value):
+        load_vlm(checkpoint, **{"device": "cpu", option: value})
+
+
+def test_a_folder_has_no_revisions(checkpoint: Path) -> None:
+    with pytest.raises(UnreadableModel, match="revision 'abc' of a folder"):
+        load_vlm(checkpoint, device="cpu", revision="abc")
+
+
+def test_an_empty_name_is_refused() -> None:
+    with pytest.raises(UnreadableModel, match="an empty name"):
+        load_vlm("", device="cpu")
+
+
+def test_an_image_processor_or_tokenizer_that_is_not_there_is_named(copy: Path) -> None:
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(UnreadableModel, match=r"tokenizer\.json"):
+        load_vlm(copy, device="cpu")
+    (copy / "processor_config.json").unlink()
+    for load in (load_vlm, load_encoder):
+        with pytest.raises(UnreadableModel, match=r"preprocessor_config\.json"):
+            load(copy, device="cpu")
+
+
+def test_a_model_without_something_to_pad_with_pads_with_its_end(tmp_path: Path) -> None:
+    parts = gemma3()
+    parts.tokenizer.pad_token = None
+    vlm = load_vlm(save(parts, tmp_path), device="cpu")
+    one, two = (vlm.encode([blank_image("noise", 32, seed) for seed in range(n)]) for n in (1, 2))
+    assert len(vlm.say(QUESTION, [one, two], SHORT)) == 2
+
+
+@pytest.mark.parametrize("family", BUILDERS)
+def test_the_language_model_alone_is_kept_in_few_bits(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from bitsandbytes.nn import Linear4bit
 
     # 4 bits go by blocks of 64 weights
-    parts = gemma3(hidden_size=64, num_attention_heads=4, num_key_value_heads=4, intermediate_size=128)
+    for name, size in {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 4}.items():
+        monkeypatch.setitem(TEXT, name, size)
+    parts = BUILDERS[family]()
     vlm = load_vlm(save(parts, tmp_path), device="cpu", quantize="4bit")
-    small = {name for name, module in vlm._model.named_modules() if isinstance(module, Linear4bit)}
+    small = {name for name, module in vlm.model.named_modules() if isinstance(module, Linear4bit)}
     assert small
-    assert all(name.startswith("model.language_model.") for name in small), "neither tower nor projector"
+    assert all(name.startswith(("model.language_model.", "model.text_model.")) for name in small)
     image = blank_image("white", 32)
     (expected,), (found,) = parts.vlm().encode([image]), vlm.encode([image])
     assert torch.equal(found.tokens, expected.tokens), "it sees the same to the last bit"
-    check_same(parts.vlm().encoder, vlm.encoder)
-    assert vlm.say(QUESTION, [[found]], SHORT)[0].text
+    assert encoder_difference(parts.vlm().encoder, vlm.encoder) == ""
+    assert vlm.say(QUESTION, [[found]], SHORT)[0].mean_log_probability < 0
 
 
-def test_a_model_can_be_spread_over_what_there_is(checkpoint: Path) -> None:
+def test_a_model_can_be_spread_over_what_there_is(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    read = AutoModelForImageTextToText.from_pretrained
+    monkeypatch.setattr(
+        AutoModelForImageTextToText,
+        "from_pretrained",
+        lambda *args, **options: asked.append(options.get("device_map")) or read(*args, **options),
+    )
     image = blank_image("white", 32)
     spread, plain = (load_vlm(checkpoint, device="cpu", spread=spread) for spread in (True, False))
+    assert asked == ["auto", None]
     assert torch.equal(spread.encode([image])[0].tokens, plain.encode([image])[0].tokens)
 
 
@@ -147,8 +243,8 @@ def test_a_vision_model_that_is_no_transformer_is_refused_by_its_type(tmp_path: 
 
 def test_it_is_loaded_for_inference(checkpoint: Path) -> None:
     vlm = load_vlm(str(checkpoint), device="cpu")
-    assert not vlm._model.training
-    assert not any(parameter.requires_grad for parameter in vlm._model.parameters())
+    assert not vlm.model.training
+    assert not any(parameter.requires_grad for parameter in vlm.model.parameters())
 
 
 def test_the_number_format_can_be_chosen(checkpoint: Path) -> None:

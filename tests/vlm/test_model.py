@@ -1,17 +1,22 @@
 """What is the same for every family; tests/vlm/test_contract.py holds each to the plain model."""
 
+import gc
 import threading
+import weakref
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 
-from seesay.errors import LayerNotFound, NotEnoughMemory, UnreadableImage, UnreadablePrompt
+from seesay.errors import LayerNotFound, NotEnoughMemory, UnreadableImage, UnreadableModel, UnreadablePrompt
 from seesay.images.blank import blank_image
 from seesay.records import Decoding
 from seesay.vlm import VLM, ImageTokens
-from tests.families import D_MODEL, N_BLOCKS, QUESTION, SIDE
+from tests.families import BUILDERS, D_MODEL, IDS, N_BLOCKS, QUESTION, SIDE, gemma3, gemma4
 
 BLANK = blank_image("white", SIDE)
 DRAWN = Decoding(max_new_tokens=6, temperature=1.0, n_samples=3)
@@ -35,15 +40,15 @@ def test_asking_twice_gives_the_same_answer(vlm: VLM) -> None:
 def test_greedy_log_probabilities_are_those_of_the_chosen_tokens(vlm: VLM) -> None:
     image = tokens_of(vlm, 1)
     (answer,) = vlm.say(QUESTION, [image], Decoding(max_new_tokens=5))
-    inputs = {**vlm._inputs(QUESTION, [image]), **vlm.encoder._pictures([blank_image("noise", SIDE, 0)])[0]}
-    output = vlm._model.generate(
+    inputs = vlm.plain_inputs(QUESTION, [[blank_image("noise", SIDE, 0)]])
+    output = vlm.model.generate(
         **inputs, max_new_tokens=5, do_sample=False, return_dict_in_generate=True, output_logits=True
     )
     chosen = output.sequences[0, inputs["input_ids"].shape[1] :].tolist()
     log_probabilities = [
         step.log_softmax(-1)[0, token].item() for step, token in zip(output.logits, chosen, strict=True)
     ]
-    end = vlm._model.generation_config.eos_token_id
+    end = vlm.model.generation_config.eos_token_id
     counted = next((place + 1 for place, token in enumerate(chosen) if token == end), len(chosen))
     assert answer.mean_log_probability == pytest.approx(sum(log_probabilities[:counted]) / counted, abs=1e-5)
 
@@ -70,9 +75,97 @@ def test_samples_of_one_row_see_the_same_images(vlm: VLM) -> None:
     assert len({answer.text for answer in answers[:3]}) == len({answer.text for answer in answers[3:]}) == 1
 
 
-def test_words_that_mean_an_image_are_refused_in_a_prompt(vlm: VLM) -> None:
-    with pytest.raises(UnreadablePrompt, match="<start_of_image>"):
-        vlm.say("what is <start_of_image> ?", [tokens_of(vlm, 1)])
+@pytest.mark.parametrize("token", ["<start_of_image>", "<image_soft_token>"])
+def test_words_that_mean_an_image_are_refused_in_a_prompt(vlm: VLM, token: str) -> None:
+    with pytest.raises(UnreadablePrompt, match=token):
+        vlm.say(f"what is {token} ?", [tokens_of(vlm, 1)])
+
+
+@pytest.mark.parametrize(
+    "template", ["{% for message in", "{{ messages[0]['content'] + '' }}", "{{ raise_exception('no') }}", "words"]
+)
+def test_a_chat_template_that_will_not_do_is_one_line(template: str) -> None:
+    parts = gemma3()
+    parts.tokenizer.chat_template = template
+    vlm = parts.vlm()
+    with pytest.raises(UnreadableModel, match="chat template"):
+        vlm.say(QUESTION, [tokens_of(vlm, 1)])
+
+
+def test_nothing_asked_is_nothing_said(vlm: VLM) -> None:
+    assert vlm.say(QUESTION, []) == []
+    assert vlm.encode([]) == []
+    with pytest.raises(ValueError, match="no images"):
+        vlm.encode_to([], 0)
+
+
+def test_every_row_has_its_key(vlm: VLM) -> None:
+    rows = [[image] for image in tokens_of(vlm)]
+    with pytest.raises(ValueError, match="1 keys for 3 rows"):
+        vlm.say(QUESTION, rows, DRAWN, keys=[1])
+    same, other = vlm.say(QUESTION, [rows[0], rows[0]], Decoding(max_new_tokens=6, temperature=2.0))
+    assert same.text != other.text, "by default each row draws for itself"
+
+
+def test_a_question_can_be_asked_in_batches_that_fit(vlm: VLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [[image] for image in tokens_of(vlm, 5)]
+    expected = vlm.say(QUESTION, rows, DRAWN)
+    generate = vlm.model.generate
+
+    def short_of_memory(**inputs: Any) -> Tensor:
+        if len(inputs["input_ids"]) > 2 * DRAWN.n_samples:
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+        return generate(**inputs)
+
+    monkeypatch.setattr(vlm.model, "generate", short_of_memory)
+    assert [a.text for a in vlm.say(QUESTION, rows, DRAWN, batch_size=5)] == [a.text for a in expected]
+    with pytest.raises(RuntimeError, match="ALLOC_FAILED"):
+        vlm.say(QUESTION, rows, DRAWN)
+
+
+def test_the_first_token_comes_from_the_template_or_the_tokenizer_but_once() -> None:
+    parts = gemma3()
+    first = TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", IDS["<bos>"])])
+    parts.tokenizer.backend_tokenizer.post_processor = first
+    parts.tokenizer.padding_side = "right"  # ours must be the left, whatever the tokenizer says
+    vlm = parts.vlm()
+    images = tokens_of(vlm)
+    written = vlm._inputs(QUESTION, [images[:1], images])["input_ids"]
+    assert (written == IDS["<bos>"]).sum(-1).tolist() == [1, 1]
+    assert written[0, 0] == IDS["<pad>"]
+    assert written[1, 0] == IDS["<bos>"]
+    parts.tokenizer.chat_template = parts.tokenizer.chat_template.replace("{{ bos_token }}", "")
+    assert (vlm._inputs(QUESTION, [images])["input_ids"][0] == IDS["<bos>"]).sum() == 1
+
+
+def test_a_model_that_is_let_go_of_is_gone() -> None:
+    parts = gemma3()
+    vlm = parts.vlm()
+    vlm.encoder.geometry((20, 10))
+    vlm.encode([BLANK])
+    alive = weakref.ref(vlm.encoder.tower)
+    gc.disable()
+    try:
+        del vlm, parts
+        assert alive() is None, "nothing but the garbage collector would free its memory"
+    finally:
+        gc.enable()
+
+
+def test_the_norm_of_a_residual_leaves_padding_out() -> None:
+    vlm = gemma4().vlm()
+    encoded = vlm.encode_to([Image.new("RGB", (72, 56), "white")], 1)
+    own = encoded.is_patch[0]
+    assert not own.all()
+    expected = encoded.residual[0, own].norm(dim=-1).mean().item()
+    assert encoded.residual_norm == pytest.approx(expected)
+
+
+def test_a_residual_of_another_shape_is_refused(vlm: VLM) -> None:
+    encoded = vlm.encode_to([BLANK], 1)
+    for shape in ((2, 3, D_MODEL), (2, 16, D_MODEL + 1)):
+        with pytest.raises(ValueError, match="expected"):
+            encoded.with_residual(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("layer", [-1, N_BLOCKS])
@@ -81,9 +174,29 @@ def test_a_block_that_is_not_there_is_refused(vlm: VLM, layer: int) -> None:
         vlm.encode_to([BLANK], layer)
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "I;16", "1", "F", "LAB"])
-def test_images_of_many_modes_are_seen(vlm: VLM, mode: str) -> None:
-    assert vlm.encode_to([Image.new(mode, (20, 10))], 0).residual.isfinite().all()
+def test_an_image_is_seen_the_same_in_other_modes(vlm: VLM) -> None:
+    grey = Image.fromarray(np.linspace(0, 255, 400).reshape(20, 20).round().astype(np.uint8))
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    shares = Image.fromarray(np.asarray(grey).astype(np.float32) / 255)
+    half = Image.merge("LA", (grey, Image.new("L", (20, 20), 255)))
+    expected = vlm.encode_to([grey], 0).residual
+    for image in (deep, shares, half, grey.convert("P"), grey.convert("CMYK")):
+        torch.testing.assert_close(vlm.encode_to([image], 0).residual, expected, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "mistral3"])
+def test_a_shape_that_a_model_does_not_take_is_one_line(family: str) -> None:
+    vlm = BUILDERS[family]().vlm()
+    with pytest.raises(UnreadableImage, match="2000x5 pixels"):
+        vlm.encode_to([BLANK, Image.new("RGB", (2000, 5))], 0)
+    with pytest.raises(UnreadableImage, match="image 1"):
+        vlm.encode_to([BLANK, Image.new("RGB", (0, 10))], 0)
+
+
+@pytest.mark.parametrize("family", BUILDERS)
+def test_one_pixel_is_an_image(family: str) -> None:
+    (tokens,) = BUILDERS[family]().vlm().encode([Image.new("RGB", (1, 1))])
+    assert tokens.tokens.isfinite().all()
 
 
 def test_an_image_of_a_mode_without_a_way_to_rgb_is_refused(vlm: VLM) -> None:

@@ -31,7 +31,10 @@ _PACKAGES = {
     "einops": "einops",
     "jaxtyping": "jaxtyping",
 }
-_EXTRAS = {"train": ("sae_lens", "training SAEs, and the world's models")}
+_EXTRAS = {
+    "train": ("sae_lens", "training SAEs, and the world's models"),
+    "large": ("bitsandbytes", "explainers in few bits, or over several devices"),
+}
 _LEAST_FREE_DISK_GIB = 1.0
 _LEAST_FREE_MEMORY_GIB = 2.0
 _GIB = 1024**3

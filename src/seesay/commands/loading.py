@@ -1,5 +1,6 @@
 """Loading what a command works on, with nothing on the screen but what was asked for."""
 
+import logging as standard_logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,8 +50,13 @@ def load_explainer(
     )
 
 
-def load_encoder(name: str, options: Options) -> "Encoder":
+def load_encoder(name: str, options: Options, *, compared: bool = False) -> "Encoder":
     """Load the vision encoder of what `--subject` names, as the options say.
+
+    Args:
+        name: as given to `--subject`.
+        options: of the command.
+        compared: it is only to be compared with another, for which main memory and few bits will do.
 
     Raises:
         UnreadableModel: if there is none, or it is damaged.
@@ -61,6 +67,8 @@ def load_encoder(name: str, options: Options) -> "Encoder":
 
     found = resolve_subject(name)
     hush(options, bars=Path(found).is_dir())
+    if compared:
+        return vlm.load_encoder(found, device="cpu", dtype="bfloat16")
     return vlm.load_encoder(found, device=options.device, dtype=options.dtype)
 
 
@@ -75,5 +83,6 @@ def hush(options: Options, *, bars: bool = True) -> None:
 
     if not options.verbose:
         logging.set_verbosity_error()
+        standard_logging.getLogger("bitsandbytes").setLevel("ERROR")
         if bars:
             logging.disable_progress_bar()

@@ -44,7 +44,8 @@ class Steer:
     subject's."""
 
     allow_different_encoder: bool = False
-    """Steer even if the explainer's vision encoder is not the subject's; the result says so."""
+    """Steer even if the explainer's vision encoder is not the subject's; every explanation then names the first tensor
+    that differs."""
 
     quantize: Annotated[Literal["4bit", "8bit"] | None, arg(metavar="4bit|8bit")] = None
     """Keep the explainer's language model in few bits (bitsandbytes); its vision encoder stays as it is."""
@@ -98,9 +99,14 @@ class Steer:
             {
                 "subject": self.subject,
                 "explainer": self.explainer or self.subject,
-                "different_encoder_allowed": self.allow_different_encoder,
+                "quantize": self.quantize,
+                "device": self.common.device,
+                "dtype": self.common.dtype,
                 "sae": self.sae,
+                "layer": self.layer,
+                "prompts": None if self.prompts is None else str(self.prompts),
                 "empty": self.empty,
+                "max_new_tokens": self.max_new_tokens,
                 "seed": self.common.seed,
                 "explanations": [asdict(explanation) for explanation in explanations],
             },
@@ -110,16 +116,29 @@ class Steer:
 
     def _explain(self, output: Output, feature_ids: Sequence[int], strength: Strength) -> list[Explanation]:
         from seesay.explainers.steering import explain
-        from seesay.vlm.identity import check_same
+        from seesay.vlm.identity import encoder_difference
 
         sae = load_sae(self.sae)
         sae.directions(feature_ids)  # refuses unknown features before a large model is loaded
         layer = sae.provenance.layer if self.layer is None else self.layer
         if layer is None:
             raise LayerNotFound(f"{self.sae} does not say which block it was trained on", expected="--layer L")
-        vlm = load_explainer(self.explainer or self.subject, self.common, quantize=self.quantize, spread=self.spread)
-        if self.explainer not in (None, self.subject) and not self.allow_different_encoder:
-            check_same(load_encoder(self.subject, self.common), vlm.encoder)
+        # The subject first: it is the smaller one, and what is wrong with it is known sooner.
+        subject = (
+            None if self.explainer in (None, self.subject) else load_encoder(self.subject, self.common, compared=True)
+        )
+        vlm = load_explainer(
+            self.explainer or self.subject,
+            self.common,
+            prompts=self.prompts,
+            quantize=self.quantize,
+            spread=self.spread,
+        )
+        differs_in = (
+            "" if subject is None else encoder_difference(subject, vlm.encoder, allowed=self.allow_different_encoder)
+        )
+        if differs_in:
+            output.console.print(f"The explainer's vision encoder is not the subject's: {differs_in} differs.")
         with output.progress("steering", total=len(feature_ids)) as advance:
             return explain(
                 vlm,
@@ -132,6 +151,7 @@ class Steer:
                 seed=self.common.seed,
                 batch_size=self.batch_size,
                 max_new_tokens=self.max_new_tokens,
+                encoder_differs_in=differs_in,
                 on_batch=lambda explanations: advance(len(explanations)),
             )
 

@@ -6,13 +6,13 @@ Source: "Language Models Can Explain Visual Features via Steering", arXiv 2603.2
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, assert_never
+from typing import Literal, assert_never, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from seesay.errors import LayerNotFound
+from seesay.errors import LayerNotFound, check_choice
 from seesay.images.blank import EmptyImage, blank_image
 from seesay.records import Decoding, Explanation, Status, Strength
 from seesay.sae.model import SAE
@@ -20,7 +20,7 @@ from seesay.steering import add_direction, coefficient, permuted, random_directi
 from seesay.vlm.answers import Answer
 from seesay.vlm.batches import halving
 from seesay.vlm.encoder import Encoder
-from seesay.vlm.identity import check_same
+from seesay.vlm.identity import encoder_difference
 from seesay.vlm.model import VLM
 
 _REASONS: dict[Status, str] = {
@@ -47,7 +47,7 @@ def steer(
     seed: int = 0,
     batch_size: int = 64,
     max_new_tokens: int = 64,
-    subject: Encoder | None = None,
+    subject: VLM | Encoder | None = None,
     allow_different_encoder: bool = False,
 ) -> list[Explanation]:
     """Put features into words by steering them on an empty image.
@@ -63,9 +63,8 @@ def steer(
         seed: of the control and of a noise image.
         batch_size: features at a time; halved when memory runs out, without changing the words.
         max_new_tokens: where an explanation is cut off.
-        subject: the encoder that the SAE was trained on, if it was not loaded as a part of `vlm`: the two are then
-            compared.
-        allow_different_encoder: steer even if they are not the same.
+        subject: the model whose encoder the SAE was trained on, if that is not `vlm`: the encoders are then compared.
+        allow_different_encoder: steer even if they are not the same; the explanations then name the first difference.
 
     Returns:
         One explanation per feature, in order.
@@ -81,8 +80,8 @@ def steer(
     layer = sae.provenance.layer if layer is None else layer
     if layer is None:
         raise LayerNotFound("the SAE does not say which block it was trained on", remedy="give the layer")
-    if subject is not None and not allow_different_encoder:
-        check_same(subject, vlm.encoder)
+    eyes = subject.encoder if isinstance(subject, VLM) else subject
+    differs_in = "" if eyes is None else encoder_difference(eyes, vlm.encoder, allowed=allow_different_encoder)
     return explain(
         vlm,
         sae,
@@ -94,6 +93,7 @@ def steer(
         seed=seed,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
+        encoder_differs_in=differs_in,
     )
 
 
@@ -109,6 +109,7 @@ def explain(
     seed: int = 0,
     batch_size: int = 64,
     max_new_tokens: int = 64,
+    encoder_differs_in: str = "",
     on_batch: Callable[[list[Explanation]], None] | None = None,
 ) -> list[Explanation]:
     """Explain features by steering; see [seesay.explainers.steering.steer][] for what it shares with it.
@@ -126,6 +127,7 @@ def explain(
         seed: of the control and of a noise image.
         batch_size: features at a time.
         max_new_tokens: where an explanation is cut off.
+        encoder_differs_in: for the record; see [seesay.vlm.identity.encoder_difference][].
         on_batch: called with the explanations of each batch as soon as they are there.
 
     Returns:
@@ -135,6 +137,8 @@ def explain(
     Raises:
         SeesayError: as `steer` does, before anything is generated.
     """
+    if control is not None:
+        check_choice(control, get_args(Control), "control")
     sae.check_fits(vlm.encoder.d_model)
     vlm.encoder.check_layer(layer, steered=True)
     prompt = vlm.prompts[METHOD]
@@ -165,6 +169,7 @@ def explain(
             coefficient=alpha,
             mean_log_probability=said.mean_log_probability if said else None,
             donor_id=donors.get(feature_id),
+            encoder_differs_in=encoder_differs_in,
             reason=_REASONS[status] if said or status == "empty" else "memory does not suffice for one feature",
         )
 

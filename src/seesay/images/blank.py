@@ -1,9 +1,11 @@
 """Empty images: something for the vision encoder to look at that shows nothing."""
 
-from typing import Literal, assert_never
+from typing import Literal, assert_never, get_args
 
 import numpy as np
 from PIL import Image
+
+from seesay.errors import check_choice
 
 EmptyImage = Literal["white", "black", "grey", "noise"]
 """The kinds of empty image; the paper uses white and compares black and Gaussian noise."""
@@ -22,8 +24,12 @@ def blank_image(kind: EmptyImage, size: int, seed: int = 0) -> Image.Image:
         size: side in pixels.
         seed: of the noise; flat colours ignore it.
 
+    Raises:
+        UnknownChoice: another kind.
+
     Source: "Language Models Can Explain Visual Features via Steering", arXiv 2603.22593, set-up.
     """
+    check_choice(kind, get_args(EmptyImage), "empty image")
     match kind:
         case "white" | "black":
             return Image.new("RGB", (size, size), kind)

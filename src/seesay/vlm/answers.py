@@ -32,8 +32,8 @@ class Chooser(LogitsProcessor):
 
     transformers can return all scores instead, but those are `[answer, token, vocabulary]`: gigabytes for a batch. It
     can draw tokens, too, but from one stream of random numbers for the whole batch, so that an answer would depend on
-    its neighbours. Here each answer has its own stream: noise is added to the scores so that the largest of them is a
-    draw from their distribution (the Gumbel-max trick), and greedy decoding does the rest.
+    its neighbours. Here each answer has its own stream, of one number a token; the token that it falls on is left as
+    the only one, and greedy decoding takes it.
 
     Args:
         decoding: how to choose.
@@ -41,10 +41,9 @@ class Chooser(LogitsProcessor):
     """
 
     def __init__(self, decoding: Decoding, seeds: Sequence[int]) -> None:
-        self._temperature = decoding.temperature
         self._warpers: list[LogitsProcessor] = []
         if decoding.temperature > 0:
-            self._warpers.append(TemperatureLogitsWarper(decoding.temperature))
+            self._warpers.append(TemperatureLogitsWarper(float(decoding.temperature)))
             if decoding.top_k:
                 self._warpers.append(TopKLogitsWarper(decoding.top_k))
             if decoding.top_p < 1:
@@ -57,27 +56,35 @@ class Chooser(LogitsProcessor):
         self, input_ids: Int[Tensor, "answer token"], scores: Float[Tensor, "answer vocabulary"]
     ) -> Float[Tensor, "answer vocabulary"]:
         """Return scores whose largest is the token to choose."""
-        wanted = scores
-        for warper in self._warpers:
-            wanted = warper(input_ids, wanted)  # pyright: ignore[reportArgumentType]
-        if self._warpers:
-            wanted = wanted + self._gumbel(scores)
-        chosen = scores.gather(-1, wanted.argmax(-1, keepdim=True)).squeeze(-1)
-        self._steps.append(chosen - scores.logsumexp(-1))
-        return wanted
+        if not self._warpers:
+            self._steps.append(scores.amax(-1) - scores.logsumexp(-1))
+            return scores
+        chosen = self._drawn(input_ids, scores)
+        self._steps.append(scores.gather(-1, chosen).squeeze(-1) - scores.logsumexp(-1))
+        return torch.full_like(scores, -torch.inf).scatter(-1, chosen, 0.0)
 
     def mean(self, is_chosen: Bool[Tensor, "answer token"]) -> Float[Tensor, " answer"]:
-        """Average over the tokens that count, in double precision so that padding cannot move the last digit.
+        """Average over the tokens that count, on the CPU.
 
         Args:
             is_chosen: which of the generated tokens count, at least one per answer.
         """
-        log_probabilities = torch.stack(self._steps, dim=1).double()
-        return log_probabilities.where(is_chosen, 0.0).sum(-1) / is_chosen.sum(-1)
+        # In double precision, which not all devices have, so that padding cannot move the last digit.
+        log_probabilities = torch.stack(self._steps, dim=1).cpu().double()
+        counts = is_chosen.cpu()
+        return log_probabilities.where(counts, 0.0).sum(-1) / counts.sum(-1)
 
-    def _gumbel(self, scores: Tensor) -> Tensor:
-        rows = [torch.empty(scores.shape[-1]).exponential_(generator=each) for each in self._generators]
-        return -torch.stack(rows).log().to(scores)
+    def _drawn(self, input_ids: Tensor, scores: Tensor) -> Int[Tensor, "answer 1"]:
+        """One token of each row, drawn from its warped distribution."""
+        wanted = scores.float()
+        for warper in self._warpers:
+            wanted = warper(input_ids, wanted)  # pyright: ignore[reportArgumentType]
+        cumulative = wanted.softmax(-1).cumsum(-1)
+        drawn = torch.stack([torch.rand(1, generator=each) for each in self._generators]).to(scores.device)
+        # Scaled by the sum, which rounding leaves near 1; strictly below it, so that a possible token is drawn.
+        place = torch.searchsorted(cumulative, drawn * cumulative[:, -1:], right=True)
+        last_possible = (wanted > -torch.inf).long().mul(torch.arange(scores.shape[-1], device=scores.device)).amax(-1)
+        return place.minimum(last_possible[:, None])
 
 
 def seed_of(seed: int, key: int, sample: int) -> int:

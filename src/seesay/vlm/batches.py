@@ -1,11 +1,14 @@
-"""Working through features in batches that fit into memory."""
+"""Working through features, images or questions in batches that fit into memory."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
 
-_CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")  # Linux, Windows
+from seesay.errors import NotEnoughMemory
+
+# Linux, Windows; CUDA (outside of its allocator) and MPS; cuBLAS and cuDNN
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -18,18 +21,23 @@ def halving(
 
     Args:
         items: what to work on.
-        batch_size: how many at a time to begin with, at least 1.
+        batch_size: how many at a time to begin with.
         run: works on one batch.
+
+    Raises:
+        ValueError: a batch size below 1.
 
     Yields:
         Each batch with its result, or with None for a single item that does not fit.
     """
+    if batch_size < 1:
+        raise ValueError(f"a batch of {batch_size}, expected at least 1")
     start = 0
     while start < len(items):
         batch = items[start : start + batch_size]
         try:
             result = run(batch)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError, NotEnoughMemory) as error:
             if not is_out_of_memory(error):
                 raise
             if len(batch) > 1:
@@ -40,6 +48,8 @@ def halving(
         start += len(batch)
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that memory ran out; the CPU's allocators have no class of their own for that."""
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _CPU_OUT_OF_MEMORY)
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, for which only some allocators have a class of their own."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError, NotEnoughMemory)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)

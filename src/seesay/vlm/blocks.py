@@ -4,6 +4,7 @@ Replacing a block's `forward` on the instance, rather than the block in its list
 itself puts on blocks at work.
 """
 
+import threading
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -107,10 +108,32 @@ def replaced_forwards(replacements: Mapping[nn.Module, Forward]) -> Generator[No
         replacements: module to the function that takes its place.
     """
     with ExitStack() as stack:
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(_eagerly())
         for module, forward in replacements.items():
             stack.enter_context(_replaced_forward(module, forward))
         yield
+
+
+_n_eager, _eager_lock = 0, threading.Lock()
+_eager: Any = None
+
+
+@contextmanager
+def _eagerly() -> Generator[None]:
+    """Keep torch.compile out while any encoder in the process has its forwards replaced: the stance is process-wide."""
+    global _n_eager, _eager
+    with _eager_lock:
+        _n_eager += 1
+        if _n_eager == 1:
+            _eager = torch.compiler.set_stance("force_eager")
+            _eager.__enter__()
+    try:
+        yield
+    finally:
+        with _eager_lock:
+            _n_eager -= 1
+            if _n_eager == 0:
+                _eager.__exit__(None, None, None)
 
 
 @contextmanager

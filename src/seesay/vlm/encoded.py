@@ -34,11 +34,35 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.geometries)
 
+    def __getitem__(self, rows: slice) -> "Encoded":
+        """Some of the images, one after another."""
+        first, last, _ = rows.indices(len(self))
+        lengths = [geometry.n_positions for geometry in self.geometries]
+        n_rows = sum(lengths[:first]), sum(lengths[:last])  # of the parts that hold a row per position (Qwen)
+        return Encoded(
+            residual=self.residual[first:last],
+            layer=self.layer,
+            geometries=self.geometries[first:last],
+            pictures={
+                name: value[first:last] if len(value) == len(self) else value[slice(*n_rows)]
+                for name, value in self.pictures.items()
+            },
+            taps={layer: tap[first:last] for layer, tap in self.taps.items()},
+        )
+
     @property
     def is_position(self) -> Bool[Tensor, "image position"]:
-        """Which positions are the image's own, and not padding after it."""
-        lengths = torch.tensor([geometry.n_positions for geometry in self.geometries], device=self.residual.device)
-        return torch.arange(self.residual.shape[1], device=self.residual.device) < lengths[:, None]
+        """Which positions are the image's own: prefix tokens and patches, but no padding after them."""
+        return self._up_to([geometry.n_own for geometry in self.geometries])
+
+    @property
+    def in_sequence(self) -> Bool[Tensor, "image position"]:
+        """Which positions are in the encoder's sequence: the image's own, and what the processor pads them with."""
+        return self._up_to([geometry.n_positions for geometry in self.geometries])
+
+    def _up_to(self, lengths: Sequence[int]) -> Tensor:
+        place = self.residual.device
+        return torch.arange(self.residual.shape[1], device=place) < torch.tensor(lengths, device=place)[:, None]
 
     @property
     def is_patch(self) -> Bool[Tensor, "image position"]:
@@ -48,7 +72,7 @@ class Encoded:
 
     @property
     def residual_norm(self) -> float:
-        """Mean L2 norm of the residual stream over all positions."""
+        """Mean L2 norm of the residual stream over the images' own positions."""
         return self.residual.float().norm(dim=-1)[self.is_position].mean().item()
 
     def with_residual(self, residual: Float[Tensor, "row position d_model"]) -> "Encoded":
@@ -58,8 +82,10 @@ class Encoded:
             residual: one row per image; or any number of rows for a single image, which is then repeated.
 
         Raises:
-            ValueError: another number of rows.
+            ValueError: another number of rows, or other positions or another width.
         """
+        if residual.shape[1:] != self.residual.shape[1:]:
+            raise ValueError(f"a residual of {list(residual.shape[1:])}, expected {list(self.residual.shape[1:])}")
         if len(residual) == len(self):
             return replace(self, residual=residual)
         if len(self) != 1:

@@ -5,7 +5,6 @@ Shape suffixes: i image, p position, d d_model.
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, TypeVar, final
 
 import torch
@@ -14,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from seesay.errors import LayerNotFound, NotEnoughMemory, UnreadableImage
+from seesay.images.decoding import in_colour
 from seesay.vlm.batches import halving
 from seesay.vlm.blocks import Forward, capture, count_blocks, device_of, find_blocks, pass_through, replaced_forwards
 from seesay.vlm.encoded import Encoded, join
@@ -64,7 +64,10 @@ class Encoder:
         self.blocks = find_blocks(tower, count_blocks(config))
         self._layers_read = frozenset([self.n_blocks - 1] if layers_read is None else layers_read)
         self._lock = threading.RLock()
-        self.geometry = lru_cache(maxsize=1024)(self._geometry)
+        self._geometries: dict[Size, Geometry] = {}
+
+    def __repr__(self) -> str:
+        return f"Encoder({self.config.model_type}, {self.n_blocks} blocks of width {self.d_model}, on {self.device})"
 
     @property
     def n_blocks(self) -> int:
@@ -129,39 +132,42 @@ class Encoder:
             batch_size: images per pass; halved when memory runs out.
 
         Raises:
+            ValueError: no images at all.
             LayerNotFound: no such block.
-            UnreadableImage: an image that cannot be turned into RGB.
+            UnreadableImage: an image that cannot be turned into RGB, or that the image processor does not take.
             NotEnoughMemory: a single image does not fit.
         """
         self.check_layer(layer)
+        if not images:
+            raise ValueError("no images")
         return join(list(self._in_batches(images, batch_size, lambda batch: self._encode_to(batch, layer))))
 
     @torch.no_grad()
-    def encode(self, images: Sequence[Image.Image], *, batch_size: int = 8) -> list[Any]:
-        """Run all of it, with nothing steered.
+    def run(self, images: Sequence[Image.Image], *, batch_size: int = 8) -> list[tuple[Any, tuple[Geometry, ...]]]:
+        """Run all of it, and what comes after it, with nothing steered.
 
         Args:
             images: at least one.
             batch_size: images per pass; halved when memory runs out.
 
         Returns:
-            For each pass, what the model's own function gives and the geometries of its images.
+            For each pass, what the model's own function gives, and where its images' patches lie.
 
         Raises:
             UnreadableImage: an image that cannot be turned into RGB.
             NotEnoughMemory: a single image does not fit.
         """
 
-        def run(batch: Sequence[Image.Image]) -> tuple[Any, tuple[Geometry, ...]]:
+        def run_batch(batch: Sequence[Image.Image]) -> tuple[Any, tuple[Geometry, ...]]:
             pictures, geometries = self._pictures(batch)
             with self._lock:
                 return self._run(**pictures), geometries
 
-        return list(self._in_batches(images, batch_size, run))
+        return list(self._in_batches(images, batch_size, run_batch))
 
     @torch.no_grad()
     def run_from(self, encoded: Encoded) -> Any:
-        """Run the rest of it on residuals.
+        """Run the rest of it, and what comes after it, on residuals.
 
         The model's own function is run on the very same pictures: blocks before the given one pass them through, or
         hand out what they handed out before where that is read as well; the given one hands out the residuals.
@@ -175,13 +181,37 @@ class Encoder:
         self.check_layer(encoded.layer, steered=True)
         handed_out = {**encoded.taps, encoded.layer: encoded.residual.to(self.device, self.dtype)}
         # Padding exists only between pictures of a packed batch: taking it out gives their one sequence back.
-        is_position = None if encoded.is_position.all() else encoded.is_position
+        in_sequence = None if encoded.in_sequence.all() else encoded.in_sequence
         forwards: dict[nn.Module, Forward] = dict.fromkeys(self.blocks[: encoded.layer], pass_through)
         for layer, residual_ipd in handed_out.items():
-            handed_out_now = residual_ipd if is_position is None else residual_ipd[is_position]
+            handed_out_now = residual_ipd if in_sequence is None else residual_ipd[in_sequence]
             forwards[self.blocks[layer]] = _hands_out(handed_out_now)
         with self._lock, replaced_forwards(forwards):
             return self._run(**encoded.pictures)
+
+    def geometry(self, image_size: Size) -> Geometry:
+        """Find out where the patches of an image lie; the answer is kept.
+
+        Args:
+            image_size: its width and height in pixels.
+
+        Raises:
+            UnreadableImage: a size that the image processor does not take.
+        """
+        if image_size not in self._geometries:
+            _, (self._geometries[image_size],) = self._pictures([Image.new("RGB", image_size)])
+        return self._geometries[image_size]
+
+    def pictures(self, images: Sequence[Image.Image]) -> Mapping[str, Tensor]:
+        """Process images into what the encoder is fed.
+
+        Args:
+            images: at least one.
+
+        Raises:
+            UnreadableImage: an image that cannot be turned into RGB, or that the image processor does not take.
+        """
+        return self._pictures(images)[0]
 
     def heatmap_to_image(
         self, activations: Float[Tensor, " position"], image_size: Size
@@ -193,11 +223,6 @@ class Encoder:
             image_size: its width and height in pixels.
         """
         return self.geometry(image_size).heatmap_to_image(activations)
-
-    def _geometry(self, image_size: Size) -> Geometry:
-        """Find out where the patches of an image of some width and height lie; the answer is kept."""
-        _, (geometry,) = self._pictures([Image.new("RGB", image_size)])
-        return geometry
 
     def _in_batches(
         self, images: Sequence[Image.Image], batch_size: int, run: Callable[[Sequence[Image.Image]], Result]
@@ -228,13 +253,13 @@ class Encoder:
 
     def _pictures(self, images: Sequence[Image.Image]) -> tuple[Mapping[str, Tensor], tuple[Geometry, ...]]:
         """Process images, and tell where their patches will lie."""
-        in_colour = [_in_colour(image, number) for number, image in enumerate(images)]
-        processed = self._family.process(self._image_processor, in_colour, self._model_config)
+        coloured = [in_colour(image, f"image {number}") for number, image in enumerate(images)]
+        processed = self._processed(coloured)
         pictures = {name: torch.as_tensor(value) for name, value in processed.items() if name in self._takes}
         grids = self._family.grid(pictures, self.config)
         n_prefix = self._family.n_prefix + getattr(self.config, "num_register_tokens", 0)
         geometries: list[Geometry] = []
-        for image, grid in zip(in_colour, grids, strict=True):
+        for image, grid in zip(coloured, grids, strict=True):
             raster_of_position = self._family.order(grid, self.config)
             one_sight = torch.cat([torch.zeros(n_prefix, dtype=torch.bool), torch.ones_like(raster_of_position).bool()])
             is_patch = one_sight.repeat(self._family.n_sights)
@@ -243,6 +268,21 @@ class Encoder:
             box = self._family.box(self._image_processor, image.size)
             geometries.append(Geometry(image.size, grid, raster_of_position.argsort() + n_prefix, is_patch, box))
         return {name: self._placed(value) for name, value in pictures.items()}, tuple(geometries)
+
+    def _processed(self, images: Sequence[Image.Image]) -> Mapping[str, Any]:
+        try:
+            return self._family.process(self._image_processor, images, self._model_config)
+        except (ValueError, ZeroDivisionError) as error:
+            if len(images) == 1:
+                width, height = images[0].size
+                raise UnreadableImage(
+                    f"an image of {width}x{height} pixels: {error}",
+                    expected="one that the model's image processor takes",
+                    remedy="resize it, or leave it out",
+                ) from error
+        for image in images:  # which of them?
+            self._processed([image])
+        raise UnreadableImage("images that the model's image processor takes one by one, but not together")
 
     def _placed(self, value: Tensor) -> Tensor:
         return value.to(self.device, self.dtype) if value.is_floating_point() else value.to(self.device)
@@ -254,14 +294,3 @@ def _hands_out(residual: Tensor) -> Forward:
         return residual.to(hidden_states.device).reshape(hidden_states.shape)
 
     return forward
-
-
-def _in_colour(image: Image.Image, number: int) -> Image.Image:
-    try:
-        return image.convert("RGB")
-    except (ValueError, OSError) as error:
-        raise UnreadableImage(
-            f"image {number} of mode {image.mode!r}: {error}",
-            expected="an image that can be converted to RGB",
-            remedy="convert or repair it first",
-        ) from error

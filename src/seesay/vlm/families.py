@@ -5,7 +5,7 @@ one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -84,6 +84,7 @@ class VLMFamily:
         reads_prompt_both_ways: whether the whole prompt attends to itself, not only the images (PaliGemma).
         chat_template: for a family whose checkpoints have none.
         adjust: changes to the model's configuration that keep an image one picture.
+        tokenizer_options: of `from_pretrained`.
     """
 
     tower: str
@@ -94,6 +95,7 @@ class VLMFamily:
     reads_prompt_both_ways: bool = False
     chat_template: str | None = None
     adjust: Callable[[Any], None] = lambda _config: None
+    tokenizer_options: Options = field(default_factory=dict[str, object])
 
 
 TOWER, BRIDGE = "model.vision_tower", "model.multi_modal_projector"
@@ -116,9 +118,11 @@ def _see_one_tile(config: Any) -> None:
     config.image_grid_pinpoints = _one_pinpoint(config)
 
 
-def _merged_patch(config: Any) -> dict[str, int]:
+def _process_pixtral(image_processor: Any, images: Sequence[Image.Image], config: Any) -> Mapping[str, Tensor]:
     side = config.vision_config.patch_size * config.spatial_merge_size
-    return {"height": side, "width": side}
+    # The model cannot split a picture of one token from the next.
+    large = [image.resize((max(image.width, 2 * side), max(image.height, side))) for image in images]
+    return one_by_one(lambda _config: {"patch_size": {"height": side, "width": side}})(image_processor, large, config)
 
 
 _UNSPLIT = EncoderFamily(one_by_one(lambda _config: {"do_image_splitting": False}))
@@ -166,12 +170,14 @@ VLMS: Mapping[str, VLMFamily] = {
         TOWER,
         BRIDGE,
         EncoderFamily(
-            one_by_one(lambda config: {"patch_size": _merged_patch(config)}),
+            _process_pixtral,
             grid=geometry.of_image_sizes,
             packed=True,
             image_size=448,
         ),
         write_image=pixtral_rows,
+        # Mistral's own tokenizer does not take images in a chat template; the converted one needs its rule mended.
+        tokenizer_options={"mistral_format": False, "fix_mistral_regex": True},
     ),
     "paligemma": VLMFamily(
         TOWER,
@@ -222,10 +228,15 @@ def vlm_family(model_type: str) -> VLMFamily:
         UnreadableModel: a family that is not in the table.
     """
     if model_type not in VLMS:
+        remedy = "choose such a model"
+        if model_type in ENCODERS:
+            remedy = "a vision encoder has no words: give a vision-language model as explainer"
+        elif model_type == "internvl_chat":
+            remedy = "take the checkpoint whose name ends in -hf"
         raise UnreadableModel(
             f"a model of type {model_type!r}",
             expected=f"a vision-language model of type {', '.join(sorted(VLMS))}",
-            remedy="load_encoder takes it, but it has no words" if model_type in ENCODERS else "choose such a model",
+            remedy=remedy,
         )
     return VLMS[model_type]
 

@@ -45,6 +45,11 @@ class Geometry:
         """Length of the encoder's sequence for this image."""
         return len(self.is_patch)
 
+    @property
+    def n_own(self) -> int:
+        """How many of these positions are the image's own: what pads a sequence stands at its end."""
+        return int(self.is_patch.nonzero().max()) + 1
+
     def raster(self, values: Float[Tensor, "*lead position"]) -> Float[Tensor, "*lead row column"]:
         """Lay values per position out as the grid of patches that they belong to.
 

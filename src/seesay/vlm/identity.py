@@ -5,7 +5,7 @@ something only if the explainer's encoder is the same.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -16,31 +16,49 @@ from seesay.vlm.blocks import weights_at_hand
 from seesay.vlm.encoder import Encoder
 
 Fingerprint = Mapping[str, str]
-"""Name of a tensor, relative to the tower, or of a setting, to its hash or value."""
+"""Name of a tensor, relative to the tower, or of a setting, to its shape and hash or its value."""
 
-_SETTINGS = ("hidden_act", "layer_norm_eps", "num_attention_heads", "num_heads", "patch_size")
+_SETTINGS = (
+    "hidden_act",
+    "hidden_activation",
+    "layer_norm_eps",
+    "rms_norm_eps",
+    "num_attention_heads",
+    "num_heads",
+    "num_key_value_heads",
+    "patch_size",
+    "window_size",
+    "fullatt_block_indexes",
+    "rope_parameters",
+    "rope_theta",
+    "use_swiglu_ffn",
+    "norm_type",
+    "pooling_kernel_size",
+)
+"""Settings of an encoder without which equal weights would compute something else."""
 
 
 def fingerprint(encoder: Encoder, layer: int) -> Fingerprint:
     """Hash what an image passes on its way up to and including a block, tensor by tensor.
 
     What comes after the block differs between models that share an encoder: a vision-language model may leave the last
-    blocks and norms out. Weights are hashed in one number format, whatever they were stored and loaded in: rounded to
-    float16, then to bfloat16, so that float32, float16 and bfloat16 copies of float16 weights agree.
+    blocks and norms out. Weights are hashed in bfloat16, whatever they are loaded in: float32
+    and bfloat16 copies of the same weights agree, and so do float16 copies of weights that were float16 at first, as
+    CLIP's were.
 
     Args:
         encoder: whose weights.
         layer: the last block that counts, 0-based.
 
     Returns:
-        A hash for every tensor, in the order of the names, and those settings without which equal weights would
+        Shape and hash for every tensor, in the order of the names, and those settings without which equal weights would
         compute something else.
     """
     hashes: dict[str, str] = {}
-    for name, module in _passed(encoder, layer).items():
+    for name, module in passed(encoder, layer).items():
         with weights_at_hand(module):
-            for parameter, value in module.named_parameters(recurse=False):
-                hashes[f"{name}.{parameter}" if name else parameter] = _hash(value)
+            for tensor, value in _own_tensors(module):
+                hashes[f"{name}.{tensor}" if name else tensor] = _hash(value)
     settings = {f"config.{name}": str(getattr(encoder.config, name, None)) for name in _SETTINGS}
     return dict(sorted(hashes.items())) | settings
 
@@ -54,41 +72,49 @@ def digest(found: Fingerprint) -> str:
     return hashlib.sha256("\n".join(f"{name}={value}" for name, value in found.items()).encode()).hexdigest()
 
 
-def check_same(subject: Encoder, explainer: Encoder) -> None:
-    """Check that an explainer's encoder is the subject's, up to the last block that the explainer's words depend on.
+def encoder_difference(subject: Encoder, explainer: Encoder, *, allowed: bool = False) -> str:
+    """Hold an explainer's encoder against the subject's, up to the last block that the explainer's words depend on.
 
     Args:
         subject: whose features are to be explained.
         explainer: of the model that is to say what they are.
+        allowed: whether they may differ.
+
+    Returns:
+        The first tensor or setting in which they differ; empty if they are the same.
 
     Raises:
-        MismatchedEncoder: it is not; the first tensor that differs is named.
+        MismatchedEncoder: they differ, and may not.
     """
     if subject is explainer:
-        return
-    if subject.n_blocks <= explainer.last_layer_read:
-        raise MismatchedEncoder(
-            f"the explainer reads its vision encoder after block {explainer.last_layer_read}",
-            expected=f"the subject's encoder, of {subject.n_blocks} blocks",
-            remedy=_REMEDY,
-        )
-    ours, theirs = (fingerprint(encoder, explainer.last_layer_read) for encoder in (subject, explainer))
+        return ""
+    last = explainer.last_layer_read
+    ours, theirs = fingerprint(subject, min(last, subject.n_blocks - 1)), fingerprint(explainer, last)
     for name in {**ours, **theirs}:
         if ours.get(name) != theirs.get(name):
+            if allowed:
+                return name
             raise MismatchedEncoder(
-                f"the explainer's vision encoder differs from the subject's, in {name} first",
-                expected="the same weights"
-                if name in ours and name in theirs
-                else f"it in both: the {'explainer' if name in ours else 'subject'} has none",
-                remedy=_REMEDY,
+                f"the explainer's vision encoder differs from the subject's, in {name} first: it has "
+                f"{_shown(theirs, name)}",
+                expected=_shown(ours, name),
+                remedy="choose an explainer built on the subject's encoder, or allow another "
+                "(--allow-different-encoder, allow_different_encoder=True)",
             )
+    return ""
 
 
-_REMEDY = "choose an explainer built on the subject's encoder, or allow a different one by name"
+def _shown(found: Fingerprint, name: str) -> str:
+    return found.get(name, "none of that name")
 
 
-def _passed(encoder: Encoder, layer: int) -> Mapping[str, nn.Module]:
-    """The modules of the tower that run before the given block is done, by name."""
+def passed(encoder: Encoder, layer: int) -> Mapping[str, nn.Module]:
+    """The modules of the tower that an image passes on its way up to and including a block, by name.
+
+    Args:
+        encoder: which one.
+        layer: the block, 0-based.
+    """
     seen: dict[nn.Module, None] = {}
     done = False
 
@@ -110,6 +136,14 @@ def _passed(encoder: Encoder, layer: int) -> Mapping[str, nn.Module]:
     return {name: module for name, module in encoder.tower.named_modules() if module in seen}
 
 
+def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """A module's own weights, and those buffers that a checkpoint holds."""
+    yield from module.named_parameters(recurse=False)
+    for name, buffer in module.named_buffers(recurse=False):
+        if name in module.state_dict():
+            yield name, buffer
+
+
 def _hash(weight: Tensor) -> str:
-    common = weight.detach().to(torch.float16).to(torch.bfloat16).cpu().contiguous()
-    return hashlib.sha256(str(list(common.shape)).encode() + common.view(torch.uint8).numpy().tobytes()).hexdigest()
+    common = weight.detach().to(torch.bfloat16).cpu().contiguous()
+    return f"{list(common.shape)} {hashlib.sha256(common.view(torch.uint8).numpy().tobytes()).hexdigest()[:32]}"

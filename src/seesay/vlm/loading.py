@@ -3,24 +3,27 @@
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from transformers import (
-    AutoConfig,
     AutoModel,
     AutoModelForImageTextToText,
 )
 
-from seesay.errors import MissingExtra, UnavailableDevice
-from seesay.vlm.checkpoints import Checkpoint, reading
+from seesay.errors import MissingExtra, UnavailableDevice, UnreadableModel, check_choice
+from seesay.vlm.checkpoints import Checkpoint, check_complete, reading
 from seesay.vlm.encoder import Encoder
-from seesay.vlm.families import VLMS, encoder_family, vlm_family
-from seesay.vlm.model import VLM
+from seesay.vlm.families import VLMS, VLMFamily, encoder_family, vlm_family
+from seesay.vlm.identity import passed
+from seesay.vlm.model import VLM, leave_tower, tower_of
 from seesay.vlm.prompts import PACKAGED, Prompts, read_prompts
 
 Quantization = Literal["4bit", "8bit"]
 """How few bits the language model's weights are kept in; the vision encoder's stay as they are."""
+
+
+_DTYPES = ("float32", "bfloat16", "float16")
 
 
 def load_vlm(
@@ -54,14 +57,16 @@ def load_vlm(
         NotEnoughMemory: the model does not fit.
         MissingExtra: accelerate or bitsandbytes is not installed.
     """
-    place = resolve_device(device)
+    if quantize is not None:
+        check_choice(quantize, get_args(Quantization), "quantize")
+    place = resolve_device("auto" if spread else device)
     number = resolve_dtype(dtype, place)
     checkpoint = Checkpoint(name_or_path, revision)
-    checkpoint.check()
+    family = vlm_family(checkpoint.model_type())
+    if quantize is not None and checkpoint.is_quantized():
+        raise UnreadableModel(f"{name_or_path} is quantised already", expected="no quantize", remedy="leave it out")
     words = _prompts(name_or_path, prompts)
     with reading(checkpoint, place):
-        config: Any = checkpoint.read(AutoConfig)
-        family = vlm_family(config.model_type)
         options: dict[str, Any] = {}
         if quantize is not None:
             kept = [path for path in (family.tower, family.bridge) if path]
@@ -69,11 +74,13 @@ def load_vlm(
         if spread or quantize is not None:
             _require("accelerate", "a model over several devices, or in few bits")
             options["device_map"] = "auto" if spread else {"": place}
-        model = checkpoint.read_weights(AutoModelForImageTextToText, config, number, **options)
+        # the small files first: what is wrong with them is then known before gigabytes are read
+        image_processor = checkpoint.read_image_processor(family.encoder.image_processor)
+        tokenizer = checkpoint.read_tokenizer(family.chat_template, **family.tokenizer_options)
+        model = checkpoint.read_weights(AutoModelForImageTextToText, number, **options)
         if not options:
             model = model.to(place)
-        image_processor = checkpoint.read_image_processor(family.encoder.image_processor)
-        tokenizer = checkpoint.read_tokenizer(family.chat_template)
+    _check_whole(checkpoint, model, family)
     return VLM(model.eval().requires_grad_(False), image_processor, tokenizer, words)
 
 
@@ -99,17 +106,23 @@ def load_encoder(
     place = resolve_device(device)
     number = resolve_dtype(dtype, place)
     checkpoint = Checkpoint(name_or_path, revision)
-    checkpoint.check()
+    model_type = checkpoint.model_type()
+    family = VLMS[model_type].encoder if model_type in VLMS else encoder_family(model_type)
     with reading(checkpoint, place):
-        config: Any = checkpoint.read(AutoConfig)
-        if config.model_type in VLMS:
-            return load_vlm(name_or_path, device=device, dtype=dtype, revision=revision).encoder
-        family = encoder_family(config.model_type)
-        whole = checkpoint.read_weights(AutoModel, config, number)
         image_processor = checkpoint.read_image_processor(family.image_processor)
+        if model_type in VLMS:
+            model = checkpoint.read_weights(AutoModelForImageTextToText, number).eval().requires_grad_(False)
+            leave_tower(model)
+            return tower_of(model.to(place), image_processor)
+        whole, report = checkpoint.read_any_weights(AutoModel, number)
         # Models of images and texts (CLIP, SigLIP) come whole; their text half is not needed.
         model = getattr(whole, "vision_model", whole).to(place).eval().requires_grad_(False)
-    return encoder_of(model, image_processor)
+        encoder = encoder_of(model, image_processor)
+        # What comes after the blocks (a pooler, a head) may be missing: no feature depends on it.
+        modules = passed(encoder, encoder.n_blocks - 1).values()
+        needed = {id(weight) for module in modules for weight in module.parameters(recurse=False)}
+        check_complete(name_or_path, whole, report, only=needed)
+    return encoder
 
 
 def encoder_of(model: Any, image_processor: Any) -> Encoder:
@@ -148,6 +161,8 @@ def resolve_device(device: str) -> torch.device:
     try:
         place = torch.device(device)
         torch.empty(0, device=place)
+        if place.type == "meta":
+            raise NotImplementedError("nothing can be computed there")
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UnavailableDevice(
             f"device {device!r}", expected="a device of this machine", remedy="leave it at 'auto'"
@@ -167,12 +182,23 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
     """
     if dtype == "auto":
         return torch.float32 if device.type == "cpu" else torch.bfloat16
-    number = getattr(torch, dtype, None)
-    if not isinstance(number, torch.dtype) or not number.is_floating_point:
+    if dtype not in _DTYPES:
         raise UnavailableDevice(
             f"number format {dtype!r}", expected="float32, bfloat16 or float16", remedy="leave it at 'auto'"
         )
-    return number
+    return getattr(torch, dtype)
+
+
+def _check_whole(checkpoint: Checkpoint, model: Any, family: VLMFamily) -> None:
+    """Refuse a model whose vision encoder is kept in few bits: its features would not be those of the whole one."""
+    for path in (family.tower, family.bridge):
+        for name, weight in model.get_submodule(path).named_parameters() if path else ():
+            if not weight.is_floating_point():
+                raise UnreadableModel(
+                    f"{checkpoint.name_or_path}: {path}.{name} is quantised",
+                    expected="a vision encoder and projector in float32, bfloat16 or float16",
+                    remedy="take the checkpoint that is not quantised, with quantize='4bit'",
+                )
 
 
 def _quantization(bits: Quantization, dtype: torch.dtype, kept: list[str]) -> Any:
@@ -195,6 +221,7 @@ def _require(package: str, purpose: str) -> None:
 
 def _prompts(name_or_path: str | Path, folder: str | Path | None) -> Prompts:
     if folder is not None:
-        return read_prompts(Path(folder))
+        # an empty name would be the folder that we are in
+        return read_prompts(Path(folder) if str(folder) else Path("''"))
     shipped = Path(name_or_path) / "prompts"
     return read_prompts(shipped if shipped.is_dir() else PACKAGED)

@@ -3,17 +3,20 @@
 Cutting it at the steered block lets every feature share one pass over the empty image up to there.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from inspect import signature
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import torch
+from jaxtyping import Int
 from PIL import Image
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
+from seesay.errors import NotEnoughMemory, UnreadablePrompt
 from seesay.records import Decoding
 from seesay.vlm.answers import Answer, Chooser, seed_of, until_end
+from seesay.vlm.batches import halving
 from seesay.vlm.blocks import count_blocks, device_of, weights_at_hand
 from seesay.vlm.encoded import Encoded
 from seesay.vlm.encoder import Encoder
@@ -24,10 +27,17 @@ from seesay.vlm.turns import TokenNames, write_turn
 
 GREEDY = Decoding()
 
+Result = TypeVar("Result")
+
 
 @final
 class VLM:
     """A vision-language model and the prompts it is asked.
+
+    Attributes:
+        model: the plain model.
+        encoder: its vision encoder, which tells where patches lie and draws heatmaps.
+        prompts: what it is asked.
 
     Args:
         model: a loaded vision-language model of a family in `seesay.vlm.families`.
@@ -41,24 +51,18 @@ class VLM:
 
     def __init__(self, model: PreTrainedModel, image_processor: Any, tokenizer: Any, prompts: Prompts) -> None:
         # transformers types models and processors by what all of them share, which is next to nothing.
-        self._model: Any = model
+        self.model: Any = model
         self._tokenizer = tokenizer
         self._family = vlm_family(model.config.model_type)
-        self._family.adjust(model.config)
         self._takes = frozenset(signature(type(model).forward).parameters)
+        # A checkpoint's own settings would fill in whatever a call leaves open: penalties, forbidden words, beams.
+        self.model.generation_config = _ends_of(model)
         self._names = TokenNames(model.config, tokenizer)
         self.prompts = prompts
-        vision: Any = model.config.vision_config
-        self.encoder = Encoder(
-            self._run_encoder,
-            signature(self._model.base_model.get_image_features).parameters,
-            model.get_submodule(self._family.tower),
-            config=vision,
-            model_config=model.config,
-            image_processor=image_processor,
-            family=self._family.encoder,
-            layers_read=_layers_read(model.config),
-        )
+        self.encoder = tower_of(model, image_processor)
+
+    def __repr__(self) -> str:
+        return f"VLM({self.model.config.model_type}, {self.encoder!r})"
 
     def encode_to(self, images: Sequence[Image.Image], layer: int, *, batch_size: int = 8) -> Encoded:
         """Encode images up to and including a block; see [seesay.vlm.encoder.Encoder.encode_to][]."""
@@ -78,22 +82,30 @@ class VLM:
             UnreadableImage: an image that cannot be turned into RGB.
             NotEnoughMemory: a single image does not fit.
         """
-        passes = self.encoder.encode(images, batch_size=batch_size)
+        passes = self.encoder.run(images, batch_size=batch_size)
         return [tokens for output, geometries in passes for tokens in unpack(output, geometries)]
 
-    def encode_from(self, encoded: Encoded) -> list[ImageTokens]:
+    def encode_from(self, encoded: Encoded, *, batch_size: int | None = None) -> list[ImageTokens]:
         """Carry residuals from a block on to the language model.
 
         Args:
             encoded: as `encode_to` gives it, with any residual stream: `encoded.with_residual(steered)`.
+            batch_size: residuals per pass, halved when memory runs out; None takes all at once, and leaves it to the
+                caller to take fewer if torch runs out of memory.
 
         Returns:
             What the language model reads of each image.
 
         Raises:
             LayerNotFound: a block after the last one that the language model reads.
+            NotEnoughMemory: with a batch size, if a single one does not fit.
         """
-        return unpack(self.encoder.run_from(encoded), encoded.geometries)
+
+        def run(rows: Sequence[int]) -> list[ImageTokens]:
+            part = encoded[rows[0] : rows[-1] + 1]
+            return unpack(self.encoder.run_from(part), part.geometries)
+
+        return _in_batches(range(len(encoded)), batch_size, run)
 
     @torch.no_grad()
     def say(
@@ -103,8 +115,11 @@ class VLM:
         decoding: Decoding = GREEDY,
         *,
         keys: Sequence[int] | None = None,
+        batch_size: int | None = None,
     ) -> list[Answer]:
         """Ask the language model one question about each row of images.
+
+        Greedy means greedy: of the checkpoint's own generation settings only the tokens that end an answer count.
 
         Args:
             prompt: text of the user's turn, which follows the images.
@@ -112,34 +127,70 @@ class VLM:
             decoding: how the words are chosen.
             keys: one for each row, such as its feature id: what is drawn depends on the key and on `decoding.seed`
                 alone, whatever else is asked at the same time. By default the rows' numbers.
+            batch_size: rows at a time, halved when memory runs out; None takes all at once, and leaves it to the
+                caller to take fewer if torch runs out of memory.
 
         Returns:
             The answers: all samples of the first row, then those of the second.
 
         Raises:
-            UnreadablePrompt: a prompt that holds the model's own placeholder of an image.
+            ValueError: another number of keys than of rows.
+            UnreadablePrompt: a prompt that holds one of the model's own tokens for an image.
+            UnreadableModel: a chat template that cannot be filled in, or does not put the images in.
+            NotEnoughMemory: with a batch size, if a single row does not fit.
         """
+        keys = range(len(rows)) if keys is None else keys
+        if len(keys) != len(rows):
+            raise ValueError(f"{len(keys)} keys for {len(rows)} rows")
+
+        def run(numbers: Sequence[int]) -> list[Answer]:
+            return self._say(
+                prompt, [rows[number] for number in numbers], decoding, [keys[number] for number in numbers]
+            )
+
+        return _in_batches(range(len(rows)), batch_size, run)
+
+    def plain_inputs(self, prompt: str, rows: Sequence[Sequence[Image.Image]]) -> dict[str, Any]:
+        """Build what the plain model takes for a question about images, in one pass: text and pixels.
+
+        For comparisons, and for whatever is done with the model by itself: `model.generate(**inputs)`.
+
+        Args:
+            prompt: text of the user's turn, which follows the images.
+            rows: the images of each turn, at least one in all.
+        """
+        flat = [image for row in rows for image in row]
+        tokens = iter(self.encode(flat, batch_size=len(flat)))
+        text = self._inputs(prompt, [[next(tokens) for _ in row] for row in rows])
+        return {**text, **self.encoder.pictures(flat)}
+
+    def decode(self, token_ids: Int[Tensor, "answer token"]) -> list[str]:
+        """Turn tokens into words, special tokens left out.
+
+        Args:
+            token_ids: as the plain model generates them.
+        """
+        return self._tokenizer.batch_decode(token_ids, skip_special_tokens=True)
+
+    def _say(
+        self, prompt: str, rows: Sequence[Sequence[ImageTokens]], decoding: Decoding, keys: Sequence[int]
+    ) -> list[Answer]:
         # Whole turns are repeated: generate would mix the images of several between the samples.
         n = decoding.n_samples
         repeated = [row for row in rows for _ in range(n)]
-        keys = range(len(rows)) if keys is None else keys
         chooser = Chooser(decoding, [seed_of(decoding.seed, key, sample) for key in keys for sample in range(n)])
         inputs = self._inputs(prompt, repeated)
         images = [image for row in repeated for image in row]
         if images:
             # generate() rewrites what it is given, so both the dict and the output in it are made anew for each call.
             inputs["mm_encoder_outputs"] = {"image": pack(images, stacked=self._family.stacks_tokens)}
-        generated = self._model.generate(
-            **inputs, generation_config=_generation(decoding.max_new_tokens), logits_processor=[chooser]
+        generated = self.model.generate(
+            **inputs, max_new_tokens=decoding.max_new_tokens, do_sample=False, logits_processor=[chooser]
         )
         token_ids = generated[:, inputs["input_ids"].shape[1] :]
         means = chooser.mean(until_end(token_ids, self._end_ids(token_ids.device))).tolist()
-        texts = self._tokenizer.batch_decode(token_ids, skip_special_tokens=True)
+        texts = self.decode(token_ids)
         return [Answer(text, mean) for text, mean in zip(texts, means, strict=True)]
-
-    def _run_encoder(self, **pictures: Tensor) -> Any:
-        with weights_at_hand(self._model.base_model):
-            return self._model.get_image_features(**pictures, return_dict=True)
 
     def _inputs(self, prompt: str, rows: Sequence[Sequence[ImageTokens]]) -> dict[str, Any]:
         """Tokenise one turn per row, the shorter ones padded on the left, without the images themselves."""
@@ -150,10 +201,10 @@ class VLM:
         tokenized = self._tokenizer(
             different, padding=True, padding_side="left", add_special_tokens=not begun, return_tensors="pt"
         )
-        place = device_of(self._model)
+        place = device_of(self.model)
         rows_of_texts = torch.tensor([different.index(text) for text in texts])
         ids = tokenized["input_ids"][rows_of_texts].to(place)
-        is_image = (ids == self._model.config.image_token_id).long()
+        is_image = (ids == self.model.config.image_token_id).long()
         of_types = torch.zeros_like(ids) if self._family.reads_prompt_both_ways else is_image
         grids = [[1, *image.grid] for row in rows for image in row]
         offered = {
@@ -167,17 +218,87 @@ class VLM:
 
     def _written(self, prompt: str, images: Sequence[ImageTokens]) -> str:
         written = [self._family.write_image(self._names, len(image.tokens), image.grid) for image in images]
+        for token in {self._names.image, *(image.placeholder for image in written)}:
+            if token in prompt:
+                raise UnreadablePrompt(
+                    f"the prompt {prompt!r} holds {token}", expected="words alone: images come first"
+                )
         return write_turn(self._tokenizer, prompt, written)
 
     def _end_ids(self, device: torch.device) -> Tensor:
-        end = self._model.generation_config.eos_token_id
+        end = self.model.generation_config.eos_token_id
         ids = end if isinstance(end, list) else [end]
         return torch.tensor([token for token in ids if token is not None], device=device)
 
 
-def _generation(max_new_tokens: int) -> GenerationConfig:
-    # Neutral sampling values keep the checkpoint's own (Gemma: top-k 64) from filling in and being warned about.
-    return GenerationConfig(do_sample=False, temperature=1.0, top_p=1.0, top_k=50, max_new_tokens=max_new_tokens)
+def tower_of(model: Any, image_processor: Any) -> Encoder:
+    """Make an encoder of a vision-language model's tower.
+
+    Args:
+        model: a loaded vision-language model of a family in `seesay.vlm.families`.
+        image_processor: the checkpoint's.
+
+    Raises:
+        UnreadableModel: a family that is not known, or an encoder whose blocks cannot be found.
+    """
+    family = vlm_family(model.config.model_type)
+    family.adjust(model.config)
+    base = model.base_model
+
+    def run(**pictures: Tensor) -> Any:
+        with weights_at_hand(base):
+            return base.get_image_features(**pictures, return_dict=True)
+
+    return Encoder(
+        run,
+        signature(base.get_image_features).parameters,
+        model.get_submodule(family.tower),
+        config=model.config.vision_config,
+        model_config=model.config,
+        image_processor=image_processor,
+        family=family.encoder,
+        layers_read=_layers_read(model.config),
+    )
+
+
+def leave_tower(model: Any) -> None:
+    """Let go of a vision-language model's language model: what is left can be looked through, but says nothing.
+
+    Args:
+        model: as for `tower_of`; it is changed.
+    """
+    family = vlm_family(model.config.model_type)
+    kept = {path.split(".")[1] for path in (family.tower, family.bridge) if path}
+    for name, _ in list(model.base_model.named_children()):
+        if name not in kept:
+            setattr(model.base_model, name, None)
+    for name, child in list(model.named_children()):
+        if child is not model.base_model:
+            setattr(model, name, None)
+
+
+def _ends_of(model: Any) -> GenerationConfig:
+    """Which tokens begin, end and pad a model's answers, and nothing else of its generation settings."""
+    own, text = model.generation_config, model.config.get_text_config()
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    found = {name: getattr(own, name, None) for name in names}
+    return GenerationConfig(**{name: getattr(text, name, None) if id is None else id for name, id in found.items()})
+
+
+def _in_batches(
+    numbers: Sequence[int], batch_size: int | None, run: Callable[[Sequence[int]], list[Result]]
+) -> list[Result]:
+    """All results in order; nothing for nothing."""
+    if batch_size is None:
+        return run(numbers) if numbers else []
+    results: list[Result] = []
+    for batch, done in halving(numbers, batch_size, run):
+        if done is None:
+            raise NotEnoughMemory(
+                f"row {batch[0]} alone does not fit into memory", expected="room for one", remedy="use a smaller model"
+            )
+        results += done
+    return results
 
 
 def _layers_read(config: Any) -> Collection[int]:

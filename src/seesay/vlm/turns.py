@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from seesay.errors import UnreadableModel, UnreadablePrompt
+from jinja2 import TemplateError
+
+from seesay.errors import UnreadableModel
 from seesay.vlm.geometry import Grid
 
 
@@ -110,18 +112,20 @@ def write_turn(tokenizer: Any, prompt: str, images: Sequence[WrittenImage]) -> s
         images: in order.
 
     Raises:
-        UnreadablePrompt: the prompt holds a placeholder of an image, so that none could be told from it.
-        UnreadableModel: the chat template does not put the images in.
+        UnreadableModel: the chat template cannot be filled in, or does not put the images in.
     """
     content = [{"type": "image"}] * len(images) + [{"type": "text", "text": prompt}]
-    text: str = tokenizer.apply_chat_template(
-        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-    )
+    try:
+        text: str = tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+        )
+    except (TemplateError, TypeError, ValueError) as error:
+        raise UnreadableModel(
+            f"a chat template that cannot be filled in: {error}", expected="one for images and words in one turn"
+        ) from error
     if not images:
         return text
     placeholder = images[0].placeholder
-    if placeholder in prompt:
-        raise UnreadablePrompt(f"the prompt {prompt!r} holds {placeholder}", expected="words alone: images come first")
     first, *rest = text.split(placeholder)
     if len(rest) != len(images):
         raise UnreadableModel(
