@@ -131,7 +131,7 @@ def test_every_stage_leaves_what_the_next_one_needs(tmp_path: Path) -> None:
     seconds = train(config(tmp_path, "encoder", "language", "scorer", "judge", "sae", n_seeds=2))
     assert json.loads((tmp_path / "training.json").read_text("utf-8")) == seconds
     for name in ("S", "M", "S-1", "M-1", "judge"):
-        assert load_vlm(tmp_path / "vlm" / name, device="cpu").n_blocks == 6
+        assert load_vlm(tmp_path / "vlm" / name, device="cpu").encoder.n_blocks == 6
     for name, layer in BLOCKS.items():
         sae = load_sae(tmp_path / "sae" / name)
         assert (sae.provenance.layer, sae.n_features, sae.d_model) == (layer, 32, 16)
