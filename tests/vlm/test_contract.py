@@ -281,7 +281,12 @@ def _raise() -> None:
 
 
 def _interrupt() -> None:
-    signal.raise_signal(signal.SIGINT)
+    # Python's own handler, which a process that was started in the background does not have
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
