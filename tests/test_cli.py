@@ -18,7 +18,11 @@ from seesay.commands.options import Options
 from seesay.commands.steer import Steer
 from seesay.errors import FeatureNotFound
 
-BARE = {"steer": ["--features", "42"]}
+BARE = {
+    "steer": ["--features", "42"],
+    "inspect": ["world:middle"],
+    "train-sae": ["--layer", "3", "--images", "world:8"],
+}
 """What a command cannot do without."""
 
 
@@ -26,15 +30,16 @@ def parse(name: str, *arguments: str) -> Any:
     return cli.parse([*name.split(), *arguments])
 
 
-def fields_of(config: type) -> Iterator[tuple[dataclasses.Field[Any], Any, bool]]:
-    """Every flag of a command: its field, its type, and whether it is one of the common options."""
-    hints = typing.get_type_hints(config)
+def fields_of(config: type) -> Iterator[tuple[dataclasses.Field[Any], Any, str]]:
+    """Every flag of a command: its field, its type, and the group of options that it is in, if it is in one."""
+    hints = typing.get_type_hints(config, include_extras=True)
     for field in dataclasses.fields(config):
-        if hints[field.name] is Options:
-            common = typing.get_type_hints(Options)
-            yield from ((option, common[option.name], True) for option in dataclasses.fields(Options))
-        else:
-            yield field, hints[field.name], False
+        kind = typing.get_type_hints(config)[field.name]
+        if dataclasses.is_dataclass(kind):
+            inner = typing.get_type_hints(kind)
+            yield from ((option, inner[option.name], field.name) for option in dataclasses.fields(kind))
+        elif "Positional" not in str(hints[field.name]):
+            yield field, kind, ""
 
 
 def another_value(hint: Any, default: Any) -> Any:
@@ -51,19 +56,22 @@ def another_value(hint: Any, default: Any) -> Any:
 
 
 FLAGS = [
-    pytest.param(name, field, hint, is_common, id=f"{name} --{field.name}")
+    pytest.param(name, field, hint, group, id=f"{name} --{field.name}")
     for name, config in cli.COMMANDS.items()
-    for field, hint, is_common in fields_of(config)
+    for field, hint, group in fields_of(config)
 ]
 
 
-@pytest.mark.parametrize(("name", "field", "hint", "is_common"), FLAGS)
-def test_every_flag_reaches_its_config(name: str, field: dataclasses.Field[Any], hint: Any, is_common: bool) -> None:
+@pytest.mark.parametrize(("name", "field", "hint", "group"), FLAGS)
+def test_every_flag_reaches_its_config(name: str, field: dataclasses.Field[Any], hint: Any, group: str) -> None:
     value = another_value(hint, field.default)
     flag = "--" + field.name.replace("_", "-")
     given = [flag] if value is True else [flag, str(value)]
-    config = parse(name, *([] if given[0] in BARE.get(name, []) else BARE.get(name, [])), *given)
-    assert getattr(config.common if is_common else config, field.name) == value
+    bare = list(BARE.get(name, []))
+    if flag in bare:
+        del bare[bare.index(flag) : bare.index(flag) + 2]
+    config = parse(name, *bare, *given)
+    assert getattr(getattr(config, group) if group else config, field.name) == value
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

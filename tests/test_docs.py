@@ -14,7 +14,7 @@ from seesay.vlm.families import ENCODERS, VLMS
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-NOT_RUN = ("seesay world train", "seesay steer --subject google/", "seesay steer --subject openai/")
+NOT_RUN = ("seesay world train", "seesay train-sae", "seesay steer --subject google/", "seesay steer --subject openai/")
 """Too long for a test, or in need of a model from the hub: these are only parsed."""
 
 

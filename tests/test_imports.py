@@ -14,8 +14,9 @@ PACKAGE = Path(seesay.__file__).parent
 LAYERS = (
     {"errors"},
     {"records"},
-    {"selection", "split", "images", "files"},
-    {"vlm", "sae"},
+    {"selection", "split", "images", "files", "hub"},
+    {"training_log", "vlm"},
+    {"sae"},
     {"exemplars", "steering"},
     {"explainers", "scorers"},
     {"store"},
@@ -28,7 +29,7 @@ LAYERS = (
 )
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 MAY_KNOW_THE_WORLD = {"__init__", "world", "demo", "commands"}
-HEAVY = {"torch", "transformers", "numpy", "safetensors", "huggingface_hub", "PIL", "sae_lens"}
+HEAVY = {"torch", "transformers", "numpy", "safetensors", "huggingface_hub", "PIL", "sae_lens", "datasets"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -17,7 +17,9 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, OmitSubcommandPrefixe
 from seesay import __version__
 from seesay.commands.demo import Demo
 from seesay.commands.doctor import Doctor
+from seesay.commands.inspect import Inspect
 from seesay.commands.steer import Steer
+from seesay.commands.train_sae import TrainSAE
 from seesay.commands.world import Evaluate, Show, Train, World
 from seesay.errors import SeesayError
 
@@ -36,6 +38,8 @@ COMMANDS: Mapping[str, type[Command]] = {
     "world train": Train,
     "world show": Show,
     "world evaluate": Evaluate,
+    "inspect": Inspect,
+    "train-sae": TrainSAE,
     "steer": Steer,
     "doctor": Doctor,
 }
@@ -44,6 +48,8 @@ COMMANDS: Mapping[str, type[Command]] = {
 _Overview = (
     Annotated[Demo, subcommand("demo")]
     | Annotated[World, subcommand("world")]
+    | Annotated[Inspect, subcommand("inspect")]
+    | Annotated[TrainSAE, subcommand("train-sae")]
     | Annotated[Steer, subcommand("steer")]
     | Annotated[Doctor, subcommand("doctor")]
 )
@@ -64,6 +70,8 @@ In order of use:
   seesay world train                those small models again, from nothing
 
 All of this works offline. With a model of your own and an SAE of its encoder:
+  seesay inspect DIR                what an SAE is; with --images, how well it does
+  seesay train-sae --subject google/gemma-3-4b-it --layer 16 --images DIR    an SAE, where there is none
   seesay steer --subject google/gemma-3-4b-it --sae DIR --features 42 --strength 200
 
 Every command takes --device --dtype --seed --json -v, and --help explains it. seesay --version says which this is."""

@@ -76,6 +76,10 @@ class UnreadableImage(SeesayError):
     """An image that is damaged, or of a kind that cannot be turned into RGB."""
 
 
+class UnreadableImages(SeesayError):
+    """A source of images that is missing, empty, damaged or of an unknown kind, or too many unreadable images."""
+
+
 class MismatchedEncoder(SeesayError):
     """An explainer whose vision encoder is not the subject's."""
 

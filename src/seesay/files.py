@@ -77,10 +77,22 @@ def replaced_folder(path: Path) -> Generator[Path]:
         raise unwritable(path, error.strerror or str(error)) from error
     yield aside
     try:
+        for written in [*aside.rglob("*"), aside]:
+            _sync(written)
         # Folders cannot be exchanged in one step: a kill in between leaves no folder, but never half of one.
         if path.exists():
             path.rename(before)
         aside.rename(path)
+        _sync(path.parent)
         shutil.rmtree(before, ignore_errors=True)
     except OSError as error:
         raise unwritable(path, error.strerror or str(error)) from error
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk, so that a rename after it never shows what is not."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

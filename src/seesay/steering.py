@@ -21,6 +21,7 @@ def add_direction(
     directions: Float[Tensor, "feature d_model"],
     coefficients: Float[Tensor, " feature"],
     positions: Bool[Tensor, " position"] | None = None,
+    scale: Float[Tensor, " position"] | None = None,
 ) -> Float[Tensor, "feature position d_model"]:
     """Push one image's residual along many directions, each in a copy of its own: `h <- h + alpha * d`.
 
@@ -29,6 +30,7 @@ def add_direction(
         directions: unit-norm directions.
         coefficients: alpha of each direction.
         positions: where to push; everywhere if None.
+        scale: what an activation of 1 comes to at each position, 1 if None; see `SAE.activation_scale`.
 
     Returns:
         One residual per feature, in the number format of `residual`.
@@ -37,6 +39,8 @@ def add_direction(
     """
     shift_fd = coefficients[:, None] * directions
     shift_fpd = shift_fd[:, None, :].to(residual.dtype)
+    if scale is not None:
+        shift_fpd = shift_fpd * scale[None, :, None].to(residual.dtype)
     if positions is not None:
         shift_fpd = shift_fpd * positions[None, :, None]
     return residual + shift_fpd

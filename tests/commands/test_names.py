@@ -1,7 +1,10 @@
-import pytest
+from pathlib import Path
 
-from seesay.commands.names import is_world, resolve_sae, resolve_strength, resolve_subject
-from seesay.errors import InvalidStrength
+import pytest
+from PIL import Image
+
+from seesay.commands.names import is_world, resolve_images, resolve_sae, resolve_strength, resolve_subject
+from seesay.errors import InvalidStrength, UnreadableImages
 from seesay.records import Strength
 
 
@@ -33,3 +36,30 @@ def test_a_unit_without_a_strength_is_refused() -> None:
 def test_a_strange_sae_has_no_calibrated_strength() -> None:
     with pytest.raises(InvalidStrength, match="none is calibrated for world on elsewhere"):
         resolve_strength(None, None, "elsewhere", "world")
+
+
+def test_pictures_of_the_world_are_images() -> None:
+    source = resolve_images("world:4000@10")
+    assert source.name == "world:4000@10"
+    assert source.n_images == 4000
+
+
+def test_other_images_are_opened_with_what_is_asked_of_them(tmp_path: Path) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    assert resolve_images(str(tmp_path)).n_images == 1
+    with pytest.raises(UnreadableImages, match="no dataset, and split is for datasets"):
+        resolve_images(str(tmp_path), split="train")
+
+
+@pytest.mark.parametrize(
+    "option", [{"split": "train"}, {"column": "image"}, {"revision": "x"}, {"streaming": True}, {"id_column": "id"}]
+)
+def test_the_world_s_pictures_have_no_splits_or_columns(option: dict[str, object]) -> None:
+    with pytest.raises(UnreadableImages, match="world:3 is no dataset"):
+        resolve_images("world:3", **option)
+
+
+@pytest.mark.parametrize("name", ["world", "world:S", "world:0"])
+def test_a_part_of_the_world_that_is_no_pictures_is_refused(name: str) -> None:
+    with pytest.raises(UnreadableImages, match="expected world:4000"):
+        resolve_images(name)

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -137,6 +138,21 @@ def test_the_opening_is_stripped_and_the_raw_words_kept(sae: SAE, monkeypatch: p
     (explanation,) = explain(vlm, sae, [0], layer=1, strength=STRENGTH)
     assert (explanation.status, explanation.text) == ("ok", "edge")
     assert explanation.raw_text == "The element is an **edge**"
+
+
+def test_an_sae_that_normalises_its_input_steers_in_units_of_it(vlm: VLM, sae: SAE) -> None:
+    """As Prisma's do: a direction counts in standard deviations of the token."""
+    encoded = vlm.encode_to([blank_image("white", vlm.encoder.image_size)], 1)
+    normalising = replace(sae, normalization="layer_norm")
+    (explanation,) = explain(vlm, normalising, [3], layer=1, strength=Strength(4.0))
+    pushed = encoded.residual + 4.0 * encoded.residual.std(-1, keepdim=True) * sae.direction(3)
+    (expected,) = vlm.say(
+        vlm.prompts["steering"], [vlm.encode_from(encoded.with_residual(pushed))], Decoding(max_new_tokens=6)
+    )
+    assert explanation.raw_text == expected.text
+    (same,) = explain(vlm, normalising, [3], layer=1, strength=Strength(1.0, "residual_norm"))
+    mean_push = (same.coefficient * encoded.residual.std(-1)).mean().item()
+    assert mean_push == pytest.approx(encoded.residual_norm, rel=1e-5)
 
 
 def test_batches_are_handed_out_as_they_are_done(vlm: VLM, sae: SAE) -> None:

@@ -12,15 +12,30 @@ from tests.tiny import N_FEATURES, tiny_sae
 
 def written_out(sae: SAE, residual: torch.Tensor) -> torch.Tensor:
     """The formula of each activation, over all features at once."""
-    pre = (residual - sae.b_dec * sae.subtract_b_dec) @ sae.W_enc + sae.b_enc
-    if sae.activation == "topk":
-        kept = torch.zeros_like(pre).scatter(-1, pre.topk(sae.k).indices, 1.0)
+    normal, _, _ = normalised(sae, residual)
+    pre = (normal - sae.b_dec * sae.subtract_b_dec) @ sae.W_enc + sae.b_enc
+    if sae.k is not None:
+        wanted = pre.abs() if sae.activation == "magnitude_topk" else pre
+        kept = torch.zeros_like(pre).scatter(-1, wanted.topk(sae.k).indices, 1.0)
     else:
         kept = (pre > (0.0 if sae.threshold is None else sae.threshold)).float()
-    return pre.relu() * kept * (1.0 if sae.gain is None else sae.gain)
+    signed = sae.activation in ("signed_topk", "magnitude_topk")
+    return (pre if signed else pre.relu()) * kept * (1.0 if sae.gain is None else sae.gain)
 
 
-def random_sae(activation: str, seed: int = 0, *, subtract_b_dec: bool = True) -> SAE:
+def normalised(sae: SAE, residual: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A row as the encoder takes it, what it was divided by, and what was taken from it."""
+    one, zero = torch.ones_like(residual[..., :1]), torch.zeros_like(residual[..., :1])
+    if sae.normalization == "layer_norm":
+        mean, deviation = residual.mean(-1, keepdim=True), residual.std(-1, keepdim=True)
+        return (residual - mean) / (deviation + 1e-5), deviation, mean
+    if sae.normalization == "constant_norm":
+        scale = residual.norm(dim=-1, keepdim=True) / sae.d_model**0.5
+        return residual / scale, scale, zero
+    return residual, one, zero
+
+
+def random_sae(activation: str, seed: int = 0, *, subtract_b_dec: bool = True, normalization: str = "none") -> SAE:
     generator = torch.Generator().manual_seed(seed)
     W_dec, gain = unit_rows(torch.randn(12, 6, generator=generator))
     return SAE(
@@ -29,23 +44,56 @@ def random_sae(activation: str, seed: int = 0, *, subtract_b_dec: bool = True) -
         b_enc=torch.randn(12, generator=generator),
         b_dec=torch.randn(6, generator=generator),
         activation=activation,
-        k=3 if activation == "topk" else None,
+        k=3 if activation.endswith("topk") and activation != "batch_topk" else None,
         threshold=torch.rand(12, generator=generator) if activation in ("jumprelu", "batch_topk") else None,
         subtract_b_dec=subtract_b_dec,
         gain=gain,
+        normalization=normalization,
     )
 
 
-@pytest.mark.parametrize("activation", ["relu", "topk", "batch_topk", "jumprelu"])
-@pytest.mark.parametrize("subtract_b_dec", [True, False])
-@given(seed=st.integers(0, 1000), chunk_size=st.integers(1, 40))
-def test_codes_equal_the_formula(activation: str, subtract_b_dec: bool, seed: int, chunk_size: int) -> None:
-    sae = random_sae(activation, seed, subtract_b_dec=subtract_b_dec)
-    residual = torch.randn(3, 11, 6, generator=torch.Generator().manual_seed(seed))
-    codes = sae.encode(residual, chunk_size=chunk_size)
+ACTIVATIONS = ["relu", "topk", "signed_topk", "magnitude_topk", "batch_topk", "jumprelu"]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("normalization", ["none", "layer_norm", "constant_norm"])
+@given(
+    seed=st.integers(0, 1000),
+    rows_at_once=st.integers(1, 40),
+    features_at_once=st.integers(1, 14),
+    subtract_b_dec=st.booleans(),
+)
+def test_codes_equal_the_formula(
+    activation: str, normalization: str, seed: int, rows_at_once: int, features_at_once: int, subtract_b_dec: bool
+) -> None:
+    sae = random_sae(activation, seed, subtract_b_dec=subtract_b_dec, normalization=normalization)
+    residual = 3 * torch.randn(3, 11, 6, generator=torch.Generator().manual_seed(seed)) + 1
+    codes = sae.encode(residual, rows_at_once=rows_at_once, features_at_once=features_at_once)
     expected = written_out(sae, residual)
-    torch.testing.assert_close(codes.dense(12), expected, rtol=1e-5, atol=2e-5)
-    torch.testing.assert_close(sae.decode(codes), expected @ sae.W_dec + sae.b_dec, rtol=1e-5, atol=2e-5)
+    torch.testing.assert_close(codes.dense(12), expected, rtol=1e-5, atol=5e-5)
+    _, scale, shift = normalised(sae, residual)
+    rebuilt = (expected @ sae.W_dec + sae.b_dec) * scale + shift
+    torch.testing.assert_close(sae.decode(codes), rebuilt, rtol=1e-4, atol=2e-4)
+    torch.testing.assert_close(sae.activation_scale(residual), scale[..., 0])
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_half_precision_finds_about_the_same(activation: str) -> None:
+    sae = random_sae(activation, subtract_b_dec=False)
+    residual = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
+    half = sae.to(dtype=torch.bfloat16)
+    found = half.encode(residual)
+    assert found.values.dtype == torch.bfloat16
+    assert (found.dense(12).float() - written_out(sae, residual)).abs().median() < 0.05
+
+
+def test_directions_without_an_encoder_have_no_activations() -> None:
+    W_dec, _ = unit_rows(torch.randn(3, 6))
+    alone = SAE(None, W_dec, torch.zeros(3), torch.zeros(6), "none")
+    assert torch.equal(alone.direction(1), W_dec[1])
+    assert alone.to("cpu").W_enc is None
+    with pytest.raises(MismatchedSAE, match="without an encoder"):
+        alone.encode(torch.zeros(2, 6))
 
 
 def test_topk_codes_have_k_places_and_others_as_many_as_needed() -> None:

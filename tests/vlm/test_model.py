@@ -245,3 +245,17 @@ def test_threads_take_turns_in_the_encoder(vlm: VLM) -> None:
     for thread in threads:
         thread.join()
     assert all(torch.equal(found[number], expected[number]) for number in range(8))
+
+
+def test_images_can_be_prepared_beforehand(vlm: VLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [blank_image("noise", SIDE, seed) for seed in range(3)]
+    prepared = vlm.encoder.prepare(images)
+    expected = vlm.encode_to(images, 1).residual
+    assert torch.equal(vlm.encoder.encode_prepared(prepared, 1).residual, expected)
+
+    def no_memory(**_pictures: Tensor) -> object:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(vlm.encoder, "_run", no_memory)
+    with pytest.raises(NotEnoughMemory, match="3 images at once"):
+        vlm.encoder.encode_prepared(prepared, 1)

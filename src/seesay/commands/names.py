@@ -1,11 +1,15 @@
-"""Names on the command line: `world:L` and `world:middle` stand for what is shipped, all else is a path or a hub id."""
+"""Names on the command line: `world:L`, `world:middle` and `world:4000` stand for what is shipped or drawn.
+
+All else is a path or a hub id.
+"""
 
 import math
 from typing import TYPE_CHECKING
 
-from seesay.errors import InvalidStrength
+from seesay.errors import InvalidStrength, UnreadableImages
 
 if TYPE_CHECKING:
+    from seesay.images.sources import ImageSource
     from seesay.records import Strength, StrengthUnit
 
 _WORLD = "world"
@@ -46,6 +50,41 @@ def resolve_sae(name: str) -> str:
     from seesay import world
 
     return str(world.sae(name))
+
+
+def resolve_images(
+    name: str,
+    *,
+    split: str | None = None,
+    column: str | None = None,
+    revision: str | None = None,
+    streaming: bool = False,
+    id_column: str | None = None,
+) -> "ImageSource":
+    """Open what `--images` names.
+
+    Args:
+        name: `world:4000` for pictures of the embedded world, or whatever `open_source` takes.
+        split: of a dataset, as are the others; see [seesay.images.sources.open_source][].
+        column: the one of images.
+        revision: branch, tag or commit on the hub.
+        streaming: fetch rows when they are needed.
+        id_column: whose values are the ids.
+
+    Raises:
+        UnreadableImages: if there are none.
+    """
+    if not is_world(name):
+        from seesay.images.sources import open_source
+
+        return open_source(
+            name, split=split, column=column, revision=revision, streaming=streaming, id_column=id_column
+        )
+    if split or column or revision or streaming or id_column:
+        raise UnreadableImages(f"{name} is no dataset: it has no splits or columns", expected="its name alone")
+    from seesay.world.pictures import pictures
+
+    return pictures(name)
 
 
 def resolve_strength(value: float | None, unit: "StrengthUnit | None", sae_name: str, subject: str) -> "Strength":

@@ -10,10 +10,11 @@ from rich.text import Text
 from tyro.conf import OmitArgPrefixes, arg
 
 from seesay.commands.counts import Count
-from seesay.commands.loading import load_encoder, load_explainer, load_sae
+from seesay.commands.loading import load_encoder, load_explainer
 from seesay.commands.names import resolve_strength
 from seesay.commands.options import Options
 from seesay.commands.output import Output
+from seesay.commands.sae_options import SAEOptions
 from seesay.errors import LayerNotFound
 from seesay.records import Explanation, Strength, StrengthUnit
 from seesay.selection import parse_features
@@ -54,8 +55,9 @@ class Steer:
     """Spread the explainer over all accelerators, and main memory if they do not suffice (accelerate)."""
 
     sae: Annotated[str, arg(metavar="SAE")] = "world:late"
-    """The sparse autoencoder of one of its vision blocks: world:early, world:middle or world:late, or a
-    folder written by SAELens."""
+    """The sparse autoencoder of one of its vision blocks: world:early, world:middle or world:late, or a folder, file or
+    hub id in any of the formats of SAELens, dictionary_learning, sparsify, overcomplete, saev and Prisma, or plain
+    directions."""
 
     layer: Annotated[int | None, arg(metavar="L")] = None
     """The vision block to steer, counted from 0; by default the one that the SAE was made for."""
@@ -81,6 +83,8 @@ class Steer:
 
     batch_size: Count = 64
     """Features at a time; halved as often as memory asks for it. It does not change the words."""
+
+    finding: Annotated[SAEOptions, OmitArgPrefixes] = field(default_factory=SAEOptions)
 
     common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
 
@@ -118,7 +122,7 @@ class Steer:
         from seesay.explainers.steering import explain
         from seesay.vlm.identity import encoder_difference
 
-        sae = load_sae(self.sae)
+        sae = self.finding.load(self.sae)
         sae.directions(feature_ids)  # refuses unknown features before a large model is loaded
         layer = sae.provenance.layer if self.layer is None else self.layer
         if layer is None:

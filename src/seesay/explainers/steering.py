@@ -145,13 +145,14 @@ def explain(
     donors = permuted(feature_ids, seed) if control == "permuted" else {}
     sae.directions(feature_ids)  # refuses unknown features before the model runs
     blank = vlm.encode_to([blank_image(empty, vlm.encoder.image_size, seed)], layer)
-    alpha = coefficient(strength, residual_norm=blank.residual_norm)
+    scale_p = sae.activation_scale(blank.residual)[0]
+    alpha = coefficient(strength, residual_norm=blank.residual_norm / scale_p.mean().item())
     decoding = Decoding(max_new_tokens)
 
     def answer(batch: Sequence[int]) -> list[Answer]:
         directions_fd = _directions(sae, batch, control, donors, seed).to(blank.residual.device)
         coefficients_f = torch.full((len(batch),), alpha, device=directions_fd.device)
-        steered_fpd = add_direction(blank.residual, directions_fd, coefficients_f)
+        steered_fpd = add_direction(blank.residual, directions_fd, coefficients_f, scale=scale_p)
         seen = vlm.encode_from(blank.with_residual(steered_fpd))
         return vlm.say(prompt, [[image] for image in seen], decoding, keys=batch)
 

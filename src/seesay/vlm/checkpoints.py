@@ -12,21 +12,17 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub import errors as hub
 from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedConfig, ProcessorMixin
 
 from seesay.errors import NotEnoughMemory, UnreadableModel
+from seesay.hub import NETWORK, absent, is_path
 from seesay.vlm.batches import is_out_of_memory
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError)
 """What transformers is seen to raise on files that are missing, damaged or of another shape than announced."""
-
-
-NETWORK: tuple[type[Exception], ...] = (hub.HTTPError,)
-"""What the hub's library lets through when a connection breaks off half-way."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +68,21 @@ class Checkpoint:
             if self.revision is not None:
                 raise UnreadableModel(f"revision {self.revision!r} of a folder", expected="none, or a name on the hub")
             return
-        if _is_path(name):
+        if is_path(name):
             raise UnreadableModel(f"no folder {name}", expected="a checkpoint's folder, or a name on the hub")
         try:
             hf_hub_download(str(name), "config.json", revision=self.revision)
-        except (*UNREADABLE, *NETWORK) as error:
-            raise _absent(str(name), error) from error
+        except (*UNREADABLE, NETWORK) as error:
+            raise self.absent(error) from error
+
+    def absent(self, error: Exception) -> UnreadableModel:
+        """Tell why the hub did not give it.
+
+        Args:
+            error: what huggingface_hub raised.
+        """
+        name = str(self.name_or_path)
+        return absent(UnreadableModel, name, error, file="config.json", repository="the repository of a model")
 
     def read(self, kind: Any, **options: Any) -> Any:
         """Read a part by a class of transformers.
@@ -184,7 +189,7 @@ def reading(checkpoint: Checkpoint, place: torch.device) -> Generator[None]:
     try:
         yield
     except NETWORK as error:
-        raise _absent(str(checkpoint.name_or_path), error) from error
+        raise checkpoint.absent(error) from error
     except (*UNREADABLE, MemoryError) as error:
         # bitsandbytes says it so, where a model that is spread would not fit into the accelerators
         if is_out_of_memory(error) or "dispatched on the CPU" in str(error):
@@ -198,41 +203,6 @@ def reading(checkpoint: Checkpoint, place: torch.device) -> Generator[None]:
             expected="the checkpoint of a model in safetensors",
             remedy="check the name, or download it again",
         ) from error
-
-
-def _absent(name: str, error: Exception) -> UnreadableModel:
-    """What it means that the hub did not give a checkpoint's configuration."""
-    match error:
-        case hub.GatedRepoError():
-            return UnreadableModel(
-                f"{name} is gated on the hub",
-                expected="a token with access to it",
-                remedy="ask for access on the model's page, then run `hf auth login`",
-            )
-        case hub.RepositoryNotFoundError():
-            return UnreadableModel(
-                f"no repository {name} on the hub, or a private one",
-                expected="owner/name, or a folder",
-                remedy="check the name; for a private one, run `hf auth login`",
-            )
-        case hub.RevisionNotFoundError():
-            return UnreadableModel(f"{name} has no such revision", expected="a branch, tag or commit of it")
-        case hub.LocalEntryNotFoundError():
-            return UnreadableModel(
-                f"{name} is not on this machine, and the hub cannot be reached",
-                expected="a network, or a folder",
-                remedy="check the network and HF_HUB_OFFLINE",
-            )
-        case hub.EntryNotFoundError():
-            return UnreadableModel(f"{name} has no config.json", expected="the repository of a model")
-        case _ if isinstance(error, NETWORK):
-            return UnreadableModel(
-                f"{name}: the connection to the hub broke off: {shorten(str(error), 120)}",
-                expected="a network",
-                remedy="run it again, it goes on where it stopped; or check the network and HTTPS_PROXY",
-            )
-        case _:
-            return UnreadableModel(f"{name}: {shorten(str(error), 200)}", expected="owner/name, or a folder")
 
 
 def check_complete(
@@ -266,8 +236,3 @@ def check_complete(
             raise UnreadableModel(
                 f"{name_or_path}: {name} holds NaN or infinity", expected="finite weights", remedy="download it again"
             )
-
-
-def _is_path(name_or_path: str | Path) -> bool:
-    """Tell a path from a name on the hub, `owner/name`, which begins with a letter or digit."""
-    return isinstance(name_or_path, Path) or name_or_path.startswith(("/", ".", "~"))

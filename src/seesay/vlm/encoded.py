@@ -13,6 +13,20 @@ from seesay.vlm.geometry import Geometry
 
 @final
 @dataclass(frozen=True, eq=False)
+class Prepared:
+    """Images that are ready for an encoder.
+
+    Args:
+        pictures: what it is fed, on the CPU.
+        geometries: where each image's patches will lie.
+    """
+
+    pictures: Mapping[str, Tensor]
+    geometries: tuple[Geometry, ...]
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class Encoded:
     """Images encoded up to a block, with all that is needed to go on from there.
 

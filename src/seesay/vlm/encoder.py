@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from seesay.errors import LayerNotFound, NotEnoughMemory, UnreadableImage
 from seesay.images.decoding import in_colour
-from seesay.vlm.batches import halving
+from seesay.vlm.batches import halving, is_out_of_memory
 from seesay.vlm.blocks import Forward, capture, count_blocks, device_of, find_blocks, pass_through, replaced_forwards
-from seesay.vlm.encoded import Encoded, join
+from seesay.vlm.encoded import Encoded, Prepared, join
 from seesay.vlm.families import EncoderFamily
 from seesay.vlm.geometry import Geometry, Size, side
 
@@ -143,6 +143,30 @@ class Encoder:
         return join(list(self._in_batches(images, batch_size, lambda batch: self._encode_to(batch, layer))))
 
     @torch.no_grad()
+    def encode_prepared(self, prepared: Prepared, layer: int) -> Encoded:
+        """Encode images that were prepared elsewhere, in one pass.
+
+        Args:
+            prepared: as `prepare` gives it.
+            layer: the block, 0-based.
+
+        Raises:
+            LayerNotFound: no such block.
+            NotEnoughMemory: they do not fit; prepare fewer at a time.
+        """
+        self.check_layer(layer)
+        try:
+            return self._encode_to(prepared, layer)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise NotEnoughMemory(
+                f"{len(prepared.geometries)} images at once, and no memory left on {self.device}",
+                expected="room for them",
+                remedy="take fewer at a time, or another --device",
+            ) from error
+
+    @torch.no_grad()
     def run(self, images: Sequence[Image.Image], *, batch_size: int = 8) -> list[tuple[Any, tuple[Geometry, ...]]]:
         """Run all of it, and what comes after it, with nothing steered.
 
@@ -236,7 +260,7 @@ class Encoder:
                 )
             yield result
 
-    def _encode_to(self, images: Sequence[Image.Image], layer: int) -> Encoded:
+    def _encode_to(self, images: Sequence[Image.Image] | Prepared, layer: int) -> Encoded:
         pictures, geometries = self._pictures(images)
         taps = sorted(tap for tap in self._layers_read if tap < layer)
         with self._lock:
@@ -251,8 +275,23 @@ class Encoder:
         rows = output.reshape(-1, output.shape[-1]).split(lengths)
         return nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
 
-    def _pictures(self, images: Sequence[Image.Image]) -> tuple[Mapping[str, Tensor], tuple[Geometry, ...]]:
-        """Process images, and tell where their patches will lie."""
+    def _pictures(self, images: Sequence[Image.Image] | Prepared) -> tuple[Mapping[str, Tensor], tuple[Geometry, ...]]:
+        """Process images if that is not done yet, and bring them to where they are encoded."""
+        prepared = images if isinstance(images, Prepared) else self.prepare(images)
+        return {name: self._placed(value) for name, value in prepared.pictures.items()}, prepared.geometries
+
+    def prepare(self, images: Sequence[Image.Image]) -> Prepared:
+        """Do what comes before the encoder: processing, on the CPU. It may be done by several threads at once.
+
+        Args:
+            images: at least one.
+
+        Returns:
+            What `encode_prepared` takes, in pinned memory if the encoder is on a CUDA device.
+
+        Raises:
+            UnreadableImage: an image that cannot be turned into RGB, or that the image processor does not take.
+        """
         coloured = [in_colour(image, f"image {number}") for number, image in enumerate(images)]
         processed = self._processed(coloured)
         pictures = {name: torch.as_tensor(value) for name, value in processed.items() if name in self._takes}
@@ -267,7 +306,9 @@ class Encoder:
                 is_patch = nn.functional.pad(is_patch, (0, pictures["pixel_values"].shape[1] - len(is_patch)))
             box = self._family.box(self._image_processor, image.size)
             geometries.append(Geometry(image.size, grid, raster_of_position.argsort() + n_prefix, is_patch, box))
-        return {name: self._placed(value) for name, value in pictures.items()}, tuple(geometries)
+        if self.device.type == "cuda":
+            pictures = {name: value.pin_memory() for name, value in pictures.items()}
+        return Prepared(pictures, tuple(geometries))
 
     def _processed(self, images: Sequence[Image.Image]) -> Mapping[str, Any]:
         try:
@@ -285,7 +326,8 @@ class Encoder:
         raise UnreadableImage("images that the model's image processor takes one by one, but not together")
 
     def _placed(self, value: Tensor) -> Tensor:
-        return value.to(self.device, self.dtype) if value.is_floating_point() else value.to(self.device)
+        dtype = self.dtype if value.is_floating_point() else value.dtype
+        return value.to(self.device, dtype, non_blocking=value.is_pinned())
 
 
 def _hands_out(residual: Tensor) -> Forward:

@@ -20,6 +20,7 @@ Stream = Literal[
     "evaluation",
     "show",
     "monitoring",
+    "images",
 ]
 _SPAN = 1 << 40
 

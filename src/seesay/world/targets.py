@@ -13,6 +13,7 @@ from transformers import AutoProcessor, CLIPModel
 
 from seesay.errors import UnreadableModel, UnreadableSAE
 from seesay.sae import SAE, load_sae
+from seesay.sae.quality import measure as quality_of
 from seesay.split import split_of
 from seesay.vlm import VLM, load_vlm
 from seesay.vlm.checkpoints import UNREADABLE, check_complete
@@ -27,7 +28,7 @@ from seesay.world.examination import (
     naming_accuracy,
     phrase_accuracy,
 )
-from seesay.world.reconstruction import sae_quality
+from seesay.world.pictures import Pictures
 from seesay.world.training.config import BLOCKS, SIZES, STAGES, TRAINING_FILE
 from seesay.world.truth import measure
 
@@ -193,15 +194,16 @@ def evaluate(
     for block, sae in models.saes.items():
         layer = sae.provenance.layer
         assert layer is not None, "load_models refuses such an SAE"
-        quality = measured(sae_quality(sae, largest, layer, _N_SAE_IMAGES))
+        seen = Pictures(_N_SAE_IMAGES, stream="evaluation")
+        quality = measured(quality_of(sae, largest.encoder, layer, seen))
         truth = measured(measure(largest, sae, layer))
         named = [row for row in truth.live if truth.concepts(row) and split_of(row) == "test"]
         targets += [
-            Target(f"sae_{block}_variance_explained", 0.9, round(quality["variance_explained"], 4)),
+            Target(f"sae_{block}_variance_explained", 0.9, round(quality.variance_explained, 4)),
             Target(f"sae_{block}_dead_share", 0.05, round(1 - len(truth.live) / sae.n_features, 4), at_most=True),
             Target(f"sae_{block}_test_features_with_concept", _MIN_FEATURES, len(named)),
         ]
-        figures |= {f"sae_{block}_features": sae.n_features, f"sae_{block}_never_fire": round(quality["dead_share"], 4)}
+        figures |= {f"sae_{block}_features": sae.n_features, f"sae_{block}_never_fire": round(quality.dead_share, 4)}
         for kind in KINDS:
             figures[f"sae_{block}_best_concept_is_{kind}"] = sum(truth.concepts(i)[0].kind == kind for i in named)
     targets += [

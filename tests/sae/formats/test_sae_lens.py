@@ -117,10 +117,10 @@ def test_a_senseless_number_is_named(folder: Path, change: dict[str, object]) ->
 @pytest.mark.parametrize(
     "change",
     [
-        {"architecture": "gated"},
+        {"architecture": "temporal"},
         {"architecture": None},
         {"architecture": ["topk"]},
-        {"normalize_activations": "layer_norm"},
+        {"normalize_activations": "covariance_whitening"},
         {"normalize_activations": ["none"]},
         {"reshape_activations": "hook_z"},
     ],
@@ -128,6 +128,67 @@ def test_a_senseless_number_is_named(folder: Path, change: dict[str, object]) ->
 def test_what_is_not_computed_here_is_refused(folder: Path, change: dict[str, object]) -> None:
     change_config(folder, **change)
     with pytest.raises(UnreadableSAE, match=next(iter(change))):
+        load_sae(folder)
+
+
+@pytest.mark.parametrize(("written", "read"), [("tanh-relu", None), ("relu", "relu"), ("topk", "topk")])
+def test_configurations_from_before_version_6_are_read_as_the_library_reads_them(
+    folder: Path, written: str, read: str | None
+) -> None:
+    old = {name: CONFIG[name] for name in ("d_in", "d_sae")} | {
+        "activation_fn_str": written,
+        "activation_fn_kwargs": {"k": 3},
+        "normalize_activations": True,
+        "model_name": "gpt2",
+        "hook_point": "blocks.9.hook_resid_post",
+        "hook_point_layer": 9,
+    }
+    (folder / "cfg.json").write_text(json.dumps(old))
+    if read is None:
+        with pytest.raises(UnreadableSAE, match="activation_fn is 'tanh-relu'"):
+            load_sae(folder)
+        return
+    sae = load_sae(folder)
+    assert (sae.activation, sae.normalization) == (read, "none")
+    assert sae.provenance == Provenance("gpt2", 9, "blocks.9.hook_resid_post")
+
+
+@pytest.mark.parametrize(
+    ("hook", "layer"),
+    [("blocks.9.hook_resid_post", 9), ("blocks.9.ln2.hook", 9), ("blocks.1.2", None), ("hook_embed2", None)],
+)
+def test_the_hooks_only_number_is_the_layer(folder: Path, hook: str, layer: int | None) -> None:
+    change_config(folder, metadata={"hook_name": hook})
+    assert load_sae(folder).provenance == Provenance(layer=layer, hook=hook)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("none", "none"),
+        ("expected_average_only_in", "none"),
+        ("layer_norm", "layer_norm"),
+        ("constant_norm_rescale", "constant_norm"),
+    ],
+)
+def test_normalisations_are_named(folder: Path, written: str, read: str) -> None:
+    change_config(folder, normalize_activations=written)
+    assert load_sae(folder).normalization == read
+
+
+def test_a_jumprelu_that_was_trained_as_batch_topk_is_called_one(folder: Path) -> None:
+    change_config(folder, architecture="jumprelu", metadata={"training_architecture": "matryoshka_batchtopk"})
+    tensors = load_file(folder / "sae_weights.safetensors")
+    save_file(tensors | {"threshold": torch.ones(12)}, folder / "sae_weights.safetensors")
+    assert load_sae(folder).activation == "batch_topk"
+
+
+def test_fine_tuned_codes_are_refused(folder: Path) -> None:
+    tensors = load_file(folder / "sae_weights.safetensors")
+    save_file(tensors | {"scaling_factor": torch.ones(12)}, folder / "sae_weights.safetensors")
+    assert load_sae(folder).k == 3
+    save_file(tensors | {"scaling_factor": 2 * torch.ones(12)}, folder / "sae_weights.safetensors")
+    with pytest.raises(UnreadableSAE, match="scaling_factor is not 1"):
         load_sae(folder)
 
 

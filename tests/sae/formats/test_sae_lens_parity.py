@@ -1,12 +1,14 @@
-"""SAELens saves, seesay loads: the same codes and the same reconstruction."""
+"""SAELens saves and seesay loads, or the other way round: the same codes and the same reconstruction."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from seesay.sae import load_sae
+from seesay.sae import SAE, Provenance, load_sae, save_sae
+from tests.sae.test_model import random_sae
 
 # SAELens' own warnings are not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -30,8 +32,11 @@ def randomise(sae: torch.nn.Module) -> None:
 
 
 def check_parity(original, folder: Path) -> None:
-    residual = torch.randn(5, 7, D_MODEL, generator=torch.Generator().manual_seed(2))
-    ours = load_sae(folder)
+    check_same(load_sae(folder), original)
+
+
+def check_same(ours: SAE, original) -> None:
+    residual = torch.randn(5, 7, ours.d_model, generator=torch.Generator().manual_seed(2))
     codes = ours.encode(residual)
     with torch.no_grad():
         their_codes = original.encode(residual)
@@ -40,40 +45,102 @@ def check_parity(original, folder: Path) -> None:
     rescaled = getattr(original.cfg, "rescale_acts_by_decoder_norm", False)
     norms = 1.0 if rescaled else original.W_dec.norm(dim=-1)
     assert (their_codes != 0).any()
-    torch.testing.assert_close(codes.dense(N_FEATURES), their_codes * norms, rtol=0, atol=1e-5)
+    torch.testing.assert_close(codes.dense(ours.n_features), their_codes * norms, rtol=0, atol=1e-5)
     torch.testing.assert_close(ours.decode(codes), expected, rtol=0, atol=1e-5)
-    torch.testing.assert_close(ours.W_dec.norm(dim=-1), torch.ones(N_FEATURES))
+    torch.testing.assert_close(ours.W_dec.norm(dim=-1), torch.ones(ours.n_features))
 
 
+@pytest.mark.parametrize("name", ["TopKSAE", "AbsTopKSAE"])
 @pytest.mark.parametrize("rescale", [True, False])
 @pytest.mark.parametrize("subtract", [True, False])
-def test_topk(sae_lens, tmp_path: Path, rescale: bool, subtract: bool) -> None:
-    config = sae_lens.TopKSAEConfig(
+def test_topk(sae_lens, tmp_path: Path, name: str, rescale: bool, subtract: bool) -> None:
+    from sae_lens.saes import abstopk_sae, topk_sae
+
+    home = topk_sae if name == "TopKSAE" else abstopk_sae
+    config = getattr(home, f"{name}Config")(
         d_in=D_MODEL, d_sae=N_FEATURES, k=4, rescale_acts_by_decoder_norm=rescale, apply_b_dec_to_input=subtract
     )
-    sae = sae_lens.TopKSAE(config)
+    sae = getattr(home, name)(config)
     randomise(sae)
     sae.save_model(tmp_path)
     check_parity(sae, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["StandardSAE", "JumpReLUSAE"])
-def test_standard_and_jumprelu(sae_lens, tmp_path: Path, name: str) -> None:
-    sae = getattr(sae_lens, name)(getattr(sae_lens, f"{name}Config")(d_in=D_MODEL, d_sae=N_FEATURES))
+NORMALIZATIONS = ["none", "expected_average_only_in", "constant_norm_rescale", "layer_norm"]
+
+
+@pytest.mark.parametrize("name", ["StandardSAE", "JumpReLUSAE", "GatedSAE", "TopKSAE"])
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_each_architecture_with_each_normalisation(sae_lens, tmp_path: Path, name: str, normalization: str) -> None:
+    options = {"k": 4} if name == "TopKSAE" else {}
+    config = getattr(sae_lens, f"{name}Config")(
+        d_in=D_MODEL, d_sae=N_FEATURES, normalize_activations=normalization, **options
+    )
+    sae = getattr(sae_lens, name)(config)
     randomise(sae)
     sae.save_model(tmp_path)
     check_parity(sae, tmp_path)
+
+
+def training_sae(sae_lens, name: str, **options: object):
+    from sae_lens.saes import matryoshka_batchtopk_sae
+
+    home = matryoshka_batchtopk_sae if name.startswith("Matryoshka") else sae_lens
+    if name.startswith("Matryoshka"):
+        options |= {"matryoshka_widths": [8, N_FEATURES]}
+    training = getattr(home, name)(getattr(home, f"{name}Config")(d_in=D_MODEL, d_sae=N_FEATURES, **options))
+    randomise(training)
+    if "BatchTopK" in name:
+        training.topk_threshold.fill_(0.5)
+    return training
 
 
 @pytest.mark.parametrize("rescale", [True, False])
-def test_trained_topk_and_batch_topk_as_saved_for_inference(sae_lens, tmp_path: Path, rescale: bool) -> None:
-    for name in ("TopKTrainingSAE", "BatchTopKTrainingSAE"):
-        config = getattr(sae_lens, f"{name}Config")(
-            d_in=D_MODEL, d_sae=N_FEATURES, k=4, rescale_acts_by_decoder_norm=rescale
-        )
-        training = getattr(sae_lens, name)(config)
-        randomise(training)
-        if name.startswith("Batch"):
-            training.topk_threshold.fill_(0.5)
-        training.save_inference_model(tmp_path / name)
-        check_parity(sae_lens.SAE.load_from_disk(tmp_path / name), tmp_path / name)
+@pytest.mark.parametrize("name", ["TopKTrainingSAE", "BatchTopKTrainingSAE", "MatryoshkaBatchTopKTrainingSAE"])
+def test_trained_saes_as_saved_for_inference_and_in_the_middle_of_training(
+    sae_lens, tmp_path: Path, name: str, rescale: bool
+) -> None:
+    training = training_sae(sae_lens, name, k=4, rescale_acts_by_decoder_norm=rescale)
+    training.save_inference_model(tmp_path / "inference")
+    training.save_model(tmp_path / "training")
+    inference = sae_lens.SAE.load_from_disk(tmp_path / "inference")
+    check_parity(inference, tmp_path / "inference")
+    assert load_sae(tmp_path / "inference").activation == ("topk" if name.startswith("TopK") else "batch_topk")
+    # At inference the library itself goes by the threshold, which only the saved inference model does.
+    residual = torch.randn(9, D_MODEL)
+    ours = load_sae(tmp_path / "training")
+    with torch.no_grad():
+        expected = inference.encode(residual) * inference.W_dec.norm(dim=-1)
+    torch.testing.assert_close(ours.encode(residual).dense(N_FEATURES), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["StandardTrainingSAE", "GatedTrainingSAE", "JumpReLUTrainingSAE"])
+def test_other_saes_in_the_middle_of_training(sae_lens, tmp_path: Path, name: str) -> None:
+    training = training_sae(sae_lens, name)
+    if name.startswith("JumpReLU"):
+        training.threshold.data.abs_()  # as its training keeps them
+    training.save_model(tmp_path)
+    check_parity(training, tmp_path)
+
+
+@pytest.mark.parametrize("activation", ["relu", "topk", "magnitude_topk", "batch_topk", "jumprelu"])
+@pytest.mark.parametrize("subtract", [True, False])
+@pytest.mark.parametrize("normalization", ["none", "layer_norm", "constant_norm"])
+def test_the_library_reads_what_seesay_saves(
+    sae_lens, tmp_path: Path, activation: str, subtract: bool, normalization: str
+) -> None:
+    sae = random_sae(activation, subtract_b_dec=subtract, normalization=normalization)
+    save_sae(replace(sae, provenance=Provenance("world", 3, "blocks.3", "pictures")), tmp_path / "sae")
+    original = sae_lens.SAE.load_from_disk(tmp_path / "sae")
+    check_same(sae, original)
+    metadata = original.cfg.metadata
+    assert (metadata.model_name, metadata.hook_name, metadata.dataset_path) == ("world", "blocks.3", "pictures")
+
+
+def test_codes_of_unit_rows_are_the_librarys_own(sae_lens, tmp_path: Path) -> None:
+    sae = replace(random_sae("topk"), gain=None)
+    save_sae(sae, tmp_path / "sae")
+    residual = torch.randn(9, sae.d_model)
+    with torch.no_grad():
+        theirs = sae_lens.SAE.load_from_disk(tmp_path / "sae").encode(residual)
+    torch.testing.assert_close(sae.encode(residual).dense(sae.n_features), theirs, rtol=0, atol=1e-5)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from seesay.errors import UnusablePath
-from seesay.world.training.log import TrainingLog
+from seesay.training_log import TrainingLog
 from seesay.world.training.loop import fit, learning_rate_factor, mixed_precision, optimisers
 from seesay.world.training.muon import Muon, orthogonalised
 

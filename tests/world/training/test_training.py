@@ -14,8 +14,9 @@ from seesay.explainers.steering import explain
 from seesay.records import Explanation
 from seesay.sae import SAE, load_sae
 from seesay.split import split_of
+from seesay.training_log import TrainingLog, seconds_logged
 from seesay.vlm import VLM, load_vlm
-from seesay.world import examination, questions, reconstruction, training, truth
+from seesay.world import examination, pictures, questions, training, truth
 from seesay.world.scenes import Scene, sample
 from seesay.world.streams import RANGES
 from seesay.world.targets import load_scorer
@@ -33,7 +34,6 @@ from seesay.world.training.config import (
     TextConfig,
     TrainingConfig,
 )
-from seesay.world.training.log import TrainingLog, seconds_logged
 from seesay.world.truth import Truth
 
 EYES = EncoderConfig(d_model=16, n_blocks=6, n_heads=2, n_images=8, batch_size=4)
@@ -49,7 +49,7 @@ def config(out: Path, *stages: Stage, n_seeds: int = 1) -> TrainingConfig:
         language=WORDS,
         judge=JudgeConfig(EYES, TINY, WORDS),
         scorer=ScorerConfig(d_model=16, n_blocks=1, n_heads=2, n_text_blocks=1, n_images=8, batch_size=4),
-        sae=SAEConfig(n_features=32, k=4, n_images=64, batch_size=64, n_steps=20),
+        sae=SAEConfig(n_features=32, k=4, n_images=64, batch_size=64, n_steps=20, buffer_batches=4),
         n_seeds=n_seeds,
     )
 
@@ -83,7 +83,7 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         streams.update(name for name, seeds in RANGES.items() if seed in seeds)
         return sample(seed, *wishes)
 
-    for module in (encoder, scorer_module, questions, examination, reconstruction, truth):
+    for module in (encoder, scorer_module, questions, examination, pictures, truth):
         monkeypatch.setattr(module, "sample", noting)
     monkeypatch.setattr(loop, "DataLoader", lambda data, **_: DataLoader(data, batch_size=None))
     return streams

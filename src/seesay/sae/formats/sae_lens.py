@@ -1,83 +1,212 @@
-"""SAEs saved for inference by SAELens, version 6: `cfg.json` and `sae_weights.safetensors`.
+"""SAEs of SAELens: `cfg.json` and `sae_weights.safetensors`, as saved for inference or in the middle of training.
 
-SAELens saves BatchTopK and Matryoshka SAEs as `jumprelu`. It is not imported: that takes five seconds.
+SAELens saves BatchTopK and Matryoshka SAEs for inference as `jumprelu`. Configurations from before its version 6 are
+read as the library itself reads them. It is not imported: that takes five seconds.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
 from seesay.errors import UnreadableSAE
-from seesay.sae.formats.tensors import count_of, read_json, read_safetensors, tensor_of
-from seesay.sae.model import SAE, Activation, Provenance, unit_rows
+from seesay.files import write_json
+from seesay.sae.formats.assembly import assemble, lengthened, ungated
+from seesay.sae.formats.contents import Contents, layer_of, text
+from seesay.sae.formats.tensors import count_of
+from seesay.sae.model import HAS_THRESHOLD, SAE, Activation, Normalization, Provenance
 
-CONFIG = "cfg.json"
-WEIGHTS = "sae_weights.safetensors"
+FILES = "cfg.json and sae_weights.safetensors"
+CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
+WRITES = (CONFIG, WEIGHTS)
 
-_ACTIVATIONS: Mapping[str, Activation] = {"standard": "relu", "topk": "topk", "jumprelu": "jumprelu"}
-# Settings that change what is computed and that seesay does not compute, with the one value it does.
-_PLAIN = {"normalize_activations": "none", "reshape_activations": "none", "activation_fn": "relu"}
+_VERSION = "6.54.0"
+"""Of the library whose files these are; it reads those without a version as from before 6."""
+
+_ACTIVATIONS: Mapping[str, Activation] = {
+    "standard": "relu",
+    "gated": "jumprelu",
+    "jumprelu": "jumprelu",
+    "topk": "topk",
+    "abstopk": "magnitude_topk",
+    "batchtopk": "batch_topk",
+    "matryoshka_batchtopk": "batch_topk",
+}
+_ARCHITECTURES: Mapping[Activation, str] = {
+    "relu": "standard",
+    "topk": "topk",
+    "magnitude_topk": "abstopk",
+    "jumprelu": "jumprelu",
+    "batch_topk": "jumprelu",
+}
+# At inference the library takes rows as they are if they were scaled to an expected norm in training: it folds the
+# factor into the weights when it has it.
+_NORMALIZATIONS: Mapping[str, Normalization] = {
+    "none": "none",
+    "expected_average_only_in": "none",
+    "constant_norm_rescale": "constant_norm",
+    "layer_norm": "layer_norm",
+}
 
 
-def recognises(folder: Path) -> bool:
-    """Whether a folder looks like an SAE of SAELens: one file will do, so that the lack of the other can be named."""
-    return (folder / WEIGHTS).is_file() or ((folder / CONFIG).is_file() and not any(folder.glob("*.safetensors")))
+def recognises(contents: Contents) -> bool:
+    """Whether the configuration has SAELens' fields."""
+    return "architecture" in contents.settings or "d_sae" in contents.settings
 
 
-def load(folder: Path) -> SAE:
+def load(contents: Contents) -> SAE:
     """Read an SAE of SAELens.
 
     Raises:
         UnreadableSAE: a file or tensor is missing, damaged or of the wrong shape, or the SAE computes something that
             seesay does not.
     """
-    path, weights_path = folder / CONFIG, folder / WEIGHTS
-    config = read_json(path)
-    activation = _activation(config, path)
+    config, path = contents.settings, contents.settings_path
+    architecture, k = _architecture(contents)
+    normalization = _normalization(contents)
+    if config.get("reshape_activations") not in (None, "none"):
+        raise contents.refuse(f"reshape_activations is {config['reshape_activations']!r}", expected="'none'")
     d_model, n_features = count_of(config, "d_in", path), count_of(config, "d_sae", path)
-    tensors = read_safetensors(weights_path)
-    W_enc = tensor_of(tensors, "W_enc", (d_model, n_features), weights_path)
-    b_enc = tensor_of(tensors, "b_enc", (n_features,), weights_path)
-    W_dec, gain = unit_rows(tensor_of(tensors, "W_dec", (n_features, d_model), weights_path))
-    if config.get("rescale_acts_by_decoder_norm"):
-        # Such a top-k chooses by, and reports, activations along unit-norm directions: here the norms do belong into
-        # the encoder.
-        W_enc, b_enc, gain = W_enc * gain, b_enc * gain, None
-    return SAE(
+    if "scaling_factor" in contents.tensors and (contents.tensor("scaling_factor", n_features) != 1).any():
+        raise UnreadableSAE(f"{contents.path}: scaling_factor is not 1", expected="codes that are not fine-tuned")
+    W_enc, b_enc, threshold = _encoder(contents, architecture, d_model, n_features)
+    return assemble(
+        contents,
+        activation=_trained_as(config, _ACTIVATIONS[architecture]),
         W_enc=W_enc,
-        W_dec=W_dec,
+        W_dec=contents.tensor("W_dec", n_features, d_model),
         b_enc=b_enc,
-        b_dec=tensor_of(tensors, "b_dec", (d_model,), weights_path),
-        activation=activation,
-        k=count_of(config, "k", path, at_most=n_features) if activation == "topk" else None,
-        threshold=tensor_of(tensors, "threshold", (n_features,), weights_path) if activation == "jumprelu" else None,
+        b_dec=contents.tensor("b_dec", d_model),
+        k=k,
+        threshold=threshold,
         subtract_b_dec=bool(config.get("apply_b_dec_to_input", True)),
-        gain=gain,
+        normalization=normalization,
+        rescale=bool(config.get("rescale_acts_by_decoder_norm")),
         provenance=_provenance(config),
     )
 
 
-def _activation(config: Mapping[str, Any], path: Path) -> Activation:
-    for name, plain in _PLAIN.items():
-        if config.get(name) not in (None, plain):
-            raise UnreadableSAE(f"{path}: {name} is {config[name]!r}", expected=f"{plain!r}")
-    architecture = str(config.get("architecture"))
+def _architecture(contents: Contents) -> tuple[str, Any]:
+    """The architecture, and what the configuration gives as k."""
+    config = contents.settings
+    # Before version 6 the activation was a setting of its own.
+    function = config.get("activation_fn_str", config.get("activation_fn"))
+    options = config.get("activation_fn_kwargs")
+    if function == "topk" and isinstance(options, dict):
+        return "topk", options.get("k")
+    if function not in (None, "relu"):
+        raise contents.refuse(f"activation_fn is {function!r}", expected="'relu' or 'topk'")
+    architecture = str(config.get("architecture", "standard"))
     if architecture not in _ACTIVATIONS:
-        raise UnreadableSAE(
-            f"{path}: architecture is {architecture!r}",
+        raise contents.refuse(
+            f"architecture is {architecture!r}",
             expected=f"one of {sorted(_ACTIVATIONS)}",
             remedy="save a trained SAE by SAELens' save_inference_model",
         )
-    return _ACTIVATIONS[architecture]
+    return architecture, config.get("k")
+
+
+def _normalization(contents: Contents) -> Normalization:
+    found = contents.settings.get("normalize_activations")
+    if found is None or isinstance(found, bool):  # before version 6, for an expected norm
+        return "none"
+    if str(found) not in _NORMALIZATIONS:
+        raise contents.refuse(
+            f"normalize_activations is {found!r}",
+            expected=f"one of {sorted(_NORMALIZATIONS)}",
+            remedy="fold it into the weights, as SAELens does at the end of training",
+        )
+    return _NORMALIZATIONS[str(found)]
+
+
+def _encoder(
+    contents: Contents, architecture: str, d_model: int, n_features: int
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    W_enc = contents.tensor("W_enc", d_model, n_features)
+    if architecture == "gated":
+        r_mag, b_gate, b_mag = (contents.tensor(name, n_features) for name in ("r_mag", "b_gate", "b_mag"))
+        return ungated(W_enc, r_mag, b_gate, b_mag)
+    b_enc = contents.tensor("b_enc", n_features)
+    needed = (contents.activation or _ACTIVATIONS[architecture]) in HAS_THRESHOLD
+    if not needed:
+        return W_enc, b_enc, None
+    if "topk_threshold" in contents.tensors:
+        return W_enc, b_enc, contents.repeated("topk_threshold", n_features)
+    if "log_threshold" in contents.tensors:
+        return W_enc, b_enc, contents.tensor("log_threshold", n_features).exp()
+    return W_enc, b_enc, contents.tensor("threshold", n_features)
+
+
+def _trained_as(config: Mapping[str, Any], activation: Activation) -> Activation:
+    """A JumpReLU that was trained as a BatchTopK is called one; they compute the same."""
+    metadata = config.get("metadata")
+    trained_as = metadata.get("training_architecture") if isinstance(metadata, dict) else None
+    batched = activation == "jumprelu" and trained_as in ("batchtopk", "matryoshka_batchtopk")
+    return "batch_topk" if batched else activation
 
 
 def _provenance(config: Mapping[str, Any]) -> Provenance:
     metadata = config.get("metadata")
     facts: dict[str, Any] = {**config, **metadata} if isinstance(metadata, dict) else dict(config)
-    layer = facts.get("layer", facts.get("hook_layer"))
+    hook = text(facts.get("hook_name", facts.get("hook_point")))
+    layer = facts.get("layer", facts.get("hook_layer", facts.get("hook_point_layer")))
     return Provenance(
-        subject=facts.get("model_name"),
-        layer=layer if type(layer) is int else None,
-        hook=facts.get("hook_name"),
-        dataset=facts.get("dataset_path"),
+        subject=text(facts.get("model_name")),
+        layer=layer_of(layer, hook),
+        hook=hook,
+        dataset=text(facts.get("dataset_path")),
     )
+
+
+def refusal(sae: SAE) -> str | None:
+    """Why an SAE cannot be written in this format, or None if it can."""
+    if sae.activation in _ARCHITECTURES:
+        return None
+    return f"SAELens has no architecture that computes {sae.activation}"
+
+
+def save(sae: SAE, folder: Path) -> None:
+    """Write an SAE that SAELens' `SAE.load_from_disk` reads.
+
+    The decoder's rows have the norms again that they had in the file, and SAELens' codes count in these norms.
+
+    Args:
+        sae: of an activation that has an architecture there.
+        folder: an empty one.
+    """
+    assert sae.W_enc is not None
+    tensors = {"W_enc": sae.W_enc, "b_enc": sae.b_enc, "W_dec": lengthened(sae), "b_dec": sae.b_dec}
+    if sae.threshold is not None:
+        tensors["threshold"] = sae.threshold
+    plain = {name: tensor.to("cpu", torch.float32, copy=True).contiguous() for name, tensor in tensors.items()}
+    save_file(plain, folder / WEIGHTS)
+    write_json(folder / CONFIG, _config(sae))
+
+
+def _config(sae: SAE) -> dict[str, Any]:
+    names = {"none": "none", "layer_norm": "layer_norm", "constant_norm": "constant_norm_rescale"}
+    facts = {
+        "model_name": sae.provenance.subject,
+        "layer": sae.provenance.layer,
+        "hook_name": sae.provenance.hook,
+        "dataset_path": sae.provenance.dataset,
+        "training_architecture": "batchtopk" if sae.activation == "batch_topk" else None,
+    }
+    return {
+        "architecture": _ARCHITECTURES[sae.activation],
+        "d_in": sae.d_model,
+        "d_sae": sae.n_features,
+        "dtype": "float32",
+        "device": "cpu",
+        "apply_b_dec_to_input": sae.subtract_b_dec,
+        "normalize_activations": names[sae.normalization],
+        "reshape_activations": "none",
+        **({} if sae.k is None else {"k": sae.k, "rescale_acts_by_decoder_norm": False}),
+        "metadata": {
+            "sae_lens_version": _VERSION,
+            **{name: fact for name, fact in facts.items() if fact is not None},
+        },
+    }

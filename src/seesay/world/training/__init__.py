@@ -9,8 +9,8 @@ from typing import Any
 
 from seesay.errors import MissingExtra, UnusablePath
 from seesay.files import write_json
+from seesay.training_log import seconds_logged
 from seesay.world.training.config import BLOCKS, SIZES, TRAINING_FILE, Stage, TrainingConfig
-from seesay.world.training.log import seconds_logged
 
 __all__ = ["SUBJECT", "train"]
 
@@ -154,7 +154,7 @@ def _sae(config: TrainingConfig) -> None:
 
     vlm = untaught(finished_tower(config.encoder, config.out, "encoder"), resolve_device(config.device))
     for name, layer in BLOCKS.items():
-        train_sae(config.sae, vlm, layer, f"world:{SUBJECT}", config.out, name)
+        train_sae(config.sae, vlm.encoder, layer, f"world:{SUBJECT}", config.out, name)
 
 
 def _strength(config: TrainingConfig) -> None:

@@ -83,14 +83,14 @@ BLOCKS: Mapping[str, int] = MappingProxyType({"early": 1, "middle": 3, "late": 5
 
 @dataclass(frozen=True)
 class SAEConfig:
-    """TopK sparse autoencoders of the residual stream after some blocks."""
+    """TopK sparse autoencoders of the residual stream after some blocks; the rest is train-sae's preset `world`."""
 
     n_features: int = 1536
     k: int = 24
     n_images: int = 12_000
     batch_size: int = 1024
     n_steps: int = 1800
-    learning_rate: float = 1e-3
+    buffer_batches: int = 128
     seed: int = 300
 
 

@@ -15,13 +15,13 @@ from torch.utils.data import Dataset
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from seesay.errors import UnusablePath
+from seesay.training_log import TrainingLog
 from seesay.world.concepts import INDEX, KINDS, Concept, names
 from seesay.world.masks import PATCH_SIZE, PRESENT, coverage
 from seesay.world.rendering import render
 from seesay.world.scenes import IMAGE_SIZE, sample
 from seesay.world.streams import Stream, seeds
 from seesay.world.training.config import EncoderConfig
-from seesay.world.training.log import TrainingLog
 from seesay.world.training.loop import fit, load_checkpoint, loaded
 
 _NONE_WEIGHT = 0.15  # most patches hold no object; unweighted, "none" would be all that is learnt at first

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import Gemma3Processor, SiglipVisionModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from seesay.training_log import TrainingLog
 from seesay.vlm.model import VLM
 from seesay.world.examination import caption_quality, detection_accuracy, naming_accuracy
 from seesay.world.questions import SEEDS_PER_EXAMPLE, Curriculum, world_prompts
@@ -21,7 +22,6 @@ from seesay.world.streams import Stream
 from seesay.world.training.assembly import build_model, build_processor, save
 from seesay.world.training.config import SIZES, LanguageConfig, TextConfig
 from seesay.world.training.encoder import pixel_values
-from seesay.world.training.log import TrainingLog
 from seesay.world.training.loop import fit, loaded
 from seesay.world.training.tokens import QuestionBatches, TokenBatch
 

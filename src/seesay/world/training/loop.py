@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from seesay.errors import UnusablePath
-from seesay.world.training.log import TrainingLog
+from seesay.training_log import TrainingLog
 from seesay.world.training.muon import Muon, has_bfloat16
 
 Batch = TypeVar("Batch")

@@ -19,6 +19,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from seesay.files import replaced_folder
+from seesay.training_log import TrainingLog
 from seesay.world.concepts import CONCEPTS, KINDS, Concept, names
 from seesay.world.examination import phrase_accuracy
 from seesay.world.grammar import caption, describe_item, phrase
@@ -30,7 +31,6 @@ from seesay.world.streams import Stream, seeds
 from seesay.world.training.assembly import build_tokenizer
 from seesay.world.training.config import ScorerConfig
 from seesay.world.training.encoder import patch_labels, patch_loss, pixel_values
-from seesay.world.training.log import TrainingLog
 from seesay.world.training.loop import fit, loaded
 
 _MAX_TOKENS = 64

@@ -13,9 +13,9 @@ from seesay.files import write_json
 from seesay.records import Strength
 from seesay.sae import SAE, load_sae
 from seesay.split import split_of
+from seesay.training_log import TrainingLog
 from seesay.vlm import VLM
 from seesay.world.grammar import parse
-from seesay.world.training.log import TrainingLog
 from seesay.world.truth import MAX_NEW_TOKENS, Truth, is_hit, measure
 
 GRID = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0)

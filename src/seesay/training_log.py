@@ -93,6 +93,10 @@ class TrainingLog:
         if step % _EVERY == 0:
             self._write({"step": step, "loss": round(self._loss, 4)})
 
+    def figures(self, step: int, figures: dict[str, float]) -> None:
+        """Note what was measured on the batch that was just learnt from."""
+        self._write({"step": step, **{name: round(value, 4) for name, value in figures.items()}})
+
     def evaluation(self, step: int, figures: dict[str, float]) -> None:
         """Note what was measured on held-out scenes."""
         rounded = {name: round(value, 4) for name, value in figures.items()}

@@ -1,0 +1,137 @@
+"""`seesay inspect`: what an SAE is, and how well it does on images."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, final
+
+from rich.table import Table
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from seesay.commands.counts import Count
+from seesay.commands.images import ImageOptions
+from seesay.commands.loading import load_encoder
+from seesay.commands.options import Options
+from seesay.commands.output import Output
+from seesay.commands.sae_options import SAEOptions
+from seesay.errors import LayerNotFound
+
+if TYPE_CHECKING:
+    from seesay.sae import SAE
+    from seesay.sae.quality import Quality
+
+_DECADES = range(-6, 0)
+
+
+@final
+@dataclass(frozen=True)
+class Inspect:
+    """Tell what an SAE is: format, sizes, activation, norms. With images, also how well it stands for them.
+
+    Examples:
+      seesay inspect world:middle
+      seesay inspect world:middle --images world:500
+      seesay inspect DIR --subject google/gemma-3-4b-it --images DIR --n-images 1000
+    """
+
+    sae: Positional[Annotated[str, arg(metavar="SAE")]]
+    """The SAE: a folder, a file, a hub id, or world:early, world:middle or world:late."""
+
+    images: Annotated[str | None, arg(metavar="SRC")] = None
+    """Images to measure it on: a folder, shards (shards-{000..099}.tar), a dataset on the hub, or world:N."""
+
+    subject: Annotated[str, arg(metavar="MODEL")] = "world"
+    """With images: the model whose vision encoder looks at them."""
+
+    layer: Annotated[int | None, arg(metavar="L")] = None
+    """With images: the block; by default the one that the SAE was made for."""
+
+    n_images: Count = 500
+    """At most so many images, the first ones."""
+
+    finding: Annotated[SAEOptions, OmitArgPrefixes] = field(default_factory=SAEOptions)
+
+    common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
+    reading: Annotated[ImageOptions, OmitArgPrefixes] = field(default_factory=ImageOptions)
+
+    def run(self) -> int:
+        """Load, measure, print.
+
+        Raises:
+            SeesayError: whatever is wrong with the SAE, the model or the images.
+        """
+        output = Output(self.common)
+        sae = self.finding.load(self.sae)
+        facts = sae_facts(sae)
+        table = Table(show_header=False, box=None)
+        for name, value in facts.items():
+            table.add_row(name.replace("_", " "), "not recorded" if value is None else str(value))
+        output.console.print(table)
+        measured: dict[str, Any] = {}
+        if self.images is not None:
+            quality = self._measure(output, sae, self.images)
+            measured = quality_facts(quality)
+            output.console.print(quality_table(quality))
+        output.finish({"sae": self.sae, **facts, **measured}, next_steps=self._next_steps())
+        return 0
+
+    def _measure(self, output: Output, sae: "SAE", images: str) -> "Quality":
+        from seesay.sae.quality import measure
+
+        layer = sae.provenance.layer if self.layer is None else self.layer
+        if layer is None:
+            raise LayerNotFound(f"{self.sae} does not say which block it was trained on", expected="--layer L")
+        source = self.reading.open(images)
+        encoder = load_encoder(self.subject, self.common)
+        total = self.n_images if source.n_images is None else min(self.n_images, source.n_images)
+        with output.progress("measuring", total=total) as advance:
+            return measure(sae.to(encoder.device), encoder, layer, source, n_images=self.n_images, on_batch=advance)
+
+    def _next_steps(self) -> list[str]:
+        steps = [] if self.images else ["add --images SRC to see how well it stands for what an encoder sees"]
+        return [*steps, f"seesay steer --sae {self.sae} --features 0-9   some of its features, in words"]
+
+
+def sae_facts(sae: "SAE") -> dict[str, Any]:
+    """What an SAE is, as plain data."""
+    norms = sae.W_dec.norm(dim=-1) if sae.gain is None else sae.gain
+    return {
+        "format": sae.provenance.format,
+        "features": sae.n_features,
+        "d_model": sae.d_model,
+        "activation": sae.activation,
+        "k": sae.k,
+        "normalization": sae.normalization,
+        "subtracts_b_dec": sae.subtract_b_dec,
+        "decoder_norms": f"{norms.min():.4g} to {norms.max():.4g}, median {norms.median():.4g}",
+        "b_dec_norm": f"{sae.b_dec.norm():.4g}",
+        "subject": sae.provenance.subject,
+        "layer": sae.provenance.layer,
+        "hook": sae.provenance.hook,
+        "dataset": sae.provenance.dataset,
+    }
+
+
+def quality_facts(quality: "Quality") -> dict[str, Any]:
+    """What was measured, as plain data."""
+    return {
+        "n_images": quality.n_images,
+        "n_patches": quality.n_patches,
+        "variance_explained": quality.variance_explained,
+        "l0": quality.l0,
+        "dead_share": quality.dead_share,
+        "frequency": quality.frequency.tolist(),
+    }
+
+
+def quality_table(quality: "Quality") -> Table:
+    """What was measured, for the terminal, with how many features are active how often."""
+    table = Table(show_header=False, box=None)
+    table.add_row("images", f"{quality.n_images}, {quality.n_patches} patches")
+    table.add_row("variance explained", f"{quality.variance_explained:.4f}")
+    table.add_row("L0", f"{quality.l0:.2f} features a patch")
+    table.add_row("dead", f"{quality.dead_share:.2%}")
+    decades = quality.frequency.clamp_min(1e-12).log10().floor()
+    counts = [int(((decades == decade) & (quality.frequency > 0)).sum()) for decade in _DECADES]
+    for decade, count in zip(_DECADES, counts, strict=True):
+        bar = "█" * round(40 * count / max(1, *counts))
+        table.add_row(f"active on 1e{decade} to 1e{decade + 1}", f"{count:6d} {bar}")
+    return table

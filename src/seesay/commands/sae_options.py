@@ -1,0 +1,48 @@
+"""How a command's SAE is found and read."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
+
+from seesay.commands.counts import Count
+
+if TYPE_CHECKING:
+    from seesay.sae import SAE
+
+
+@dataclass(frozen=True)
+class SAEOptions:
+    """Of the SAE, where its name alone does not tell which one, or its file not what it computes."""
+
+    sae_subfolder: Annotated[str | None, arg(metavar="DIR")] = None
+    """The folder inside the repository, or inside the folder, where there are several."""
+
+    sae_revision: Annotated[str | None, arg(metavar="REV")] = None
+    """Branch, tag or commit on the hub."""
+
+    sae_k: Annotated[Count | None, arg(metavar="N")] = None
+    """How many features a top-k keeps, for files that do not say."""
+
+    sae_activation: Annotated[str | None, arg(metavar="NAME")] = None
+    """The activation, for files that do not say: relu, topk, signed_topk, magnitude_topk, batch_topk or jumprelu."""
+
+    def load(self, name: str) -> "SAE":
+        """Load the SAE that a flag names.
+
+        Args:
+            name: as on the command line.
+
+        Raises:
+            UnreadableSAE: if there is none, or it is damaged.
+        """
+        from seesay.commands.names import resolve_sae
+        from seesay.sae import load_sae
+
+        return load_sae(
+            resolve_sae(name),
+            subfolder=self.sae_subfolder,
+            revision=self.sae_revision,
+            k=self.sae_k,
+            activation=self.sae_activation,
+        )

@@ -1,0 +1,120 @@
+"""`seesay train-sae`: a sparse autoencoder for a model that has none."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, final
+
+from tyro.conf import OmitArgPrefixes, arg
+
+from seesay.commands.counts import Count
+from seesay.commands.images import ImageOptions
+from seesay.commands.options import Options
+from seesay.commands.output import Output
+from seesay.errors import LayerNotFound
+from seesay.sae.training.config import PRESETS, Architecture, SAETrainingConfig
+
+
+@final
+@dataclass(frozen=True)
+class TrainSAE:
+    """Train a sparse autoencoder of a vision encoder's block, from images.
+
+    It needs the extra `train` (sae-lens). Images are read and encoded while it learns; a few batches of patches are in
+    memory, never all. A training that was stopped goes on with --resume.
+
+    Examples:
+      seesay train-sae --subject world:M --layer 3 --images world:12000 --preset world --out runs/sae
+      seesay train-sae --subject google/gemma-3-4b-it --layer 16 --images DIR --out runs/gemma-16
+      seesay train-sae --subject google/gemma-3-4b-it --layer 16 --images DIR --out runs/gemma-16 --resume
+    """
+
+    layer: Annotated[int, arg(metavar="L")]
+    """The vision block after which the residual stream is split, counted from 0."""
+
+    images: Annotated[str, arg(metavar="SRC")]
+    """The images to learn from: a folder, shards (shards-{000..099}.tar), a dataset on the hub, or world:N."""
+
+    subject: Annotated[str, arg(metavar="MODEL")] = "world"
+    """The model whose vision encoder it is for: a folder, a hub id, or world:S, world:M or world:L."""
+
+    out: Annotated[Path, arg(metavar="DIR")] = Path("runs/sae")
+    """Where the SAE goes, with its log, its report and, until it is done, its checkpoints."""
+
+    preset: Literal["paper", "world"] = "paper"
+    """Where all that follows starts from: the paper's setting, or one for the embedded world's small encoder."""
+
+    arch: Annotated[Architecture | None, arg(metavar="topk|batchtopk|matryoshka|jumprelu")] = None
+    """The kind of SAE."""
+
+    features: Count | None = None
+    """How many features to learn."""
+
+    k: Count | None = None
+    """How many of them a patch activates; for jumprelu a target."""
+
+    steps: Count | None = None
+    """How many batches to learn from."""
+
+    batch_size: Count | None = None
+    """Patches a batch."""
+
+    learning_rate: Annotated[float | None, arg(metavar="X")] = None
+    """Of Adam, after the warm-up."""
+
+    buffer: Annotated[Count | None, arg(metavar="N")] = None
+    """Batches that are shuffled among each other; about three times as many are in memory at the most."""
+
+    resume: bool = False
+    """Go on from the last checkpoint in --out."""
+
+    checkpoint_minutes: Annotated[float, arg(metavar="X")] = 5.0
+    """Time between two checkpoints."""
+
+    common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
+    reading: Annotated[ImageOptions, OmitArgPrefixes] = field(default_factory=ImageOptions)
+
+    @property
+    def config(self) -> SAETrainingConfig:
+        """The preset with what was given on top."""
+        given: dict[str, Any] = {
+            "architecture": self.arch,
+            "n_features": self.features,
+            "k": self.k,
+            "n_steps": self.steps,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "buffer_batches": self.buffer,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
+        return replace(PRESETS[self.preset], seed=self.common.seed, **changes)
+
+    def run(self) -> int:
+        """Train, and measure what was reached.
+
+        Raises:
+            SeesayError: whatever is wrong with the model, the images or the folder.
+        """
+        from seesay.commands.loading import load_encoder
+        from seesay.sae.training.training import Task, train_sae
+
+        output = Output(self.common)
+        source = self.reading.open(self.images)
+        encoder = load_encoder(self.subject, self.common)
+        if self.layer not in range(encoder.n_blocks):
+            raise LayerNotFound(f"--layer {self.layer}", expected=f"0 to {encoder.n_blocks - 1}")
+        task = Task(encoder, self.layer, source, self.subject)
+        trained = train_sae(self.config, task, self.out, resume=self.resume, checkpoint_minutes=self.checkpoint_minutes)
+        figures = trained.figures
+        output.console.print(
+            f"variance explained {figures['variance_explained']:.3f}, {figures['l0']:.1f} features a patch, "
+            f"{figures['dead_share']:.1%} dead, over the last batches"
+        )
+        output.finish(
+            {"out": str(self.out), "subject": self.subject, "layer": self.layer, **figures},
+            next_steps=[
+                f"seesay inspect {self.out} --subject {self.subject} --images SRC   on images it has not learnt from",
+                f"seesay steer --subject {self.subject} --sae {self.out} --features 0-9 --strength 100",
+                f"look at {self.out / 'report.html'}",
+            ],
+        )
+        return 0

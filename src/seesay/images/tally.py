@@ -1,0 +1,81 @@
+"""How many images of a source could not be read, and when that is too many."""
+
+import logging
+from typing import final
+
+from seesay.errors import UnreadableImage, UnreadableImages
+
+_LOG = logging.getLogger(__name__)
+_N_NAMED = 20
+_JUDGED_FROM = 100  # images: among fewer, one may be a large share by chance
+
+
+@final
+class Tally:
+    """Counts images, names the first 20 unreadable ones in the log, and at its end says how many there were.
+
+    Args:
+        source_name: whose images they are.
+        max_share: how many of them may be unreadable, from 0 to 1.
+        is_whole: whether they are all of the source's from its start, so that however few there are, they are judged.
+    """
+
+    def __init__(self, source_name: str, max_share: float, *, is_whole: bool) -> None:
+        self._source_name, self._max_share, self._is_whole = source_name, max_share, is_whole
+        self._n_seen = self._n_unreadable = 0
+        self._first: UnreadableImage | None = None
+
+    def __enter__(self) -> "Tally":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._n_unreadable > _N_NAMED:
+            _LOG.warning("%s: %d of %d images skipped", self._source_name, self._n_unreadable, self._n_seen)
+
+    def count(self) -> None:
+        """Count an image that was read.
+
+        Raises:
+            UnreadableImages: too many were not.
+        """
+        self._n_seen += 1
+        self._judge_so_far()
+
+    def skip(self, error: UnreadableImage) -> None:
+        """Count an image that could not be read.
+
+        Args:
+            error: why not.
+
+        Raises:
+            UnreadableImages: that is one too many.
+        """
+        self._n_seen += 1
+        self._n_unreadable += 1
+        self._first = self._first or error
+        if self._n_unreadable <= _N_NAMED:
+            more = "; further ones are counted, not named" if self._n_unreadable == _N_NAMED else ""
+            _LOG.warning("%s: skipped %s%s", self._source_name, error, more)
+        self._judge_so_far()
+
+    def judge_whole(self) -> None:
+        """Judge when no image is left.
+
+        Raises:
+            UnreadableImages: too many could not be read.
+        """
+        if self._is_whole or self._n_seen >= _JUDGED_FROM:
+            self._judge()
+
+    def _judge_so_far(self) -> None:
+        if self._n_seen >= _JUDGED_FROM:
+            self._judge()
+
+    def _judge(self) -> None:
+        if self._first is not None and self._n_unreadable > self._max_share * self._n_seen:
+            raise UnreadableImages(
+                f"{self._n_unreadable} of {self._n_seen} images of {self._source_name} cannot be read, the first: "
+                f"{self._first.what}",
+                expected=f"at most {self._max_share:.2%}",
+                remedy="repair or remove them, or allow for more",
+            ) from self._first

@@ -1,0 +1,162 @@
+"""Small trainings on a small random encoder's residual stream."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seesay.errors import LayerNotFound, MissingExtra, UnusablePath
+from seesay.images.sources import ImageSource, open_source
+from seesay.sae import load_sae
+from seesay.sae.quality import measure
+from seesay.sae.training import ARCHITECTURES, Architecture, SAETrainingConfig
+from seesay.sae.training import training as training_module
+from seesay.sae.training.training import Task, train_sae
+from seesay.vlm import Encoder
+from tests.families import D_MODEL, SIDE, gemma3
+
+# transformer-lens, which sae-lens imports, uses names of its own that it has deprecated
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+CONFIG = SAETrainingConfig(
+    n_features=64,
+    k=8,
+    n_steps=60,
+    batch_size=64,
+    learning_rate=3e-3,
+    n_warm_up_steps=5,
+    dead_after=30,
+    buffer_batches=4,
+)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return gemma3().vlm().encoder
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> ImageSource:
+    folder = tmp_path_factory.mktemp("images")
+    for number in range(40):
+        pixels = np.random.default_rng(number).integers(0, 255, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(folder / f"{number:02d}.png")
+    return open_source(folder)
+
+
+@pytest.fixture
+def task(encoder: Encoder, source: ImageSource) -> Task:
+    return Task(encoder, 1, source, "tiny")
+
+
+def losses(out: Path) -> list[float]:
+    entries = [json.loads(line) for line in (out / "training.jsonl").read_text().splitlines()]
+    return [entry["variance_explained"] for entry in entries if "variance_explained" in entry]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_learns_and_is_read_back(architecture: Architecture, task: Task, tmp_path: Path) -> None:
+    trained = train_sae(replace(CONFIG, architecture=architecture, n_steps=200), task, tmp_path / "sae")
+    sae = load_sae(trained.folder)
+    assert (sae.n_features, sae.d_model) == (64, D_MODEL)
+    assert (sae.provenance.subject, sae.provenance.layer) == ("tiny", 1)
+    quality = measure(sae, task.encoder, 1, task.source)
+    assert quality.variance_explained > 0.5
+    assert quality.variance_explained == pytest.approx(trained.figures["variance_explained"], abs=0.1)
+    assert quality.l0 == pytest.approx(trained.figures["l0"], rel=0.3), "as many features as while it learnt"
+    assert (trained.folder / "report.html").read_text().count("variance explained") >= 1
+    assert not (trained.folder / "checkpoints").exists()
+
+
+def test_a_training_goes_on_from_its_last_checkpoint(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unbroken = train_sae(CONFIG, task, tmp_path / "unbroken").figures["variance_explained"]
+    broken = tmp_path / "broken"
+    figures = training_module._figures
+
+    def stop_at_step_40(trainer: object, output: object) -> dict[str, float]:
+        if trainer.n_training_steps == 50:  # pyright: ignore[reportAttributeAccessIssue]
+            raise KeyboardInterrupt
+        return figures(trainer, output)
+
+    monkeypatch.setattr(training_module, "_figures", stop_at_step_40)
+    with pytest.raises(KeyboardInterrupt):
+        train_sae(CONFIG, task, broken, checkpoint_minutes=0)
+    assert len(list((broken / "checkpoints").iterdir())) == 2
+    monkeypatch.undo()
+    with pytest.raises(UnusablePath, match="--resume"):
+        train_sae(CONFIG, task, broken)
+    with pytest.raises(UnusablePath, match="another k: 8"):
+        train_sae(replace(CONFIG, k=4), task, broken, resume=True)
+    resumed = train_sae(CONFIG, task, broken, resume=True)
+    assert resumed.figures["variance_explained"] == pytest.approx(unbroken, rel=0.05)
+    starts = [json.loads(line) for line in (broken / "training.jsonl").read_text().splitlines()]
+    assert [entry["resumed_at"] for entry in starts if "resumed_at" in entry] == [0, 49]
+
+
+def test_a_block_that_is_not_there_is_refused(task: Task, tmp_path: Path) -> None:
+    with pytest.raises(LayerNotFound):
+        train_sae(CONFIG, replace(task, layer=99), tmp_path / "sae")
+
+
+def test_what_is_not_installed_is_named(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_module, "find_spec", lambda _package: None)
+    with pytest.raises(MissingExtra, match=r"sae-lens.*seesay\[train\]"):
+        train_sae(CONFIG, task, tmp_path / "sae")
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from tests.sae.training.test_training import CONFIG
+from seesay.images.sources import open_source
+from seesay.sae import load_sae
+from seesay.sae.quality import measure
+from seesay.sae.training.training import Task, train_sae
+from tests.families import gemma3
+from dataclasses import replace
+out, images = map(Path, sys.argv[1:])
+task = Task(gemma3().vlm().encoder, 1, open_source(images), "tiny")
+config = replace(CONFIG, n_steps=1500, learning_rate=1e-3)
+trained = train_sae(config, task, out, resume=True, checkpoint_minutes=0.005)
+# on all images, not on the last batches, which differ
+print(1 - measure(load_sae(trained.folder), task.encoder, 1, task.source).variance_explained)
+"""
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_at_any_moment_goes_on_to_its_end(source: ImageSource, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for entry in source.entries():
+        entry.read().save(folder / entry.id)
+
+    def start(name: str) -> subprocess.Popen[str]:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path / name), str(folder)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+    def last_loss(process: subprocess.Popen[str]) -> float:
+        with process:
+            said, _ = process.communicate()
+        assert process.returncode == 0
+        return float(said.splitlines()[-1])
+
+    for kill in range(4):
+        process = start("killed")
+        checkpoints = tmp_path / "killed" / "checkpoints"
+        while process.poll() is None and not (checkpoints.exists() and list(checkpoints.glob("[0-9]*"))):
+            time.sleep(0.02)
+        time.sleep(0.15 * kill)
+        with process:
+            process.send_signal(signal.SIGKILL)
+    assert last_loss(start("killed")) < 0.1, "most of the variance is explained"
