@@ -114,20 +114,25 @@ def hook(case: Case, directions_fd: Tensor) -> Iterator[None]:
 
 
 @torch.no_grad()
-def naive(case: Case, feature_ids: Sequence[int], batch_size: int) -> list[str]:
-    """One whole pass of the model with a hook for each batch of features; the picture is processed once."""
-    vlm, blank = case.vlm, blank_image("white", case.vlm.encoder.image_size)
-    generate: Any = vlm.model.generate
+def naive(case: Case, feature_ids: Sequence[int], inputs: Sequence[dict[str, Tensor]]) -> list[str]:
+    """One whole pass of the model with a hook for each batch of features."""
+    generate: Any = case.vlm.model.generate
     said: list[str] = []
-    inputs: dict[str, Tensor] = {}
-    for start in range(0, len(feature_ids), batch_size):
-        batch = feature_ids[start : start + batch_size]
-        if not inputs or len(inputs["input_ids"]) != len(batch):
-            inputs = vlm.plain_inputs(vlm.prompts["steering"], [[blank]] * len(batch))
+    for each in inputs:
+        n_rows, n_tokens = each["input_ids"].shape
+        batch = feature_ids[len(said) : len(said) + n_rows]
         with hook(case, case.sae.directions(batch)):
-            generated = generate(**inputs, max_new_tokens=case.max_new_tokens, do_sample=False)
-        said += vlm.decode(generated[:, inputs["input_ids"].shape[1] :])
+            generated = generate(**each, max_new_tokens=case.max_new_tokens, do_sample=False)
+        said += case.vlm.decode(generated[:, n_tokens:])
     return said
+
+
+def inputs_of(case: Case, n_features: int, batch_size: int) -> list[dict[str, Tensor]]:
+    """What the plain model takes for each batch, made once: naive code need not be slow code."""
+    vlm, blank = case.vlm, blank_image("white", case.vlm.encoder.image_size)
+    sizes = [min(batch_size, n_features - start) for start in range(0, n_features, batch_size)]
+    made = {size: vlm.plain_inputs(vlm.prompts["steering"], [[blank]] * size) for size in set(sizes)}
+    return [made[size] for size in sizes]
 
 
 def fast(case: Case, feature_ids: Sequence[int]) -> list[str]:
@@ -163,18 +168,19 @@ def main() -> None:
     device = resolve_device(options.device)
     case = CASES[options.model](device)
     feature_ids = range(options.features)
-    ways: dict[str, Callable[[Sequence[int]], list[str]]] = {
-        f"a hook, {NAIVE_BATCH} at a time": lambda ids: naive(case, ids, NAIVE_BATCH),
-        f"a hook, {case.batch_size} at a time": lambda ids: naive(case, ids, case.batch_size),
-        f"seesay, {case.batch_size} at a time": lambda ids: fast(case, ids),
+    few, many = (inputs_of(case, options.features, size) for size in (NAIVE_BATCH, case.batch_size))
+    ways: dict[str, Callable[[], list[str]]] = {
+        f"a hook, {NAIVE_BATCH} at a time": lambda: naive(case, feature_ids, few),
+        f"a hook, {case.batch_size} at a time": lambda: naive(case, feature_ids, many),
+        f"seesay, {case.batch_size} at a time": lambda: fast(case, feature_ids),
     }
-    for way in ways.values():  # caches and kernels are warm
-        way(feature_ids[:NAIVE_BATCH])
+    naive(case, feature_ids, few[:1])  # caches and kernels are warm
+    fast(case, feature_ids[:NAIVE_BATCH])
     times: dict[str, list[float]] = {name: [] for name in ways}
     said: dict[str, list[str]] = {}
     for _ in range(options.rounds):
         for name, way in ways.items():
-            took, said[name] = seconds(lambda way=way: way(feature_ids), device)
+            took, said[name] = seconds(way, device)
             times[name].append(took)
     rates = {name: options.features / min(took) for name, took in times.items()}
     first, *_ = ways

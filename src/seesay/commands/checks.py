@@ -127,11 +127,12 @@ def check_world() -> Check:
 
 def check_world_loads() -> Check:
     """Whether the embedded world's weights load."""
-    from seesay.commands.loading import load_explainer, load_sae
+    from seesay.commands.loading import load_explainer
+    from seesay.commands.sae_options import SAEOptions
 
     try:
         load_explainer("world", Options())
-        load_sae("world:late")
+        SAEOptions().load("world:late")
     except SeesayError as error:
         return Check("world loads", "problem", str(error), "install seesay again")
     return Check("world loads", "ok", "model and SAE")

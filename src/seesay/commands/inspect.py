@@ -12,7 +12,6 @@ from seesay.commands.loading import load_encoder
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
-from seesay.errors import LayerNotFound
 
 if TYPE_CHECKING:
     from seesay.sae import SAE
@@ -76,9 +75,7 @@ class Inspect:
     def _measure(self, output: Output, sae: "SAE", images: str) -> "Quality":
         from seesay.sae.quality import measure
 
-        layer = sae.provenance.layer if self.layer is None else self.layer
-        if layer is None:
-            raise LayerNotFound(f"{self.sae} does not say which block it was trained on", expected="--layer L")
+        layer = self.finding.layer(self.sae, sae, self.layer)
         source = self.reading.open(images)
         encoder = load_encoder(self.subject, self.common)
         total = self.n_images if source.n_images is None else min(self.n_images, source.n_images)

@@ -4,24 +4,12 @@ import logging as standard_logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seesay.commands.names import resolve_sae, resolve_subject
+from seesay.commands.names import resolve_subject
 from seesay.commands.options import Options
 
 if TYPE_CHECKING:
-    from seesay.sae import SAE
     from seesay.vlm import VLM, Encoder
     from seesay.vlm.loading import Quantization
-
-
-def load_sae(name: str) -> "SAE":
-    """Load the SAE that `--sae` names.
-
-    Raises:
-        UnreadableSAE: if there is none, or it is damaged.
-    """
-    from seesay import sae
-
-    return sae.load_sae(resolve_sae(name))
 
 
 def load_explainer(

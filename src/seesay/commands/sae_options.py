@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from seesay.commands.counts import Count
+from seesay.errors import LayerNotFound
 
 if TYPE_CHECKING:
     from seesay.sae import SAE
@@ -26,6 +27,23 @@ class SAEOptions:
 
     sae_activation: Annotated[str | None, arg(metavar="NAME")] = None
     """The activation, for files that do not say: relu, topk, signed_topk, magnitude_topk, batch_topk or jumprelu."""
+
+    @staticmethod
+    def layer(name: str, sae: "SAE", given: int | None) -> int:
+        """The block that is meant.
+
+        Args:
+            name: of the SAE, as on the command line.
+            sae: which may tell what it was trained on.
+            given: by `--layer`.
+
+        Raises:
+            LayerNotFound: neither says.
+        """
+        layer = sae.provenance.layer if given is None else given
+        if layer is None:
+            raise LayerNotFound(f"{name} does not say which block it was trained on", expected="--layer L")
+        return layer
 
     def load(self, name: str) -> "SAE":
         """Load the SAE that a flag names.

@@ -15,7 +15,6 @@ from seesay.commands.names import resolve_strength
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
-from seesay.errors import LayerNotFound
 from seesay.records import Explanation, Strength, StrengthUnit
 from seesay.selection import parse_features
 
@@ -124,9 +123,7 @@ class Steer:
 
         sae = self.finding.load(self.sae)
         sae.directions(feature_ids)  # refuses unknown features before a large model is loaded
-        layer = sae.provenance.layer if self.layer is None else self.layer
-        if layer is None:
-            raise LayerNotFound(f"{self.sae} does not say which block it was trained on", expected="--layer L")
+        layer = self.finding.layer(self.sae, sae, self.layer)
         # The subject first: it is the smaller one, and what is wrong with it is known sooner.
         subject = (
             None if self.explainer in (None, self.subject) else load_encoder(self.subject, self.common, compared=True)

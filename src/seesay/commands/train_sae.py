@@ -10,7 +10,6 @@ from seesay.commands.counts import Count
 from seesay.commands.images import ImageOptions
 from seesay.commands.options import Options
 from seesay.commands.output import Output
-from seesay.errors import LayerNotFound
 from seesay.sae.training.config import PRESETS, Architecture, SAETrainingConfig
 
 
@@ -100,8 +99,6 @@ class TrainSAE:
         output = Output(self.common)
         source = self.reading.open(self.images)
         encoder = load_encoder(self.subject, self.common)
-        if self.layer not in range(encoder.n_blocks):
-            raise LayerNotFound(f"--layer {self.layer}", expected=f"0 to {encoder.n_blocks - 1}")
         task = Task(encoder, self.layer, source, self.subject)
         trained = train_sae(self.config, task, self.out, resume=self.resume, checkpoint_minutes=self.checkpoint_minutes)
         figures = trained.figures

@@ -48,6 +48,30 @@ def halving(
         start += len(batch)
 
 
+def fitting(
+    items: Sequence[T], batch_size: int, run: Callable[[Sequence[T]], R], too_large: Callable[[T], NotEnoughMemory]
+) -> Iterator[R]:
+    """Work through items as `halving` does, where each of them must fit.
+
+    Args:
+        items: what to work on.
+        batch_size: how many at a time to begin with.
+        run: works on one batch; its result is not None.
+        too_large: the error for a single item that does not fit.
+
+    Raises:
+        ValueError: a batch size below 1.
+        NotEnoughMemory: a single item does not fit.
+
+    Yields:
+        The result of each batch.
+    """
+    for batch, result in halving(items, batch_size, run):
+        if result is None:
+            raise too_large(batch[0])
+        yield result
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, for which only some allocators have a class of their own."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError, NotEnoughMemory)):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from seesay.errors import LayerNotFound, NotEnoughMemory, UnreadableImage
 from seesay.images.decoding import in_colour
-from seesay.vlm.batches import halving, is_out_of_memory
+from seesay.vlm.batches import fitting, is_out_of_memory
 from seesay.vlm.blocks import Forward, capture, count_blocks, device_of, find_blocks, pass_through, replaced_forwards
 from seesay.vlm.encoded import Encoded, Prepared, join
 from seesay.vlm.families import EncoderFamily
@@ -223,7 +223,7 @@ class Encoder:
             UnreadableImage: a size that the image processor does not take.
         """
         if image_size not in self._geometries:
-            _, (self._geometries[image_size],) = self._pictures([Image.new("RGB", image_size)])
+            (self._geometries[image_size],) = self.prepare([Image.new("RGB", image_size)]).geometries
         return self._geometries[image_size]
 
     def pictures(self, images: Sequence[Image.Image]) -> Mapping[str, Tensor]:
@@ -251,14 +251,16 @@ class Encoder:
     def _in_batches(
         self, images: Sequence[Image.Image], batch_size: int, run: Callable[[Sequence[Image.Image]], Result]
     ) -> Iterator[Result]:
-        for batch, result in halving(images, batch_size, run):
-            if result is None:
-                raise NotEnoughMemory(
-                    f"one image of {batch[0].width}x{batch[0].height} pixels, and no memory left on {self.device}",
-                    expected="room for a single image",
-                    remedy="free some memory, or use another --device",
-                )
-            yield result
+        return fitting(
+            images,
+            batch_size,
+            run,
+            lambda image: NotEnoughMemory(
+                f"one image of {image.width}x{image.height} pixels, and no memory left on {self.device}",
+                expected="room for a single image",
+                remedy="free some memory, or use another --device",
+            ),
+        )
 
     def _encode_to(self, images: Sequence[Image.Image] | Prepared, layer: int) -> Encoded:
         pictures, geometries = self._pictures(images)

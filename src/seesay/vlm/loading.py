@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from transformers import (
-    AutoModel,
-    AutoModelForImageTextToText,
-)
+from transformers import AutoModel, AutoModelForImageTextToText
 
-from seesay.errors import MissingExtra, UnavailableDevice, UnreadableModel, check_choice
+from seesay.errors import MissingExtra, UnavailableDevice, UnreadableModel, UnreadablePrompt, check_choice
 from seesay.vlm.checkpoints import Checkpoint, check_complete, reading
 from seesay.vlm.encoder import Encoder
 from seesay.vlm.families import VLMS, VLMFamily, encoder_family, vlm_family
@@ -90,7 +87,7 @@ def load_encoder(
     """Load a vision encoder: one that stands alone (SigLIP, CLIP, DINOv2 ...), or a vision-language model's.
 
     Its features can be steered through any vision-language model whose tower has the same weights; see
-    [seesay.vlm.identity.check_same][].
+    [seesay.vlm.identity.encoder_difference][].
 
     Args:
         name_or_path: a checkpoint's folder, or its name on the hub.
@@ -158,15 +155,16 @@ def resolve_device(device: str) -> torch.device:
     if device == "auto":
         accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         return accelerator or torch.device("cpu")
+    unavailable = UnavailableDevice(
+        f"device {device!r}", expected="a device of this machine", remedy="leave it at 'auto'"
+    )
     try:
         place = torch.device(device)
         torch.empty(0, device=place)
-        if place.type == "meta":
-            raise NotImplementedError("nothing can be computed there")
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UnavailableDevice(
-            f"device {device!r}", expected="a device of this machine", remedy="leave it at 'auto'"
-        ) from error
+        raise unavailable from error
+    if place.type == "meta":  # there, but nothing can be computed on it
+        raise unavailable
     return place
 
 
@@ -221,7 +219,8 @@ def _require(package: str, purpose: str) -> None:
 
 def _prompts(name_or_path: str | Path, folder: str | Path | None) -> Prompts:
     if folder is not None:
-        # an empty name would be the folder that we are in
-        return read_prompts(Path(folder) if str(folder) else Path("''"))
+        if not str(folder):  # which would be the folder that we are in
+            raise UnreadablePrompt("an empty name of a folder", expected="a folder with steering.txt")
+        return read_prompts(Path(folder))
     shipped = Path(name_or_path) / "prompts"
     return read_prompts(shipped if shipped.is_dir() else PACKAGED)

@@ -16,7 +16,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from seesay.errors import NotEnoughMemory, UnreadablePrompt
 from seesay.records import Decoding
 from seesay.vlm.answers import Answer, Chooser, seed_of, until_end
-from seesay.vlm.batches import halving
+from seesay.vlm.batches import fitting
 from seesay.vlm.blocks import count_blocks, device_of, weights_at_hand
 from seesay.vlm.encoded import Encoded
 from seesay.vlm.encoder import Encoder
@@ -291,14 +291,15 @@ def _in_batches(
     """All results in order; nothing for nothing."""
     if batch_size is None:
         return run(numbers) if numbers else []
-    results: list[Result] = []
-    for batch, done in halving(numbers, batch_size, run):
-        if done is None:
-            raise NotEnoughMemory(
-                f"row {batch[0]} alone does not fit into memory", expected="room for one", remedy="use a smaller model"
-            )
-        results += done
-    return results
+    parts = fitting(
+        numbers,
+        batch_size,
+        run,
+        lambda number: NotEnoughMemory(
+            f"row {number} alone does not fit into memory", expected="room for one", remedy="use a smaller model"
+        ),
+    )
+    return [result for part in parts for result in part]
 
 
 def _layers_read(config: Any) -> Collection[int]:

@@ -75,8 +75,8 @@ def train_sae(
         LayerNotFound: no such block.
         UnreadableImages: too many of the images cannot be read.
     """
-    trainer_class, trainer_config = _sae_lens()
     task.encoder.check_layer(task.layer)
+    trainer_class, trainer_config = _sae_lens()
     checkpoints = Checkpoints(out / "checkpoints")
     identity = _identity(config, task)
     newest = _newest(checkpoints, out, identity, resume=resume)
@@ -89,7 +89,6 @@ def train_sae(
             place = Place(**checkpoints.restore(newest, trainer)["place"])
         log.resumed(trainer.n_training_steps)
         stream = _stream(config, task, place)
-        trainer.data_provider = stream
         if config.scale_inputs and trainer.activation_scaler.scaling_factor is None:
             trainer.activation_scaler.estimate_scaling_factor(task.encoder.d_model, stream, _N_BATCHES_FOR_SCALE)
         figures = _fit(config, trainer, stream, log, checkpoints, identity, checkpoint_minutes)

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import Dataset
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from seesay.errors import UnusablePath
@@ -20,9 +19,9 @@ from seesay.world.concepts import INDEX, KINDS, Concept, names
 from seesay.world.masks import PATCH_SIZE, PRESENT, coverage
 from seesay.world.rendering import render
 from seesay.world.scenes import IMAGE_SIZE, sample
-from seesay.world.streams import Stream, seeds
+from seesay.world.streams import Stream
 from seesay.world.training.config import EncoderConfig
-from seesay.world.training.loop import fit, load_checkpoint, loaded
+from seesay.world.training.loop import SeededBatches, fit, load_checkpoint, loaded
 
 _NONE_WEIGHT = 0.15  # most patches hold no object; unweighted, "none" would be all that is learnt at first
 _SHAPE_WEIGHT = 2.0  # an outline takes many patches to see: shapes are learnt last
@@ -81,25 +80,11 @@ def patch_labels(covered: Float[np.ndarray, "concept patch"]) -> Int[np.ndarray,
     return labels
 
 
-class PatchBatches(Dataset[PatchBatch]):
-    """Labelled batches by step, drawn from one stream of seeds.
-
-    Args:
-        stream: whose seeds.
-        batch_size: pictures per batch.
-        steps: which batches of the stream.
-    """
-
-    def __init__(self, stream: Stream, batch_size: int, steps: range) -> None:
-        self._stream: Stream = stream
-        self._batch_size = batch_size
-        self._steps = steps
-
-    def __len__(self) -> int:
-        return len(self._steps)
+class PatchBatches(SeededBatches[PatchBatch]):
+    """Labelled batches by step, drawn from one stream of seeds."""
 
     def __getitem__(self, index: int) -> PatchBatch:
-        chosen = seeds(self._stream, self._steps[index] * self._batch_size, self._batch_size)
+        chosen = self.seeds(index)
         renderings = [render(sample(seed)) for seed in chosen]
         labels = np.stack([patch_labels(coverage(rendering)) for rendering in renderings])
         pixels = np.stack([rendering.pixels for rendering in renderings])

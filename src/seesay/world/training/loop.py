@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from seesay.errors import UnusablePath
 from seesay.training_log import TrainingLog
+from seesay.world.streams import Stream, seeds
 from seesay.world.training.muon import Muon, has_bfloat16
 
 Batch = TypeVar("Batch")
@@ -50,6 +51,32 @@ def optimisers(model: nn.Module, learning_rate: float) -> list[torch.optim.Optim
         Muon(matrices, learning_rate),
         torch.optim.AdamW(others, learning_rate, weight_decay=0.01, betas=(0.9, 0.98)),
     ]
+
+
+class SeededBatches(Dataset[Batch]):
+    """Batches by step, drawn from one stream of seeds.
+
+    Args:
+        stream: whose seeds.
+        batch_size: pictures per batch.
+        steps: which batches of the stream.
+    """
+
+    def __init__(self, stream: Stream, batch_size: int, steps: range) -> None:
+        self._stream: Stream = stream
+        self._batch_size = batch_size
+        self._steps = steps
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def seeds(self, index: int) -> range:
+        """The seeds of one batch.
+
+        Args:
+            index: of the batch among these.
+        """
+        return seeds(self._stream, self._steps[index] * self._batch_size, self._batch_size)
 
 
 def loaded(batches: Dataset[Batch]) -> Iterator[Batch]:

@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import Dataset
 from transformers import CLIPConfig, CLIPModel, CLIPProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -27,11 +26,10 @@ from seesay.world.masks import PATCH_SIZE, answer_of, coverage
 from seesay.world.questions import GRID, drawn, noisy, present, random_concept
 from seesay.world.rendering import Rendering, render
 from seesay.world.scenes import IMAGE_SIZE, sample
-from seesay.world.streams import Stream, seeds
 from seesay.world.training.assembly import build_tokenizer
 from seesay.world.training.config import ScorerConfig
 from seesay.world.training.encoder import patch_labels, patch_loss, pixel_values
-from seesay.world.training.loop import fit, loaded
+from seesay.world.training.loop import SeededBatches, fit, loaded
 
 _MAX_TOKENS = 64
 _PROJECTION = 64
@@ -101,19 +99,11 @@ class FitBatch:
     labels: Int[Tensor, "image patch kind"]
 
 
-class FitBatches(Dataset[FitBatch]):
+class FitBatches(SeededBatches[FitBatch]):
     """Batches by step, drawn from one stream of seeds."""
 
-    def __init__(self, stream: Stream, batch_size: int, steps: range) -> None:
-        self._stream: Stream = stream
-        self._batch_size = batch_size
-        self._steps = steps
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
     def __getitem__(self, index: int) -> FitBatch:
-        chosen = seeds(self._stream, self._steps[index] * self._batch_size, self._batch_size)
+        chosen = self.seeds(index)
         rng = np.random.default_rng((chosen[0], 4))  # not the generator that the first scene is drawn by
         views = [_View.of(seed, rng) for seed in chosen]
         of_phrases = np.stack([fitting(view.covered, view.active) for view in views])
