@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from seesay.errors import UnusablePath
 
@@ -65,12 +65,11 @@ class TrainingLog:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}"),
-            TimeElapsedColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}{task.fields[figures]}"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        self._task = self._progress.add_task(stage, total=None, loss=float("nan"))
+        self._task = self._progress.add_task(stage, total=None, loss=float("nan"), figures="")
 
     def __enter__(self) -> "TrainingLog":
         return self
@@ -93,8 +92,9 @@ class TrainingLog:
         if step % _EVERY == 0:
             self._write({"step": step, "loss": round(self._loss, 4)})
 
-    def figures(self, step: int, figures: dict[str, float]) -> None:
-        """Note what was measured on the batch that was just learnt from."""
+    def figures(self, step: int, figures: dict[str, float], shown: str) -> None:
+        """Note what was measured on the batch that was just learnt from, and show it in few words beside the loss."""
+        self._progress.update(self._task, figures=f"  {shown}")
         self._write({"step": step, **{name: round(value, 4) for name, value in figures.items()}})
 
     def evaluation(self, step: int, figures: dict[str, float]) -> None:

@@ -61,7 +61,7 @@ class TrainSAE:
     """Of Adam, after the warm-up."""
 
     buffer: Annotated[Count | None, arg(metavar="N")] = None
-    """Batches that are shuffled among each other; about three times as many are in memory at the most."""
+    """Batches in memory that the next one is drawn from; checkpoints hold them too."""
 
     resume: bool = False
     """Go on from the last checkpoint in --out."""

@@ -11,14 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from seesay.errors import LayerNotFound, MissingExtra, UnusablePath
+from seesay.images.loading import batches
 from seesay.images.sources import ImageSource, open_source
 from seesay.sae import load_sae
 from seesay.sae.quality import measure
 from seesay.sae.training import ARCHITECTURES, Architecture, SAETrainingConfig
 from seesay.sae.training import training as training_module
+from seesay.sae.training.patches import PatchStream
 from seesay.sae.training.training import Task, train_sae
 from seesay.vlm import Encoder
 from tests.families import D_MODEL, SIDE, gemma3
@@ -57,9 +60,9 @@ def task(encoder: Encoder, source: ImageSource) -> Task:
     return Task(encoder, 1, source, "tiny")
 
 
-def losses(out: Path) -> list[float]:
+def read_starts(out: Path) -> list[int]:
     entries = [json.loads(line) for line in (out / "training.jsonl").read_text().splitlines()]
-    return [entry["variance_explained"] for entry in entries if "variance_explained" in entry]
+    return [entry["resumed_at"] for entry in entries if "resumed_at" in entry]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -79,7 +82,7 @@ def test_every_architecture_learns_and_is_read_back(architecture: Architecture, 
 def test_a_training_goes_on_from_its_last_checkpoint(
     task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unbroken = train_sae(CONFIG, task, tmp_path / "unbroken").figures["variance_explained"]
+    unbroken = train_sae(CONFIG, task, tmp_path / "unbroken")
     broken = tmp_path / "broken"
     figures = training_module._figures
 
@@ -98,9 +101,70 @@ def test_a_training_goes_on_from_its_last_checkpoint(
     with pytest.raises(UnusablePath, match="another k: 8"):
         train_sae(replace(CONFIG, k=4), task, broken, resume=True)
     resumed = train_sae(CONFIG, task, broken, resume=True)
-    assert resumed.figures["variance_explained"] == pytest.approx(unbroken, rel=0.05)
-    starts = [json.loads(line) for line in (broken / "training.jsonl").read_text().splitlines()]
-    assert [entry["resumed_at"] for entry in starts if "resumed_at" in entry] == [0, 49]
+    assert resumed.figures == unbroken.figures
+    assert torch.equal(load_sae(broken).W_dec, load_sae(unbroken.folder).W_dec)
+    assert read_starts(broken) == [0, 49]
+
+
+def test_a_finished_training_is_left_as_it_is(task: Task, tmp_path: Path) -> None:
+    config, out = replace(CONFIG, n_steps=3), tmp_path / "sae"
+    first = train_sae(config, task, out)
+    log = (out / "training.jsonl").read_text()
+    assert train_sae(config, task, out, resume=True) == first
+    assert (out / "training.jsonl").read_text() == log
+    with pytest.raises(UnusablePath, match="holds an SAE.*--resume"):
+        train_sae(config, task, out)
+    with pytest.raises(UnusablePath, match="another n_steps: 3"):
+        train_sae(CONFIG, task, out, resume=True)
+    (out / "training.json").write_text("[")
+    with pytest.raises(UnusablePath, match="training.json"):
+        train_sae(config, task, out, resume=True)
+
+
+def test_a_damaged_checkpoint_is_named(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(_trainer: object, _output: object) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_module, "_figures", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train_sae(CONFIG, task, tmp_path, checkpoint_minutes=0)
+    newest = max((tmp_path / "checkpoints").iterdir())
+    stream = newest / "stream.safetensors"
+    stream.write_bytes(stream.read_bytes()[:-100])
+    with pytest.raises(UnusablePath, match=f"{newest.name}.*older one"):
+        train_sae(CONFIG, task, tmp_path, resume=True)
+
+
+def test_the_stream_forgets_no_patch_and_draws_none_twice(encoder: Encoder, source: ImageSource) -> None:
+    def stream() -> PatchStream:
+        return PatchStream(encoder, source, 1, batch_size=96, buffer_batches=3, seed=0)
+
+    encoded = [
+        encoder.encode_prepared(batch.prepared, 1) for batch in batches(source, batch_size=8, prepare=encoder.prepare)
+    ]
+    every = torch.cat([each.residual[each.is_patch] for each in encoded])
+    n_epochs = 3
+    n_batches = n_epochs * len(every) // 96
+    assert n_batches * 96 == n_epochs * len(every)
+    unbroken = stream()
+    drawn = [next(unbroken) for _ in range(n_batches)]
+    # what was read and not drawn yet is in the buffer, and makes the epochs whole
+    left_over = torch.cat([unbroken.state_dict()["buffer"], unbroken.state_dict()["ahead"]])
+    seen = torch.cat([*drawn, left_over])
+    distances = torch.cdist(seen, every, compute_mode="donot_use_mm_for_euclid_dist")
+    counts = distances.argmin(1).bincount(minlength=len(every))
+    assert distances.min(1).values.max() < 1e-4
+    assert counts.max() - counts.min() <= 1
+    assert distances[:96].argmin(1).tolist() != list(range(96))
+
+    for n_before in (0, 1, 7):
+        broken = stream()
+        before = [next(broken) for _ in range(n_before)]
+        resumed = stream()
+        resumed.load_state_dict({name: tensor.clone() for name, tensor in broken.state_dict().items()})
+        assert torch.equal(
+            torch.cat([*before, *(next(resumed) for _ in range(n_batches - n_before))]), torch.cat(drawn)
+        )
 
 
 def test_a_block_that_is_not_there_is_refused(task: Task, tmp_path: Path) -> None:
@@ -151,12 +215,19 @@ def test_a_training_that_is_killed_at_any_moment_goes_on_to_its_end(source: Imag
         assert process.returncode == 0
         return float(said.splitlines()[-1])
 
-    for kill in range(4):
-        process = start("killed")
+    def newest_checkpoint() -> str:
         checkpoints = tmp_path / "killed" / "checkpoints"
-        while process.poll() is None and not (checkpoints.exists() and list(checkpoints.glob("[0-9]*"))):
+        return max((path.name for path in checkpoints.glob("[0-9]*")), default="")
+
+    for kill in range(4):
+        before = newest_checkpoint()
+        process = start("killed")
+        while process.poll() is None and newest_checkpoint() <= before:
             time.sleep(0.02)
         time.sleep(0.15 * kill)
         with process:
             process.send_signal(signal.SIGKILL)
-    assert last_loss(start("killed")) < 0.1, "most of the variance is explained"
+    unbroken, killed = last_loss(start("unbroken")), last_loss(start("killed"))
+    assert unbroken < 0.1, "most of the variance is explained"
+    assert killed == pytest.approx(unbroken, rel=0.02)
+    assert len(read_starts(tmp_path / "killed")) == 5

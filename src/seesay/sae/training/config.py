@@ -25,7 +25,7 @@ class SAETrainingConfig:
         decay_share: the last share of the steps, over which it falls to nothing.
         aux_coefficient: weight of the loss by which dead features learn what the others miss.
         dead_after: a feature that has not been active for so many steps is dead.
-        buffer_batches: how many batches of patches are shuffled among each other; they are all in memory.
+        buffer_batches: how many batches of patches are in memory, to draw the next one from.
         scale_inputs: scale the residual stream to a mean norm of sqrt(d_model) while training; the scale is folded into
             the weights when they are saved.
         seed: of weights and shuffles.

@@ -1,7 +1,7 @@
 """A stream of shuffled patches, out of an encoder that looks at one image after another, never of all at once."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, dataclass
 from typing import final
 
 import torch
@@ -19,7 +19,7 @@ _N_WORKERS = 8
 
 @dataclass(frozen=True)
 class Place:
-    """Where a stream has come to.
+    """Where the reading of images has come to.
 
     Args:
         epoch: how often all images were read before.
@@ -32,65 +32,88 @@ class Place:
 
 @final
 class PatchStream:
-    """Batches of the residual stream after a block, at patches only, from images in shuffled order, without end.
+    """Batches of the residual stream after a block, at patches only, in shuffled order, without end.
+
+    Images come in a shuffled order of their own, and their patches go through a buffer: a batch is drawn from it at
+    random, and what comes next from the encoder takes the place of what was drawn. The whole state can be saved, so
+    that a training that goes on sees just what it would have seen.
 
     Args:
         encoder: looks at the images.
         source: has the images; it is read again in another order when it ends.
         layer: the block, 0-based.
         batch_size: patches a batch.
-        buffer_batches: how many batches are shuffled among each other.
-        seed: of the order of images.
-        place: where a training that goes on had come to.
+        buffer_batches: how many batches the buffer holds.
+        seed: of both orders.
 
     Raises:
         UnreadableImages: while it is read, if too many images cannot be.
     """
 
     def __init__(
-        self,
-        encoder: Encoder,
-        source: ImageSource,
-        layer: int,
-        *,
-        batch_size: int,
-        buffer_batches: int,
-        seed: int,
-        place: Place | None = None,
+        self, encoder: Encoder, source: ImageSource, layer: int, *, batch_size: int, buffer_batches: int, seed: int
     ) -> None:
         self._encoder, self._source, self._layer = encoder, source, layer
-        self._seed = seed
-        self._buffer_size = buffer_batches * batch_size
-        self._batches = self._shuffled(batch_size)
-        self.place = place or Place()
+        self._batch_size, self._buffer_size, self._seed = batch_size, buffer_batches * batch_size, seed
+        self._place = Place()
+        self._random = torch.Generator().manual_seed(seed)
+        self._ahead = torch.empty(0, encoder.d_model)
+        """Patches of the images that were read last, for which the buffer had no room yet."""
+        self._buffer: Float[Tensor, "patch d_model"] | None = None
+        self._encoded = self._encode()
 
     def __iter__(self) -> Iterator[Float[Tensor, "patch d_model"]]:
         return self
 
     def __next__(self) -> Float[Tensor, "patch d_model"]:
-        return next(self._batches)
+        buffer = self._filled()
+        drawn = torch.randperm(len(buffer), generator=self._random)[: self._batch_size]
+        batch = buffer[drawn]
+        buffer[drawn] = self._next(self._batch_size)
+        return batch
 
-    def _shuffled(self, batch_size: int) -> Iterator[Tensor]:
-        # Imports transformer-lens too, which takes five seconds: nothing else pays for it.
-        from sae_lens.training.mixing_buffer import mixing_buffer
+    def state_dict(self) -> dict[str, Tensor]:
+        """What it takes to go on: patches that were read and not yet drawn, the place, and the generator's state."""
+        return {
+            "buffer": self._filled(),
+            "ahead": self._ahead.contiguous(),
+            "place": torch.tensor(astuple(self._place)),
+            "random": self._random.get_state(),
+        }
 
-        return mixing_buffer(self._buffer_size, batch_size, self._halves())
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from there.
 
-    def _halves(self) -> Iterator[Tensor]:
-        """Half a buffer at a time: sae-lens copies all of its buffer for whatever is added."""
-        parts: list[Tensor] = []
-        n_patches = 0
-        for patches in self._patches():
-            parts.append(patches)
-            n_patches += len(patches)
-            if n_patches >= self._buffer_size // 2:
-                yield torch.cat(parts)
-                parts, n_patches = [], 0
+        Args:
+            state: of a stream with the same arguments.
+        """
+        self._buffer, self._ahead = state["buffer"], state["ahead"]
+        self._random.set_state(state["random"])
+        self._place = Place(*state["place"].tolist())
+        self._encoded = self._encode()
 
-    def _patches(self) -> Iterator[Tensor]:
+    def _filled(self) -> Float[Tensor, "patch d_model"]:
+        if self._buffer is None:
+            self._buffer = self._next(self._buffer_size)
+        return self._buffer
+
+    def _next(self, n_patches: int) -> Float[Tensor, "patch d_model"]:
+        """Take the patches that come next, in the images' order."""
+        taken = torch.empty(n_patches, self._encoder.d_model)
+        n_taken = 0
+        while n_taken < n_patches:
+            if not len(self._ahead):
+                self._ahead = next(self._encoded)
+            some = self._ahead[: n_patches - n_taken]
+            taken[n_taken : n_taken + len(some)] = some
+            self._ahead = self._ahead[len(some) :]
+            n_taken += len(some)
+        return taken
+
+    def _encode(self) -> Iterator[Float[Tensor, "patch d_model"]]:
         n_workers = 0 if self._encoder.device.type == "cpu" else _N_WORKERS
         while True:
-            source, start = self._source.shuffled(self._seed + self.place.epoch), self.place.position
+            source, start = self._source.shuffled(self._seed + self._place.epoch), self._place.position
             for batch in batches(
                 source,
                 start=start,
@@ -99,8 +122,8 @@ class PatchStream:
                 prepare=self._encoder.prepare,
             ):
                 encoded = self._encoder.encode_prepared(batch.prepared, self._layer)
-                self.place = Place(self.place.epoch, batch.next_position)
+                self._place = Place(self._place.epoch, batch.next_position)
                 yield encoded.residual[encoded.is_patch].float().cpu()
-            if start == self.place.position == 0:
+            if start == self._place.position == 0:
                 raise UnreadableImages(f"no image of {self._source.name} can be read", expected="at least one")
-            self.place = Place(self.place.epoch + 1, 0)
+            self._place = Place(self._place.epoch + 1, 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 _CURVES = {
-    "loss": "loss (smoothed)",
+    "loss": "loss",
     "variance_explained": "variance explained",
     "l0": "L0",
     "dead_share": "dead share",

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from seesay.errors import MissingExtra, UnusablePath
+from seesay.errors import MissingExtra
 from seesay.images.sources import ImageSource
 from seesay.sae.training.architectures import training_sae
 from seesay.sae.training.checkpoints import Checkpoints
 from seesay.sae.training.config import SAETrainingConfig
-from seesay.sae.training.patches import PatchStream, Place
+from seesay.sae.training.patches import PatchStream
 from seesay.sae.training.report import write_report
 from seesay.training_log import TrainingLog
 from seesay.vlm.encoder import Encoder
@@ -66,38 +66,39 @@ def train_sae(
         config: what to learn and how.
         task: from what.
         out: the folder for the SAE, its log and its checkpoints.
-        resume: go on from the last checkpoint there, if there is one.
+        resume: go on from the last checkpoint there, if there is one; a finished training is left as it is.
         checkpoint_minutes: time between two checkpoints; a kill loses no more than that.
 
     Raises:
         MissingExtra: sae-lens is not installed.
-        UnusablePath: the folder holds another training, or an unfinished one that `resume` does not ask for.
+        UnusablePath: the folder holds another training or SAE, or this one and `resume` does not ask for it.
         LayerNotFound: no such block.
         UnreadableImages: too many of the images cannot be read.
     """
     task.encoder.check_layer(task.layer)
     trainer_class, trainer_config = _sae_lens()
-    checkpoints = Checkpoints(out / "checkpoints")
-    identity = _identity(config, task)
-    newest = _newest(checkpoints, out, identity, resume=resume)
+    checkpoints = Checkpoints(out, _identity(config, task), resume=resume)
+    figures = checkpoints.finished()
+    if figures is not None:
+        return Trained(out, figures)
+    newest = checkpoints.newest()
     with TrainingLog(out, STAGE) as log:
         torch.manual_seed(config.seed)
         sae = training_sae(config, task.encoder.d_model, task.layer, task.subject, task.source.name)
         trainer = trainer_class(cfg=trainer_config(**_schedule(config)), sae=sae, data_provider=iter(()))
-        place = Place()
+        stream = _stream(config, task)
         if newest is not None:
-            place = Place(**checkpoints.restore(newest, trainer)["place"])
+            checkpoints.restore(newest, trainer, stream)
         log.resumed(trainer.n_training_steps)
-        stream = _stream(config, task, place)
         if config.scale_inputs and trainer.activation_scaler.scaling_factor is None:
             trainer.activation_scaler.estimate_scaling_factor(task.encoder.d_model, stream, _N_BATCHES_FOR_SCALE)
-        figures = _fit(config, trainer, stream, log, checkpoints, identity, checkpoint_minutes)
+        figures = _fit(config, trainer, stream, log, checkpoints, checkpoint_minutes)
         log.evaluation(trainer.n_training_steps, figures)
         log_frequency = trainer.log_feature_sparsity.tolist()
         _save(trainer, out)
     title = f"{config.architecture} SAE of {task.subject}, block {task.layer}, on {task.source.name}"
     write_report(out / "report.html", title, out / f"{STAGE}.jsonl", log_frequency)
-    checkpoints.remove()
+    checkpoints.finish(figures)
     return Trained(out, figures)
 
 
@@ -107,7 +108,6 @@ def _fit(
     stream: PatchStream,
     log: TrainingLog,
     checkpoints: Checkpoints,
-    identity: Mapping[str, Any],
     checkpoint_minutes: float,
 ) -> dict[str, float]:
     saved_at = time.monotonic()
@@ -119,14 +119,14 @@ def _fit(
         log.step(trainer.n_training_steps, config.n_steps, output.loss.item())
         if trainer.n_training_steps % _METRICS_EVERY == 0 or trainer.n_training_steps > config.n_steps - _N_LAST:
             last.append(_figures(trainer, output))
-            log.figures(trainer.n_training_steps, last[-1])
+            log.figures(trainer.n_training_steps, last[-1], _in_short(last[-1]))
         if time.monotonic() - saved_at >= 60 * checkpoint_minutes:
-            checkpoints.save(trainer, {"place": asdict(stream.place), **identity})
+            checkpoints.save(trainer, stream)
             saved_at = time.monotonic()
     return {name: sum(each[name] for each in last) / len(last) for name in last[-1]} if last else {}
 
 
-def _stream(config: SAETrainingConfig, task: Task, place: Place) -> PatchStream:
+def _stream(config: SAETrainingConfig, task: Task) -> PatchStream:
     return PatchStream(
         task.encoder,
         task.source,
@@ -134,7 +134,6 @@ def _stream(config: SAETrainingConfig, task: Task, place: Place) -> PatchStream:
         batch_size=config.batch_size,
         buffer_batches=config.buffer_batches,
         seed=config.seed,
-        place=place,
     )
 
 
@@ -164,6 +163,10 @@ def _figures(trainer: Any, output: Any) -> dict[str, float]:
     }
 
 
+def _in_short(figures: Mapping[str, float]) -> str:
+    return f"explained {figures['variance_explained']:.2f}  L0 {figures['l0']:.1f}  dead {figures['dead_share']:.1%}"
+
+
 def _save(trainer: Any, out: Path) -> None:
     """Fold what the inputs were scaled by into the weights, and save them for inference."""
     if trainer.activation_scaler.scaling_factor is not None:
@@ -173,28 +176,6 @@ def _save(trainer: Any, out: Path) -> None:
     for path in trainer.sae.save_inference_model(aside):
         path.replace(out / path.name)
     aside.rmdir()
-
-
-def _newest(checkpoints: Checkpoints, out: Path, identity: Mapping[str, Any], *, resume: bool) -> Path | None:
-    """The checkpoint to go on from, if that is asked for and it is of the same training."""
-    newest = checkpoints.newest()
-    if newest is None:
-        return None
-    if not resume:
-        raise UnusablePath(
-            f"{out} holds an unfinished training",
-            expected="an empty folder",
-            remedy="add --resume, or give another --out",
-        )
-    state = checkpoints.state(newest)
-    for name, value in identity.items():
-        if state.get(name) != value:
-            raise UnusablePath(
-                f"{out} holds a training with another {name}: {state.get(name)}",
-                expected=str(value),
-                remedy="give the same again, or another --out",
-            )
-    return newest
 
 
 def _identity(config: SAETrainingConfig, task: Task) -> dict[str, Any]:
