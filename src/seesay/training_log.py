@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from seesay.errors import UnusablePath
 
@@ -63,9 +63,9 @@ class TrainingLog:
         self._started = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}{task.fields[figures]}"),
+            BarColumn(bar_width=8),
+            TaskProgressColumn(),
+            TextColumn("loss {task.fields[loss]:.4g}{task.fields[figures]}"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )

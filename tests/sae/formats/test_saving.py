@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from seesay.errors import MismatchedSAE, UnusablePath
 from seesay.sae import SAE, Provenance, load_sae, save_sae
+from seesay.sae.formats.assembly import lengthened
 from tests.sae.test_model import random_sae
 
 SAVED = {"relu", "topk", "magnitude_topk", "batch_topk", "jumprelu"}
@@ -132,10 +133,15 @@ def test_a_loaded_sae_outlives_its_files(format: str, tmp_path: Path) -> None:
     assert sae.encode(torch.ones(2, 6)).values.isfinite().all()
 
 
-def test_half_precision_is_saved_as_float32(tmp_path: Path) -> None:
-    sae = random_sae("jumprelu").to(dtype=torch.bfloat16)
-    save_sae(sae, tmp_path / "sae")
-    assert torch.equal(load_sae(tmp_path / "sae").W_enc, sae.W_enc.float())
+@pytest.mark.parametrize("format", ["sae_lens", "dictionary_learning"])
+def test_half_precision_is_saved_as_such(format: str, tmp_path: Path) -> None:
+    sae = random_sae("jumprelu", subtract_b_dec=False).to(dtype=torch.bfloat16)
+    assert sae.gain is not None
+    save_sae(sae, tmp_path / "sae", format)
+    again = load_sae(tmp_path / "sae")
+    rows = sae.W_dec.float() * sae.gain.float()[:, None]
+    for found, exact in ((again.W_enc, sae.W_enc), (again.b_enc, sae.b_enc), (lengthened(again), rows.bfloat16())):
+        torch.testing.assert_close(found, exact.float(), rtol=1e-6, atol=0, msg="rounded once, to bfloat16")
 
 
 def test_a_failure_in_the_middle_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import torch
 from safetensors import SafetensorError
 
 from seesay.errors import MismatchedSAE, UnreadableSAE, UnusablePath
@@ -117,7 +118,7 @@ def save_sae(sae: SAE, folder: str | Path, format: SavedFormat = "sae_lens") -> 
     """Save an SAE, all of it or nothing.
 
     Args:
-        sae: what to save; written in float32.
+        sae: what to save; written in its own number format.
         folder: where to; it is made, or replaced if it holds nothing but an SAE.
         format: of SAELens, or of dictionary_learning, which the paper's own tools read.
 
@@ -132,7 +133,8 @@ def save_sae(sae: SAE, folder: str | Path, format: SavedFormat = "sae_lens") -> 
     _check_replaceable(path)
     with replaced_folder(path) as aside:
         try:
-            module.save(sae, aside)
+            # Norms are put back in float32, so that a bfloat16 SAE's decoder is rounded once.
+            module.save(sae.to("cpu", torch.float32), aside, sae.W_dec.dtype)
         except (OSError, RuntimeError, SafetensorError) as error:
             raise unwritable(path, str(error)) from error
 

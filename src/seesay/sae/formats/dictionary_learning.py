@@ -184,15 +184,16 @@ def refusal(sae: SAE) -> str | None:
     return None
 
 
-def save(sae: SAE, folder: Path) -> None:
+def save(sae: SAE, folder: Path, dtype: torch.dtype) -> None:
     """Write an SAE that dictionary_learning and the paper's tools read.
 
     A `batch_topk` becomes a JumpReluAutoEncoder, which computes the same and needs no k. The decoder has the norms
     again that it had in the file. If the class treats `b_dec` otherwise, the encoder's bias makes up for it.
 
     Args:
-        sae: not normalising its rows, of an activation that has a class there.
+        sae: in float32 on the CPU, not normalising its rows, of an activation that has a class there.
         folder: an empty one.
+        dtype: to write the tensors in.
     """
     names: dict[str, str] = {
         "relu": "AutoEncoder",
@@ -201,9 +202,7 @@ def save(sae: SAE, folder: Path) -> None:
     }
     name = names.get(sae.activation, "JumpReluAutoEncoder")
     sae = rebiased(sae, subtract_b_dec=name != "JumpReluAutoEncoder")
-    tensors = {
-        part: tensor.to("cpu", torch.float32, copy=True).contiguous() for part, tensor in _tensors(sae, name).items()
-    }
+    tensors = {part: tensor.to(dtype, copy=True).contiguous() for part, tensor in _tensors(sae, name).items()}
     if sae.k is not None:
         tensors |= {"k": torch.tensor(sae.k, dtype=torch.int32), "threshold": torch.tensor(-1.0)}
     place = folder / TRAINER

@@ -168,21 +168,21 @@ def refusal(sae: SAE) -> str | None:
     return f"SAELens has no architecture that computes {sae.activation}"
 
 
-def save(sae: SAE, folder: Path) -> None:
+def save(sae: SAE, folder: Path, dtype: torch.dtype) -> None:
     """Write an SAE that SAELens' `SAE.load_from_disk` reads.
 
     The decoder's rows have the norms again that they had in the file, and SAELens' codes count in these norms.
 
     Args:
-        sae: of an activation that has an architecture there.
+        sae: in float32 on the CPU, of an activation that has an architecture there.
         folder: an empty one.
+        dtype: to write the tensors in.
     """
     assert sae.W_enc is not None
     tensors = {"W_enc": sae.W_enc, "b_enc": sae.b_enc, "W_dec": lengthened(sae), "b_dec": sae.b_dec}
     if sae.threshold is not None:
         tensors["threshold"] = sae.threshold
-    plain = {name: tensor.to("cpu", torch.float32, copy=True).contiguous() for name, tensor in tensors.items()}
-    save_file(plain, folder / WEIGHTS)
+    save_file({name: tensor.to(dtype, copy=True).contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS)
     write_json(folder / CONFIG, _config(sae))
 
 

@@ -1,5 +1,6 @@
 """Sparse autoencoders of the encoder's blocks, trained on the world's pictures as any others are."""
 
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def train_sae(config: SAEConfig, encoder: Encoder, layer: int, subject: str, out
         pictures = Pictures(config.n_images, stream="sae")
         trained = train(recipe, Task(encoder, layer, pictures, subject), out / "sae-training" / name, resume=True)
         folder = out / "sae" / name
+        shutil.rmtree(folder, ignore_errors=True)  # with the strengths that were chosen for an earlier one
         save_sae(load_sae(trained.folder).to(dtype=torch.bfloat16), folder)
         held_out = Pictures(_N_HELD_OUT, stream="monitoring")
         quality = asdict(measure(load_sae(folder).to(encoder.device), encoder, layer, held_out))
