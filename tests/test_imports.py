@@ -14,7 +14,7 @@ PACKAGE = Path(seesay.__file__).parent
 LAYERS = (
     {"errors"},
     {"records"},
-    {"selection", "split", "images", "files", "hub"},
+    {"selection", "split", "images", "files", "hub", "interruption"},
     {"training_log", "vlm"},
     {"sae"},
     {"exemplars", "steering"},

@@ -40,6 +40,10 @@ class InvalidDecoding(SeesayError):
     """A way of choosing words that cannot be: no tokens at all, or a negative temperature."""
 
 
+class InvalidTraining(SeesayError):
+    """A training that cannot be: fewer features than a patch is to activate, or a rate at which nothing is learnt."""
+
+
 class UnknownChoice(SeesayError):
     """A word where one of a few is meant."""
 

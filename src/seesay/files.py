@@ -78,6 +78,8 @@ def replaced_folder(path: Path) -> Generator[Path]:
     yield aside
     try:
         for written in [*aside.rglob("*"), aside]:
+            if written.is_file():
+                make_readable(written)
             _sync(written)
         # Folders cannot be exchanged in one step: a kill in between leaves no folder, but never half of one.
         if path.exists():
@@ -87,6 +89,13 @@ def replaced_folder(path: Path) -> Generator[Path]:
         shutil.rmtree(before, ignore_errors=True)
     except OSError as error:
         raise unwritable(path, error.strerror or str(error)) from error
+
+
+def make_readable(path: Path) -> None:
+    """Give a file the permissions that others of this user have: some writers leave it to its owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
 
 
 def _sync(path: Path) -> None:

@@ -41,7 +41,7 @@ def absent(kind: type[Refusal], name: str, error: Exception, *, file: str, repos
             return kind(f"{name} has no such revision", expected="a branch, tag or commit of it")
         case _ if is_unreachable(error):
             return kind(
-                f"{name} is not on this machine, and the hub cannot be reached",
+                f"{name} is no path here, is not on this machine, and the hub cannot be reached",
                 expected="a network, or a folder",
                 remedy="check the network and HF_HUB_OFFLINE",
             )

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from seesay.errors import UnusablePath
 
 _EVERY = 100
+_SAID_EVERY_S = 30.0  # into a file, where no bar can move
 _SMOOTHING = 0.98
 
 
@@ -54,20 +55,23 @@ class TrainingLog:
         except BlockingIOError as error:
             self._file.close()
             raise UnusablePath(
-                f"another process is training {stage} in {folder}", remedy="wait for it, or give another --out"
+                f"another process is at {stage} in {folder}", remedy="wait for it, or give another --out"
             ) from error
         except OSError as error:
             raise UnusablePath(f"cannot write to {folder}: {error.strerror}", expected="a folder of yours") from error
         self._stage = stage
         self._loss: float | None = None
-        self._started = time.monotonic()
+        self._figures = ""
+        self._started = self._said_at = time.monotonic()
+        console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=8),
             TaskProgressColumn(),
             TextColumn("loss {task.fields[loss]:.4g}{task.fields[figures]}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console,
+            disable=not console.is_terminal,
         )
         self._task = self._progress.add_task(stage, total=None, loss=float("nan"), figures="")
 
@@ -82,6 +86,12 @@ class TrainingLog:
     def resumed(self, step: int) -> None:
         """Note where the training starts, 0 or a checkpoint's step."""
         self._write({"resumed_at": step})
+        if step:
+            self.say(f"going on from step {step}")
+
+    def say(self, text: str) -> None:
+        """Tell whoever watches."""
+        self._progress.console.print(f"{self._stage}: {text}", highlight=False, soft_wrap=True)
 
     def step(self, step: int, n_steps: int, loss: float) -> None:
         """Count one step; its loss is smoothed before it is shown. The first one starts the progress bar."""
@@ -91,10 +101,14 @@ class TrainingLog:
         self._progress.update(self._task, total=n_steps, completed=step, loss=self._loss)
         if step % _EVERY == 0:
             self._write({"step": step, "loss": round(self._loss, 4)})
+        if not self._progress.console.is_terminal and time.monotonic() - self._said_at >= _SAID_EVERY_S:
+            self._said_at = time.monotonic()
+            self.say(f"step {step} of {n_steps}  loss {self._loss:.4g}{self._figures}")
 
     def figures(self, step: int, figures: dict[str, float], shown: str) -> None:
         """Note what was measured on the batch that was just learnt from, and show it in few words beside the loss."""
-        self._progress.update(self._task, figures=f"  {shown}")
+        self._figures = f"  {shown}"
+        self._progress.update(self._task, figures=self._figures)
         self._write({"step": step, **{name: round(value, 4) for name, value in figures.items()}})
 
     def evaluation(self, step: int, figures: dict[str, float]) -> None:
@@ -102,7 +116,7 @@ class TrainingLog:
         rounded = {name: round(value, 4) for name, value in figures.items()}
         self._write({"step": step, **rounded})
         shown = "  ".join(f"{name} {value:.3f}" for name, value in rounded.items())
-        self._progress.console.print(f"{self._stage} step {step}: {shown}")
+        self.say(f"step {step}: {shown}")
 
     def _write(self, entry: dict[str, float]) -> None:
         entry = {"seconds": round(time.monotonic() - self._started, 1), **entry}

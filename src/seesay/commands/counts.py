@@ -42,6 +42,18 @@ Count = Annotated[
 """A whole number of at least 1."""
 
 
+PresetCount = Annotated[
+    int | None,
+    PrimitiveConstructorSpec[int | None](
+        nargs=1,
+        metavar="N",
+        instance_from_str=parse_count,
+        is_instance=lambda instance: instance is None or isinstance(instance, int),
+        str_from_instance=lambda number: ["preset" if number is None else str(number)],
+    ),
+]
+"""The same, or what a preset says if it is not given."""
+
 _MAX_SEED = 2**31 - 1
 
 

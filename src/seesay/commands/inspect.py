@@ -9,6 +9,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from seesay.commands.counts import Count
 from seesay.commands.images import ImageOptions
 from seesay.commands.loading import load_encoder
+from seesay.commands.names import is_world
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
@@ -27,7 +28,7 @@ class Inspect:
 
     Examples:
       seesay inspect world:middle
-      seesay inspect world:middle --images world:500
+      seesay inspect world:middle --images world:500@50000
       seesay inspect DIR --subject google/gemma-3-4b-it --images DIR --n-images 1000
     """
 
@@ -60,31 +61,32 @@ class Inspect:
         output = Output(self.common)
         sae = self.finding.load(self.sae)
         facts = sae_facts(sae)
-        table = Table(show_header=False, box=None)
-        for name, value in facts.items():
-            table.add_row(name.replace("_", " "), "not recorded" if value is None else str(value))
-        output.console.print(table)
+        output.console.print(facts_table(facts))
         measured: dict[str, Any] = {}
         if self.images is not None:
             quality = self._measure(output, sae, self.images)
             measured = quality_facts(quality)
             output.console.print(quality_table(quality))
-        output.finish({"sae": self.sae, **facts, **measured}, next_steps=self._next_steps())
+        output.finish({"sae": self.sae, **facts, **measured}, next_steps=self._next_steps(sae))
         return 0
 
     def _measure(self, output: Output, sae: "SAE", images: str) -> "Quality":
         from seesay.sae.quality import measure
 
-        layer = self.finding.layer(self.sae, sae, self.layer)
+        layer = self.finding.layer(self.sae, sae, self.layer, output)
         source = self.reading.open(images)
         encoder = load_encoder(self.subject, self.common)
         total = self.n_images if source.n_images is None else min(self.n_images, source.n_images)
         with output.progress("measuring", total=total) as advance:
             return measure(sae.to(encoder.device), encoder, layer, source, n_images=self.n_images, on_batch=advance)
 
-    def _next_steps(self) -> list[str]:
-        steps = [] if self.images else ["add --images SRC to see how well it stands for what an encoder sees"]
-        return [*steps, f"seesay steer --sae {self.sae} --features 0-9   some of its features, in words"]
+    def _next_steps(self, sae: "SAE") -> list[str]:
+        can_be_measured = sae.W_enc is not None and not self.images
+        steps = ["add --images SRC to see how well it stands for what an encoder sees"] if can_be_measured else []
+        is_calibrated = is_world(self.sae) and is_world(self.subject)
+        strength = "" if is_calibrated else " --strength 1 --strength-unit residual_norm"
+        steer = f"seesay steer --subject {self.subject} --sae {self.sae} --features 0-9{strength}"
+        return [*steps, f"{steer}   some of its features, in words"]
 
 
 def sae_facts(sae: "SAE") -> dict[str, Any]:
@@ -98,13 +100,28 @@ def sae_facts(sae: "SAE") -> dict[str, Any]:
         "k": sae.k,
         "normalization": sae.normalization,
         "subtracts_b_dec": sae.subtract_b_dec,
-        "decoder_norms": f"{norms.min():.4g} to {norms.max():.4g}, median {norms.median():.4g}",
-        "b_dec_norm": f"{sae.b_dec.norm():.4g}",
+        "smallest_decoder_norm": norms.min().item(),
+        "median_decoder_norm": norms.median().item(),
+        "largest_decoder_norm": norms.max().item(),
+        "b_dec_norm": sae.b_dec.norm().item(),
         "subject": sae.provenance.subject,
         "layer": sae.provenance.layer,
         "hook": sae.provenance.hook,
         "dataset": sae.provenance.dataset,
     }
+
+
+def facts_table(facts: dict[str, Any]) -> Table:
+    """What an SAE is, for the terminal.
+
+    Args:
+        facts: as `sae_facts` gives them.
+    """
+    table = Table(show_header=False, box=None)
+    for name, value in facts.items():
+        shown = f"{value:.4g}" if isinstance(value, float) else "not recorded" if value is None else str(value)
+        table.add_row(name.replace("_", " "), shown)
+    return table
 
 
 def quality_facts(quality: "Quality") -> dict[str, Any]:
@@ -125,10 +142,10 @@ def quality_table(quality: "Quality") -> Table:
     table.add_row("images", f"{quality.n_images}, {quality.n_patches} patches")
     table.add_row("variance explained", f"{quality.variance_explained:.4f}")
     table.add_row("L0", f"{quality.l0:.2f} features a patch")
-    table.add_row("dead", f"{quality.dead_share:.2%}")
+    table.add_row("never active here", f"{quality.dead_share:.2%} of the features")
     decades = quality.frequency.clamp_min(1e-12).log10().floor()
     counts = [int(((decades == decade) & (quality.frequency > 0)).sum()) for decade in _DECADES]
     for decade, count in zip(_DECADES, counts, strict=True):
         bar = "█" * round(40 * count / max(1, *counts))
-        table.add_row(f"active on 1e{decade} to 1e{decade + 1}", f"{count:6d} {bar}")
+        table.add_row(f"active on 1e{decade} to 1e{decade + 1} of the patches", f"{count:6d} {bar}")
     return table

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from seesay.commands.counts import Count
+from seesay.commands.output import Output
 from seesay.errors import LayerNotFound
 
 if TYPE_CHECKING:
@@ -29,18 +30,22 @@ class SAEOptions:
     """The activation, for files that do not say: relu, topk, signed_topk, magnitude_topk, batch_topk or jumprelu."""
 
     @staticmethod
-    def layer(name: str, sae: "SAE", given: int | None) -> int:
-        """The block that is meant.
+    def layer(name: str, sae: "SAE", given: int | None, output: Output) -> int:
+        """The block that is meant; one that the SAE was not made for is remarked on.
 
         Args:
             name: of the SAE, as on the command line.
             sae: which may tell what it was trained on.
             given: by `--layer`.
+            output: of the command.
 
         Raises:
             LayerNotFound: neither says.
         """
-        layer = sae.provenance.layer if given is None else given
+        made_for = sae.provenance.layer
+        layer = made_for if given is None else given
+        if layer is not None and made_for not in (None, layer):
+            output.console.print(f"{name} was made for block {made_for}, and is used on block {layer}.", soft_wrap=True)
         if layer is None:
             raise LayerNotFound(f"{name} does not say which block it was trained on", expected="--layer L")
         return layer

@@ -123,7 +123,7 @@ class Steer:
 
         sae = self.finding.load(self.sae)
         sae.directions(feature_ids)  # refuses unknown features before a large model is loaded
-        layer = self.finding.layer(self.sae, sae, self.layer)
+        layer = self.finding.layer(self.sae, sae, self.layer, output)
         # The subject first: it is the smaller one, and what is wrong with it is known sooner.
         subject = (
             None if self.explainer in (None, self.subject) else load_encoder(self.subject, self.common, compared=True)

@@ -77,5 +77,5 @@ class Tally:
                 f"{self._n_unreadable} of {self._n_seen} images of {self._source_name} cannot be read, the first: "
                 f"{self._first.what}",
                 expected=f"at most {self._max_share:.2%}",
-                remedy="repair or remove them, or allow for more",
+                remedy="repair or remove them",
             ) from self._first

@@ -124,6 +124,11 @@ class SAE:
         assert (self.threshold is not None) == (self.activation in HAS_THRESHOLD)
         assert (self.W_enc is None) == (self.activation == "none")
 
+    def __repr__(self) -> str:
+        chooses = self.activation if self.k is None else f"{self.activation} of {self.k}"
+        size = f"{self.n_features} features of width {self.d_model}"
+        return f"SAE({size}, {chooses}, {self.W_dec.dtype}, {self.provenance})"
+
     @property
     def n_features(self) -> int:
         """How many features it has."""

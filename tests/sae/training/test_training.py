@@ -8,13 +8,14 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from seesay.errors import LayerNotFound, MissingExtra, UnusablePath
+from seesay.errors import InvalidTraining, LayerNotFound, MissingExtra, UnusablePath
 from seesay.images.loading import batches
 from seesay.images.sources import ImageSource, open_source
 from seesay.sae import load_sae
@@ -58,6 +59,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ImageSource:
 @pytest.fixture
 def task(encoder: Encoder, source: ImageSource) -> Task:
     return Task(encoder, 1, source, "tiny")
+
+
+def interrupt(_trainer: object, _output: object) -> dict[str, float]:
+    raise KeyboardInterrupt
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
 def read_starts(out: Path) -> list[int]:
@@ -110,9 +119,10 @@ def test_a_finished_training_is_left_as_it_is(task: Task, tmp_path: Path) -> Non
     config, out = replace(CONFIG, n_steps=3), tmp_path / "sae"
     first = train_sae(config, task, out)
     log = (out / "training.jsonl").read_text()
-    assert train_sae(config, task, out, resume=True) == first
+    again = train_sae(config, task, out, resume=True)
+    assert (again.figures, again.went_on_from) == (first.figures, None)
     assert (out / "training.jsonl").read_text() == log
-    with pytest.raises(UnusablePath, match="holds an SAE.*--resume"):
+    with pytest.raises(UnusablePath, match="holds a finished training.*--resume"):
         train_sae(config, task, out)
     with pytest.raises(UnusablePath, match="another n_steps: 3"):
         train_sae(CONFIG, task, out, resume=True)
@@ -121,18 +131,85 @@ def test_a_finished_training_is_left_as_it_is(task: Task, tmp_path: Path) -> Non
         train_sae(config, task, out, resume=True)
 
 
-def test_a_damaged_checkpoint_is_named(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(_trainer: object, _output: object) -> dict[str, float]:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(training_module, "_figures", stop)
-    with pytest.raises(KeyboardInterrupt):
+@pytest.mark.parametrize("part", ["stream.safetensors", "sae_weights.safetensors", "trainer_state.pt", "identity.json"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    part: str, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(training_module, "_METRICS_EVERY", 4)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training_module, "_figures", interrupt)
         train_sae(CONFIG, task, tmp_path, checkpoint_minutes=0)
-    newest = max((tmp_path / "checkpoints").iterdir())
-    stream = newest / "stream.safetensors"
-    stream.write_bytes(stream.read_bytes()[:-100])
-    with pytest.raises(UnusablePath, match=f"{newest.name}.*older one"):
+    older, newest = sorted((tmp_path / "checkpoints").iterdir())
+    cut(newest / part)
+    resumed = train_sae(CONFIG, task, tmp_path, resume=True)
+    assert resumed.went_on_from == int(older.name)
+    assert newest.name in caplog.text
+
+
+def test_checkpoints_that_are_all_damaged_are_refused(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_module, "_METRICS_EVERY", 4)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training_module, "_figures", interrupt)
+        train_sae(CONFIG, task, tmp_path, checkpoint_minutes=0)
+    for checkpoint in (tmp_path / "checkpoints").iterdir():
+        cut(checkpoint / "trainer_state.pt")
+    with pytest.raises(UnusablePath, match="cannot go on from .*00000003"):
         train_sae(CONFIG, task, tmp_path, resume=True)
+
+
+def test_a_folder_with_something_else_in_it_is_refused(task: Task, tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(UnusablePath, match=r"holds holiday.jpg.*--out"):
+        train_sae(CONFIG, task, tmp_path)
+    (tmp_path / "holiday.jpg").rename(tmp_path / "cfg.json")  # somebody else's SAE
+    with pytest.raises(UnusablePath, match=r"holds cfg.json.*--out"):
+        train_sae(CONFIG, task, tmp_path, resume=True)
+
+
+def test_a_training_that_diverges_ends_with_a_line_and_without_an_sae(task: Task, tmp_path: Path) -> None:
+    with pytest.raises(InvalidTraining, match=r"loss is (nan|inf) at step .*lower learning rate"):
+        train_sae(replace(CONFIG, learning_rate=1e30), task, tmp_path)
+    assert not (tmp_path / "cfg.json").exists()
+
+
+def test_control_c_keeps_what_was_learnt(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unbroken = train_sae(CONFIG, task, tmp_path / "unbroken")
+    figures = training_module._figures
+
+    def interrupted(trainer: object, output: object) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return figures(trainer, output)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a test in the background ignores it
+    try:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(training_module, "_figures", interrupted)
+            train_sae(CONFIG, task, tmp_path / "broken")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "kept at step 25 of 60" in " ".join(capsys.readouterr().err.split())
+    resumed = train_sae(CONFIG, task, tmp_path / "broken", resume=True)
+    assert resumed.went_on_from == 25
+    assert resumed.figures == unbroken.figures
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"k": 65}, {"k": 0}, {"learning_rate": float("nan")}, {"learning_rate": -1.0}, {"n_steps": 0}, {"batch_size": 1}],
+)
+def test_a_training_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidTraining, match=f"{next(iter(wrong))}.*expected"):
+        replace(CONFIG, **wrong)
+
+
+def test_others_can_read_the_weights(task: Task, tmp_path: Path) -> None:
+    trained = train_sae(replace(CONFIG, n_steps=1), task, tmp_path)
+    for path in trained.folder.glob("*.*"):
+        assert path.stat().st_mode & 0o044 == 0o044, path
 
 
 def test_the_stream_forgets_no_patch_and_draws_none_twice(encoder: Encoder, source: ImageSource) -> None:

@@ -31,7 +31,11 @@ def find_column(features: Mapping[str, Any] | None, column: str | None, name: st
     if len(found) == 1 or _USUAL in found:
         return found[0] if len(found) == 1 else _USUAL
     if found:
-        raise UnreadableImages(f"{name} has several columns of images, and none is chosen", expected=" or ".join(found))
+        raise UnreadableImages(
+            f"{name} has several columns of images, and none is chosen",
+            expected=" or ".join(found),
+            remedy="name one by --column (column=)",
+        )
     raise UnreadableImages(f"no column of {name} has images", expected="one of images, or of their files' bytes")
 
 

@@ -132,4 +132,8 @@ def _choose_split(request: Request, splits: Iterable[Any]) -> str:
     if chosen in names:
         return chosen
     what = "several splits, and none is chosen" if request.split is None else f"no split {request.split!r}"
-    raise UnreadableImages(f"{request.name} has {what}", expected=" or ".join(names) or "a dataset with splits")
+    raise UnreadableImages(
+        f"{request.name} has {what}",
+        expected=" or ".join(names) or "a dataset with splits",
+        remedy="name one by --split (split=)",
+    )

@@ -1,5 +1,6 @@
 """A folder of image files."""
 
+import logging
 import os
 from collections.abc import Iterator
 from functools import cached_property
@@ -11,6 +12,8 @@ from seesay.images.decoding import suffixes
 from seesay.images.sources.contents import File, digest, digest_of_files, printable
 from seesay.images.sources.shuffling import Permuted
 from seesay.images.sources.source import Entry
+
+_LOG = logging.getLogger(__name__)
 
 
 @final
@@ -30,12 +33,16 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         self._root = _resolved(path)
-        self._paths = sorted(image_files(self._root), key=lambda file: printable(file.as_posix()))
+        links: list[Path] = []
+        self._paths = sorted(image_files(self._root, links), key=lambda file: printable(file.as_posix()))
         self.n_images = len(self._paths)
+        if links:
+            _LOG.warning("%s: left out what %d links show of other places, such as %s", path, len(links), links[0])
         if not self._paths:
             raise UnreadableImages(
                 f"no images in {path}",
-                expected="files that end in .jpg, .png or another suffix that Pillow reads, hidden ones not counted",
+                expected="files that end in .jpg, .png or another suffix that Pillow reads, hidden ones and links to "
+                "other places not counted",
             )
 
     @property
@@ -62,11 +69,12 @@ class Folder:
         return Permuted(self, seed)
 
 
-def image_files(root: Path) -> Iterator[Path]:
+def image_files(root: Path, links: list[Path] | None = None) -> Iterator[Path]:
     """The image files below a folder that symbolic links do not lead out of, relative to it, in no order.
 
     Args:
         root: the folder, itself no symbolic link.
+        links: takes the links that are left out, to folders and to files outside.
 
     Raises:
         UnreadableImages: a folder that cannot be read.
@@ -78,15 +86,18 @@ def image_files(root: Path) -> Iterator[Path]:
     known = suffixes()
     for folder, inner, names in os.walk(root, onerror=refuse):
         inner[:] = [name for name in inner if not name.startswith(".")]
+        left_out = [path for name in inner if (path := Path(folder, name)).is_symlink()]
         for name in names:
             path = Path(folder, name)
-            if not name.startswith(".") and path.suffix.lower() in known and _is_within(path, root):
+            # A file, since a pipe would be waited for without end.
+            if name.startswith(".") or path.suffix.lower() not in known or not path.is_file():
+                continue
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                left_out.append(path)
+            else:
                 yield path.relative_to(root)
-
-
-def _is_within(path: Path, root: Path) -> bool:
-    """Whether it is a file, and a link's end lies below the root: a pipe would be waited for without end."""
-    return path.is_file() and (not path.is_symlink() or path.resolve().is_relative_to(root))
+        if links is not None:
+            links += left_out
 
 
 def _resolved(path: Path) -> Path:

@@ -48,11 +48,15 @@ def open_source(
         UnreadableImages: nothing there, nothing of a known kind, no images, or a dataset that cannot be had.
     """
     text = str(spec)
+    if not text.strip():
+        raise UnreadableImages("an empty name", expected=_EXPECTED)
     _check_no_address(text)
     path = Path(text).expanduser()
     wanted = Request(path, None, split, column, id_column, revision, streaming)
     if path.is_dir():
         return _open_folder(path, wanted)
+    if path.is_file() and path.suffix.lower() in (".parquet", ".arrow"):
+        raise UnreadableImages(f"{path} is one file of a dataset", expected=_EXPECTED, remedy=f"name {path.parent}")
     if path.exists() or "{" in text or "*" in text or path.suffix.lower() == ".tar":
         _check_unused(wanted, text)
         return _open_shards(text, [path] if path.exists() else [Path(each) for each in expand(str(path))])
@@ -115,7 +119,9 @@ def _open_shards(name: str, paths: Sequence[Path]) -> Shards:
         raise UnreadableImages(f"no file {missing[0] if missing else name}{count}", expected="tar archives")
     strange = [path for path in paths if not path.is_file() or path.suffix.lower() != ".tar"]
     if strange:
-        raise UnreadableImages(f"{strange[0]} is no .tar file", expected=_EXPECTED)
+        raise UnreadableImages(
+            f"{strange[0]} is no .tar file", expected=_EXPECTED, remedy="unpack it, or name the folder that it is in"
+        )
     return Shards(name, paths)
 
 

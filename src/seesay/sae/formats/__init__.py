@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 from safetensors import SafetensorError
 
-from seesay.errors import MismatchedSAE, UnreadableSAE, UnusablePath
+from seesay.errors import MismatchedSAE, UnreadableSAE, UnusablePath, check_choice
 from seesay.files import replaced_folder, unwritable
 from seesay.sae.formats import (
     dictionary_learning,
@@ -123,9 +123,11 @@ def save_sae(sae: SAE, folder: str | Path, format: SavedFormat = "sae_lens") -> 
         format: of SAELens, or of dictionary_learning, which the paper's own tools read.
 
     Raises:
+        UnknownChoice: no such format.
         MismatchedSAE: the format cannot express what the SAE computes.
         UnusablePath: the folder holds something else, or cannot be written.
     """
+    check_choice(format, get_args(SavedFormat), "format")
     module = {"sae_lens": sae_lens, "dictionary_learning": dictionary_learning}[format]
     if reason := module.refusal(sae):
         raise MismatchedSAE(reason, expected="an SAE that the format can express", remedy="save it in another format")

@@ -4,9 +4,12 @@ Checkpoints are written aside, synced and renamed; the newest two are kept.
 """
 
 import json
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
+from textwrap import shorten
 from typing import Any, final
 
 import torch
@@ -20,6 +23,15 @@ from seesay.sae.training.patches import PatchStream
 _N_KEPT = 2
 _IDENTITY, _STREAM = "identity.json", "stream.safetensors"
 _RECORD, _SAE = "training.json", "cfg.json"
+_OURS = frozenset(
+    {_RECORD, _SAE, "sae_weights.safetensors", "training.jsonl", "report.html", "checkpoints", ".sae.partial"}
+)
+_HASHES = frozenset({"images", "encoder"})
+_LOG = logging.getLogger(__name__)
+
+
+class DamagedCheckpoint(UnusablePath):
+    """A checkpoint or record that cannot be read."""
 
 
 @final
@@ -40,26 +52,26 @@ class Checkpoints:
         """What the training reached, if it has come to its end before.
 
         Raises:
-            UnusablePath: there is another's SAE, or the record of it is damaged.
+            UnusablePath: the folder holds something else, or this training and nobody asked for it, or the record of
+                it is damaged.
         """
-        if self._newest() is not None or not (self._training / _SAE).exists():
+        self._check_room()
+        record, is_begun = self._training / _RECORD, bool(self._written())
+        is_finished = record.exists() and (self._training / _SAE).exists()
+        if (is_begun or is_finished) and not self._resume:
+            raise UnusablePath(
+                f"{self._training} holds {'a finished' if is_finished else 'an unfinished'} training",
+                expected="an empty folder",
+                remedy="add --resume if it is the same, or give another --out",
+            )
+        if not is_finished:
             return None
-        self._check_resumption("an SAE")
-        record = _read(self._training / _RECORD)
-        self._check(record.get("identity"))
-        return record["figures"]
-
-    def newest(self) -> Path | None:
-        """The last one that was written whole, to go on from.
-
-        Raises:
-            UnusablePath: it is of another training, or damaged, or nobody asked for it.
-        """
-        newest = self._newest()
-        if newest is not None:
-            self._check_resumption("an unfinished training")
-            self._check(_read(newest / _IDENTITY))
-        return newest
+        found = _read(record)
+        self._check_same(found.get("identity"))
+        figures = found.get("figures")
+        if not isinstance(figures, dict):
+            raise _unusable(record, ValueError("no figures in it"))
+        return figures
 
     def save(self, trainer: Any, stream: PatchStream) -> None:
         """Write one more, and let go of the oldest.
@@ -79,52 +91,78 @@ class Checkpoints:
         for old in sorted(self._folder.glob("[0-9]*"))[:-_N_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
 
-    def restore(self, path: Path, trainer: Any, stream: PatchStream) -> None:
-        """Put a training back to where it was.
+    def restore(self, trainer: Any, stream: PatchStream) -> None:
+        """Put a training back to where it was when the last checkpoint was written; to its beginning if there is none.
+
+        A checkpoint that cannot be read gives way to the one before it.
 
         Args:
-            path: a checkpoint.
             trainer: a new trainer of the same configuration.
             stream: a new stream with the same arguments.
 
         Raises:
-            UnusablePath: it cannot be read.
+            UnusablePath: checkpoints are of another training, or none can be read.
         """
-        try:
-            trainer.sae.load_weights_from_checkpoint(path)
-            trainer.load_trainer_state(path)
-            state = load_file(path / _STREAM)
-            torch.set_rng_state(state.pop("torch"))
-            stream.load_state_dict(state)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise _unusable(path, error) from error
+        failures: list[UnusablePath] = []
+        for path in reversed(self._written()):
+            try:
+                self._check_same(_read(path / _IDENTITY))
+                _load(path, trainer, stream)
+            except DamagedCheckpoint as error:
+                failures.append(error)
+                continue
+            for failure in failures:
+                _LOG.warning("%s", failure.what)
+            return
+        if failures:
+            raise failures[0]
 
-    def finish(self, figures: Mapping[str, float]) -> None:
-        """Note what the training reached, and remove all checkpoints."""
+    def note(self, figures: Mapping[str, float]) -> None:
+        """Note what the training has reached; it is done when the SAE stands beside it."""
         write_json(self._training / _RECORD, {"identity": self._identity, "figures": dict(figures)})
+
+    def remove(self) -> None:
+        """Remove all of them, once the training is done."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _newest(self) -> Path | None:
-        found = sorted(path.parent for path in self._folder.glob(f"[0-9]*/{_IDENTITY}"))
-        return found[-1] if found else None
+    def _written(self) -> list[Path]:
+        """Those that were written whole, the oldest first."""
+        return sorted(path.parent for path in self._folder.glob(f"[0-9]*/{_IDENTITY}"))
 
-    def _check_resumption(self, what: str) -> None:
-        if not self._resume:
+    def _check_room(self) -> None:
+        if not self._training.is_dir():
+            return
+        strange = sorted({path.name for path in self._training.iterdir()} - _OURS)
+        if not strange and (self._training / _SAE).exists() and not (self._training / _RECORD).exists():
+            strange = [_SAE]
+        if strange:
             raise UnusablePath(
-                f"{self._training} holds {what}",
+                f"{self._training} holds {strange[0]}, which is not of this training",
                 expected="an empty folder",
-                remedy="add --resume if it is the same, or give another --out",
+                remedy="give another --out",
             )
 
-    def _check(self, found: Any) -> None:
+    def _check_same(self, found: Any) -> None:
         for name, value in self._identity.items():
             other = found.get(name) if isinstance(found, dict) else None
             if other != value:
+                told = name not in _HASHES
                 raise UnusablePath(
-                    f"{self._training} holds a training with another {name}: {other}",
-                    expected=str(value),
+                    f"{self._training} holds a training with another {name}" + (f": {other}" if told else ""),
+                    expected=str(value) if told else "",
                     remedy="give the same again, or another --out",
                 )
+
+
+def _load(path: Path, trainer: Any, stream: PatchStream) -> None:
+    try:
+        state = load_file(path / _STREAM)
+        trainer.sae.load_weights_from_checkpoint(path)
+        trainer.load_trainer_state(path)
+        torch.set_rng_state(state.pop("torch"))
+        stream.load_state_dict(state)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, UnpicklingError, SafetensorError) as error:
+        raise _unusable(path, error) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -134,9 +172,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise _unusable(path, error) from error
 
 
-def _unusable(path: Path, error: Exception) -> UnusablePath:
-    return UnusablePath(
-        f"cannot go on from {path}: {error}",
+def _unusable(path: Path, error: Exception) -> DamagedCheckpoint:
+    return DamagedCheckpoint(
+        f"cannot go on from {path}: {shorten(str(error), 120)}",
         expected="what a training left there",
-        remedy="remove it (of two checkpoints the older one is kept), or give another --out",
+        remedy="remove it, or give another --out",
     )

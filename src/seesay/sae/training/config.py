@@ -1,9 +1,12 @@
 """What training a sparse autoencoder takes. Free of torch, so that the command line starts at once."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
+
+from seesay.errors import InvalidTraining, check_choice
 
 Architecture = Literal["topk", "batchtopk", "matryoshka", "jumprelu"]
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
@@ -27,7 +30,8 @@ class SAETrainingConfig:
         dead_after: a feature that has not been active for so many steps is dead.
         buffer_batches: how many batches of patches are in memory, to draw the next one from.
         scale_inputs: scale the residual stream to a mean norm of sqrt(d_model) while training; the scale is folded into
-            the weights when they are saved.
+            the weights when they are saved. A `jumprelu` always does: how far its threshold moves and what its sparsity
+            costs are in these units.
         seed: of weights and shuffles.
 
     Source: arXiv 2603.22593, set-up: TopK, k = 25, 8192 features, rate 3e-4, batch 8192, warm-up 1000, decay from 80 %,
@@ -47,6 +51,24 @@ class SAETrainingConfig:
     buffer_batches: int = 16
     scale_inputs: bool = True
     seed: int = 0
+
+    @property
+    def scales_inputs(self) -> bool:
+        """Whether the residual stream is scaled while training."""
+        return self.scale_inputs or self.architecture == "jumprelu"
+
+    def __post_init__(self) -> None:
+        check_choice(self.architecture, ARCHITECTURES, "architecture")
+        for name, holds, expected in (
+            ("n_features", self.n_features >= 1, "at least 1"),
+            ("k", 1 <= self.k <= self.n_features, f"1 to {self.n_features}, the number of features"),
+            ("n_steps", self.n_steps >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= 2, "at least 2 patches"),
+            ("learning_rate", 0 < self.learning_rate < math.inf, "a finite number above 0"),
+            ("buffer_batches", self.buffer_batches >= 1, "at least 1"),
+        ):
+            if not holds:
+                raise InvalidTraining(f"{name} {getattr(self, name)}", expected=expected)
 
 
 PRESETS: Mapping[str, SAETrainingConfig] = MappingProxyType(

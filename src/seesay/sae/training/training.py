@@ -1,7 +1,8 @@
 """The training itself: sae-lens' steps, our stream of patches, checkpoints by the clock."""
 
+import math
+import shutil
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -9,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from seesay.errors import MissingExtra
+from seesay.errors import InvalidTraining, MissingExtra
+from seesay.files import make_readable
 from seesay.images.sources import ImageSource
+from seesay.interruption import gently_interrupted
+from seesay.sae.formats import load_sae
 from seesay.sae.training.architectures import training_sae
 from seesay.sae.training.checkpoints import Checkpoints
 from seesay.sae.training.config import SAETrainingConfig
@@ -23,8 +28,8 @@ from seesay.vlm.identity import digest, fingerprint
 
 STAGE = "training"
 _METRICS_EVERY = 25
-_N_LAST = 10
 _N_BATCHES_FOR_SCALE = 8
+_N_BATCHES_JUDGED = 8
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,14 @@ class Trained:
 
     Args:
         folder: holds the SAE, for `load_sae`, with its log and report.
-        figures: variance explained, features per patch and the share of dead features, on the last batches.
+        figures: variance explained and features per patch of the SAE as it was saved, on the next few batches; and
+            the share of features that were not active on the last `dead_after` batches.
+        went_on_from: the step from which this run went on, 0 for a beginning; None if the training was done before.
     """
 
     folder: Path
     figures: Mapping[str, float]
+    went_on_from: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +66,11 @@ class Task:
 
 
 def train_sae(
-    config: SAETrainingConfig, task: Task, out: Path, *, resume: bool = False, checkpoint_minutes: float = 5.0
+    config: SAETrainingConfig, task: Task, out: Path, *, resume: bool = False, checkpoint_minutes: float = 2.0
 ) -> Trained:
     """Train a sparse autoencoder and save it in SAELens' format.
+
+    The first Ctrl-C ends it after the step, with a checkpoint.
 
     Args:
         config: what to learn and how.
@@ -71,35 +81,35 @@ def train_sae(
 
     Raises:
         MissingExtra: sae-lens is not installed.
-        UnusablePath: the folder holds another training or SAE, or this one and `resume` does not ask for it.
+        UnusablePath: the folder holds something else, or this training and `resume` does not ask for it.
         LayerNotFound: no such block.
         UnreadableImages: too many of the images cannot be read.
+        InvalidTraining: it diverges.
     """
     task.encoder.check_layer(task.layer)
     trainer_class, trainer_config = _sae_lens()
     checkpoints = Checkpoints(out, _identity(config, task), resume=resume)
     figures = checkpoints.finished()
     if figures is not None:
-        return Trained(out, figures)
-    newest = checkpoints.newest()
+        return Trained(out, figures, None)
     with TrainingLog(out, STAGE) as log:
         torch.manual_seed(config.seed)
         sae = training_sae(config, task.encoder.d_model, task.layer, task.subject, task.source.name)
         trainer = trainer_class(cfg=trainer_config(**_schedule(config)), sae=sae, data_provider=iter(()))
         stream = _stream(config, task)
-        if newest is not None:
-            checkpoints.restore(newest, trainer, stream)
-        log.resumed(trainer.n_training_steps)
-        if config.scale_inputs and trainer.activation_scaler.scaling_factor is None:
-            trainer.activation_scaler.estimate_scaling_factor(task.encoder.d_model, stream, _N_BATCHES_FOR_SCALE)
-        figures = _fit(config, trainer, stream, log, checkpoints, checkpoint_minutes)
+        checkpoints.restore(trainer, stream)
+        start = trainer.n_training_steps
+        log.resumed(start)
+        if config.scales_inputs and trainer.activation_scaler.scaling_factor is None:
+            trainer.activation_scaler.scaling_factor = _scale(stream, task.encoder.d_model)
+        _fit(config, trainer, stream, log, checkpoints, checkpoint_minutes)
+        figures = _save(trainer, stream, checkpoints, out)
         log.evaluation(trainer.n_training_steps, figures)
         log_frequency = trainer.log_feature_sparsity.tolist()
-        _save(trainer, out)
     title = f"{config.architecture} SAE of {task.subject}, block {task.layer}, on {task.source.name}"
-    write_report(out / "report.html", title, out / f"{STAGE}.jsonl", log_frequency)
-    checkpoints.finish(figures)
-    return Trained(out, figures)
+    write_report(out / "report.html", title, config, figures, out / f"{STAGE}.jsonl", log_frequency)
+    checkpoints.remove()
+    return Trained(out, figures, start)
 
 
 def _fit(
@@ -109,21 +119,30 @@ def _fit(
     log: TrainingLog,
     checkpoints: Checkpoints,
     checkpoint_minutes: float,
-) -> dict[str, float]:
+) -> None:
     saved_at = time.monotonic()
-    last: deque[dict[str, float]] = deque(maxlen=_N_LAST)
-    while trainer.n_training_steps < config.n_steps:
-        trainer.maybe_reset_sparsity()
-        output = trainer.step(next(stream))
-        trainer.n_training_steps += 1
-        log.step(trainer.n_training_steps, config.n_steps, output.loss.item())
-        if trainer.n_training_steps % _METRICS_EVERY == 0 or trainer.n_training_steps > config.n_steps - _N_LAST:
-            last.append(_figures(trainer, output))
-            log.figures(trainer.n_training_steps, last[-1], _in_short(last[-1]))
-        if time.monotonic() - saved_at >= 60 * checkpoint_minutes:
-            checkpoints.save(trainer, stream)
-            saved_at = time.monotonic()
-    return {name: sum(each[name] for each in last) / len(last) for name in last[-1]} if last else {}
+    with gently_interrupted() as is_interrupted:
+        while trainer.n_training_steps < config.n_steps:
+            trainer.maybe_reset_sparsity()
+            output = trainer.step(next(stream))
+            trainer.n_training_steps += 1
+            step, loss = trainer.n_training_steps, output.loss.item()
+            if not math.isfinite(loss):
+                raise InvalidTraining(
+                    f"the loss is {loss} at step {step}",
+                    expected="a finite number",
+                    remedy="begin anew with a lower learning rate, in another folder",
+                )
+            log.step(step, config.n_steps, loss)
+            if step % _METRICS_EVERY == 0 or step == config.n_steps:
+                figures = _figures(trainer, output)
+                log.figures(step, {"loss": loss, **figures}, _in_short(figures))
+            if is_interrupted() or time.monotonic() - saved_at >= 60 * checkpoint_minutes:
+                checkpoints.save(trainer, stream)
+                saved_at = time.monotonic()
+            if is_interrupted():
+                log.say(f"kept at step {step} of {config.n_steps}: the same command with --resume goes on from there")
+                raise KeyboardInterrupt
 
 
 def _stream(config: SAETrainingConfig, task: Task) -> PatchStream:
@@ -135,6 +154,12 @@ def _stream(config: SAETrainingConfig, task: Task) -> PatchStream:
         buffer_batches=config.buffer_batches,
         seed=config.seed,
     )
+
+
+def _scale(stream: PatchStream, d_model: int) -> float:
+    """What makes the mean norm of patches sqrt(d_model)."""
+    norms = torch.cat([next(stream).norm(dim=-1) for _ in range(_N_BATCHES_FOR_SCALE)])
+    return math.sqrt(d_model) / norms.mean().item()
 
 
 def _schedule(config: SAETrainingConfig) -> dict[str, Any]:
@@ -153,29 +178,44 @@ def _schedule(config: SAETrainingConfig) -> dict[str, Any]:
 @torch.no_grad()
 def _figures(trainer: Any, output: Any) -> dict[str, float]:
     """Variance explained, features per patch and the share of dead features, over one batch."""
-    error = (output.sae_out - output.sae_in).square().sum()
-    total = (output.sae_in - output.sae_in.mean(0)).square().sum()
     return {
-        "loss": output.loss.item(),
-        "variance_explained": 1 - float(error / total),
+        "variance_explained": _variance_explained(output.sae_in, output.sae_out),
         "l0": float(output.feature_acts.bool().float().sum(-1).to_dense().mean()),
         "dead_share": float(trainer.dead_neurons.float().mean()),
     }
+
+
+def _variance_explained(patches: Tensor, rebuilt: Tensor) -> float:
+    error = (rebuilt - patches).square().sum()
+    return 1 - float(error / (patches - patches.mean(0)).square().sum())
 
 
 def _in_short(figures: Mapping[str, float]) -> str:
     return f"explained {figures['variance_explained']:.2f}  L0 {figures['l0']:.1f}  dead {figures['dead_share']:.1%}"
 
 
-def _save(trainer: Any, out: Path) -> None:
-    """Fold what the inputs were scaled by into the weights, and save them for inference."""
+def _save(trainer: Any, stream: PatchStream, checkpoints: Checkpoints, out: Path) -> dict[str, float]:
+    """Fold what the inputs were scaled by into the weights, save them for inference, and measure what was saved."""
+    dead_share = float(trainer.dead_neurons.float().mean())
     if trainer.activation_scaler.scaling_factor is not None:
         trainer.sae.fold_activation_norm_scaling_factor(trainer.activation_scaler.scaling_factor)
     trainer.set_final_sae_metadata()
-    aside = out / ".sae.partial"  # a file at a time is renamed: weights before their configuration
-    for path in trainer.sae.save_inference_model(aside):
+    aside = out / ".sae.partial"
+    weights, config = trainer.sae.save_inference_model(aside)[:2]
+    sae = load_sae(aside)
+    patches = torch.cat([next(stream) for _ in range(_N_BATCHES_JUDGED)])
+    codes = sae.encode(patches)
+    figures = {
+        "variance_explained": _variance_explained(patches, sae.decode(codes)),
+        "l0": float((codes.values != 0).sum() / len(patches)),
+        "dead_share": dead_share,
+    }
+    checkpoints.note(figures)
+    for path in (weights, config):  # one at a time is renamed; it is an SAE when the configuration is there
+        make_readable(path)
         path.replace(out / path.name)
-    aside.rmdir()
+    shutil.rmtree(aside)
+    return figures
 
 
 def _identity(config: SAETrainingConfig, task: Task) -> dict[str, Any]:
