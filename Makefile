@@ -17,7 +17,7 @@ help:  ## this list
 demo: $(VENV)/.installed  ## explain the features of a small model, offline, without a GPU
 	$(BIN)/seesay demo --out $(RUNS)/demo
 
-test: $(VENV)/.installed-dev  ## the fast tests
+test: $(VENV)/.installed-train  ## the fast tests
 	$(BIN)/python -m pytest
 
 check: lint types test  ## lint, types and the fast tests: what to run before a commit
@@ -35,7 +35,7 @@ slow: $(VENV)/.installed-train  ## the slow tests: the wheel, the demo, every co
 world: $(VENV)/.installed-train  ## train the embedded world's models from nothing; goes on where it stopped
 	$(BIN)/seesay world train --out $(RUNS)/world
 
-bench: $(VENV)/.installed-dev  ## speed and memory, as ratios measured in one run
+bench: $(VENV)/.installed-train  ## speed and memory, as ratios measured in one run
 	@for benchmark in benchmarks/*.py; do echo "$$benchmark"; $(BIN)/python "$$benchmark" || exit 1; done
 
 constraints: $(VENV)/.installed-train  ## write constraints.txt anew from what is installed in .venv

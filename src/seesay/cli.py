@@ -62,17 +62,18 @@ seesay puts the features of a vision encoder into words. A feature, one directio
 what the encoder makes of an empty image; the language model behind it then says what it sees.
 
 In order of use:
-  seesay doctor                     is everything here? versions, devices, weights
-  seesay demo                       small models' features, in words and in truth
-  seesay world show                 the pictures that these small models know
-  seesay steer --features 0-9,42    any of its features, at a strength of your choice
-  seesay world evaluate             what the small models can do, beside what they must
-  seesay world train                those small models again, from nothing
+  seesay doctor                   is everything here? versions, devices, weights
+  seesay demo                     small models' features, in words and in truth
+  seesay world show               the pictures that these small models know
+  seesay steer --features 0-9,42  any of its features, at any strength
+  seesay world evaluate           what these models can do, and what they must
+  seesay world train              those small models again, from nothing
 
-All of this works offline. With a model of your own and an SAE of its encoder:
-  seesay inspect DIR                what an SAE is; with --images, how well it does
-  seesay train-sae --subject google/gemma-3-4b-it --layer 16 --images DIR    an SAE, where there is none
-  seesay steer --subject google/gemma-3-4b-it --sae DIR --features 42 --strength 200
+All of this works offline. With a model of your own (GEMMA stands for
+google/gemma-3-4b-it here) and an SAE of its encoder:
+  seesay inspect DIR              what an SAE is; with --images, how good
+  seesay train-sae --subject GEMMA --layer 16 --images DIR    an SAE of your own
+  seesay steer --subject GEMMA --sae DIR --features 42 --strength 200
 
 Every command takes --device --dtype --seed --json -v, and --help explains it. seesay --version says which this is."""
 

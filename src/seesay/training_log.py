@@ -3,6 +3,7 @@
 import fcntl
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -24,8 +25,10 @@ def seconds_logged(folder: Path, stage: str) -> float:
     file = folder / f"{stage}.jsonl"
     total, last = 0.0, 0.0
     try:
-        for line in file.read_text("utf-8").splitlines():
-            entry = json.loads(line)
+        entries = logged(file)
+        if not entries:
+            raise ValueError("nothing noted")
+        for entry in entries:
             match entry.get("resumed_at"):
                 case None:
                     pass
@@ -37,6 +40,19 @@ def seconds_logged(folder: Path, stage: str) -> float:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnusablePath(f"{file} is missing or damaged", remedy="remove the folder, or the line at fault") from error
     return round(total + last, 1)
+
+
+def logged(file: Path) -> list[dict[str, float]]:
+    """What a training has noted; a line that a kill or a full disk left half written is passed over.
+
+    Raises:
+        OSError: the log cannot be read.
+    """
+    entries: list[dict[str, float]] = []
+    for line in file.read_text("utf-8", errors="replace").splitlines():
+        with suppress(ValueError):
+            entries.append(json.loads(line))
+    return entries
 
 
 class TrainingLog:
@@ -52,6 +68,7 @@ class TrainingLog:
             self._file = (folder / f"{stage}.jsonl").open("a", encoding="utf-8")
             # The kernel lets go of it when the process ends, however it ends.
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file.write("\n" if _ends_within_a_line(folder / f"{stage}.jsonl") else "")
         except BlockingIOError as error:
             self._file.close()
             raise UnusablePath(
@@ -122,3 +139,8 @@ class TrainingLog:
         entry = {"seconds": round(time.monotonic() - self._started, 1), **entry}
         self._file.write(json.dumps(entry) + "\n")
         self._file.flush()
+
+
+def _ends_within_a_line(file: Path) -> bool:
+    text = file.read_bytes()
+    return bool(text) and not text.endswith(b"\n")

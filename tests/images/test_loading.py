@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seesay.errors import UnreadableImage, UnreadableImages
+from seesay.images.decoding import pixel_hash
 from seesay.images.loading import Batch, batches
 from seesay.images.sources import Entry
+from seesay.vlm.encoder import Encoder
 from tests.images.making import picture, pixels_of
 
 WORKERS = pytest.mark.parametrize("n_workers", [0, 1, 4])
@@ -82,6 +85,7 @@ def test_batches_hold_all_images_in_order(n_workers: int) -> None:
     assert [len(batch) for batch in found] == [3, 3, 1]
     assert pixels_of(found[1].images[2]) == pixels_of(picture(5))
     assert found[0].prepared is None
+    assert found[1].pixel_hashes == tuple(pixel_hash(picture(number)) for number in (3, 4, 5))
 
 
 @WORKERS
@@ -107,7 +111,7 @@ def test_the_number_of_workers_changes_nothing(
         return seen(
             list(
                 batches(
-                    Given(readable),
+                    Given([*readable, True]),  # of a source without any there are no batches
                     start=start,
                     batch_size=batch_size,
                     n_workers=n_workers,
@@ -125,7 +129,8 @@ def test_the_number_of_workers_changes_nothing(
 @given(readable=st.lists(st.booleans(), max_size=30), batch_size=st.integers(1, 5))
 def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(readable: list[bool], batch_size: int) -> None:
     def from_position(start: int) -> list[tuple[object, ...]]:
-        return seen(list(batches(Given(readable), start=start, batch_size=batch_size, max_unreadable_share=1)))
+        found = batches(Given([*readable, True]), start=start, batch_size=batch_size, max_unreadable_share=1)
+        return seen(list(found))
 
     whole = from_position(0)
     for n_done, batch in enumerate(whole, start=1):
@@ -236,6 +241,108 @@ def test_as_many_unreadable_images_as_allowed_are_no_error(n_workers: int) -> No
 def test_the_few_images_that_a_run_goes_on_with_are_not_judged_alone() -> None:
     source = Given([True] * 95 + [False] * 2 + [True] * 3)
     assert [batch.positions for batch in batches(source, start=95, batch_size=3)] == [(97, 98, 99)]
+
+
+@WORKERS
+@pytest.mark.parametrize(
+    ("readable", "message"),
+    [([], "no image of given can be read: there is none"), ([False] * 3, "no image of given .* the first: i0: broken")],
+)
+def test_a_source_of_which_nothing_can_be_read_is_an_error(n_workers: int, readable: list[bool], message: str) -> None:
+    with pytest.raises(UnreadableImages, match=message):
+        list(batches(Given(readable), batch_size=2, n_workers=n_workers, max_unreadable_share=1))
+    assert list(batches(Given(readable), start=1, batch_size=2, n_workers=n_workers, max_unreadable_share=1)) == []
+
+
+# ---- what is refused while it is prepared --------------------------------------------------------------------------
+
+
+def takes_all_but(*numbers: int) -> Callable[[Sequence[Image.Image]], list[object]]:
+    """What an encoder's processing does with images that it cannot process."""
+    refused = [pixels_of(picture(number)) for number in numbers]
+
+    def prepare(images: Sequence[Image.Image]) -> list[object]:
+        if any(pixels_of(image) in refused for image in images):
+            raise UnreadableImage("an image of 7x5 pixels: too flat", remedy="resize it")
+        return [pixels_of(image) for image in images]
+
+    return prepare
+
+
+@WORKERS
+def test_images_that_are_refused_while_prepared_are_skipped_and_named(
+    n_workers: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare = takes_all_but(1, 3, 4, 5, 7)
+    source = Given([True] * 6 + [False] + [True] * 4)
+    found = list(batches(source, batch_size=3, n_workers=n_workers, max_unreadable_share=1, prepare=prepare))
+    # i3, i4 and i5 are a batch of which nothing is left
+    assert [batch.ids for batch in found] == [("i0", "i2"), ("i8", "i9"), ("i10",)]
+    assert [batch.positions for batch in found] == [(0, 2), (8, 9), (10,)]
+    assert [batch.next_position for batch in found] == [3, 10, 11]
+    assert [batch.prepared for batch in found] == [list(map(pixels_of, batch.images)) for batch in found]
+    lines = sorted(record.getMessage() for record in caplog.records)
+    assert lines == sorted(
+        ["given: skipped i6: broken"]
+        + [f"given: skipped i{n}: an image of 7x5 pixels: too flat; resize it" for n in (1, 3, 4, 5, 7)]
+    )
+
+
+@WORKERS
+def test_a_run_goes_on_across_a_batch_of_which_nothing_is_left(n_workers: int) -> None:
+    def from_position(start: int) -> list[tuple[object, ...]]:
+        prepare = takes_all_but(1, 2, 3, 6, 7)
+        found = batches(
+            Given([True] * 8), start=start, batch_size=2, n_workers=n_workers, max_unreadable_share=1, prepare=prepare
+        )
+        return seen(list(found))
+
+    whole = from_position(0)
+    assert [batch[2] for batch in whole] == [2, 6]
+    for n_done, batch in enumerate(whole, start=1):
+        assert from_position(batch[2]) == whole[n_done:]
+
+
+@WORKERS
+@pytest.mark.parametrize(("n", "n_seen"), [(20, 20), (2000, "[0-9]{3}")])
+def test_too_many_refused_images_are_an_error(n_workers: int, n: int, n_seen: object) -> None:
+    found = batches(Given([True] * n), batch_size=4, n_workers=n_workers, prepare=takes_all_but(*range(0, n, 5)))
+    with pytest.raises(
+        UnreadableImages, match=f"of {n_seen} images of given cannot be read, the first: i[0-9]+: an image"
+    ):
+        list(found)
+    assert not threads()
+
+
+@WORKERS
+def test_a_source_of_which_everything_is_refused_is_an_error(n_workers: int) -> None:
+    found = batches(
+        Given([True] * 3), batch_size=2, n_workers=n_workers, max_unreadable_share=1, prepare=takes_all_but(0, 1, 2)
+    )
+    with pytest.raises(UnreadableImages, match="no image of given can be read, the first: i[0-9]: an image"):
+        list(found)
+
+
+@WORKERS
+def test_images_that_are_only_refused_together_are_an_error(n_workers: int) -> None:
+    def prepare(images: Sequence[Image.Image]) -> None:
+        if len(images) > 1:
+            raise UnreadableImage("not together")
+
+    with pytest.raises(UnreadableImage, match="not together"):
+        list(batches(Given([True] * 3), batch_size=2, n_workers=n_workers, prepare=prepare))
+
+
+@pytest.mark.parametrize("raised", [ValueError("too flat"), ZeroDivisionError(), IndexError("too flat")])
+def test_what_an_encoder_s_processor_raises_makes_an_unreadable_image(raised: Exception) -> None:
+    """As Gemma 4's does on 300x1 pixels: IndexError."""
+
+    def process(*_: object) -> None:
+        raise raised
+
+    encoder = SimpleNamespace(_family=SimpleNamespace(process=process), _image_processor=None, _model_config=None)
+    with pytest.raises(UnreadableImage, match="an image of 300x1 pixels"):
+        Encoder._processed(encoder, [Image.new("RGB", (300, 1))])
 
 
 # ---- ends ----------------------------------------------------------------------------------------------------------

@@ -39,3 +39,10 @@ def test_other_names_are_refused(name: str) -> None:
 def test_there_is_an_end_to_the_world() -> None:
     with pytest.raises(UnreadableImages, match="no images named"):
         pictures(f"world:2@{len(RANGES['images']) - 1}")
+
+
+def test_more_pictures_than_can_be_put_in_order_are_refused_in_one_line() -> None:
+    assert pictures("world:1000000000").n_images == 1_000_000_000
+    with pytest.raises(UnreadableImages, match="1000000001 images of the world at once; expected at most") as caught:
+        pictures("world:1000000001")
+    assert "\n" not in str(caught.value)

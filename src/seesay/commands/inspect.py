@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, final
 
 from rich.table import Table
+from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from seesay.commands.counts import Count
@@ -73,9 +74,11 @@ class Inspect:
     def _measure(self, output: Output, sae: "SAE", images: str) -> "Quality":
         from seesay.sae.quality import measure
 
-        layer = self.finding.layer(self.sae, sae, self.layer, output)
+        layer = self.finding.layer(self.sae, sae, self.layer)
         source = self.reading.open(images)
         encoder = load_encoder(self.subject, self.common)
+        encoder.check_layer(layer)
+        self.finding.remark(output, self.sae, sae, layer)
         total = self.n_images if source.n_images is None else min(self.n_images, source.n_images)
         with output.progress("measuring", total=total) as advance:
             return measure(sae.to(encoder.device), encoder, layer, source, n_images=self.n_images, on_batch=advance)
@@ -120,7 +123,8 @@ def facts_table(facts: dict[str, Any]) -> Table:
     table = Table(show_header=False, box=None)
     for name, value in facts.items():
         shown = f"{value:.4g}" if isinstance(value, float) else "not recorded" if value is None else str(value)
-        table.add_row(name.replace("_", " "), shown)
+        # Text without its control characters: names come from files, and are no markup
+        table.add_row(name.replace("_", " "), Text("".join(each for each in shown if each.isprintable())))
     return table
 
 
@@ -143,7 +147,7 @@ def quality_table(quality: "Quality") -> Table:
     table.add_row("variance explained", f"{quality.variance_explained:.4f}")
     table.add_row("L0", f"{quality.l0:.2f} features a patch")
     table.add_row("never active here", f"{quality.dead_share:.2%} of the features")
-    decades = quality.frequency.clamp_min(1e-12).log10().floor()
+    decades = quality.frequency.clamp_min(1e-12).log10().floor().clamp(_DECADES[0], _DECADES[-1])
     counts = [int(((decades == decade) & (quality.frequency > 0)).sum()) for decade in _DECADES]
     for decade, count in zip(_DECADES, counts, strict=True):
         bar = "█" * round(40 * count / max(1, *counts))

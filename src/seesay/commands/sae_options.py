@@ -30,25 +30,35 @@ class SAEOptions:
     """The activation, for files that do not say: relu, topk, signed_topk, magnitude_topk, batch_topk or jumprelu."""
 
     @staticmethod
-    def layer(name: str, sae: "SAE", given: int | None, output: Output) -> int:
-        """The block that is meant; one that the SAE was not made for is remarked on.
+    def layer(name: str, sae: "SAE", given: int | None) -> int:
+        """The block that is meant.
 
         Args:
             name: of the SAE, as on the command line.
             sae: which may tell what it was trained on.
             given: by `--layer`.
-            output: of the command.
 
         Raises:
             LayerNotFound: neither says.
         """
-        made_for = sae.provenance.layer
-        layer = made_for if given is None else given
-        if layer is not None and made_for not in (None, layer):
-            output.console.print(f"{name} was made for block {made_for}, and is used on block {layer}.", soft_wrap=True)
+        layer = sae.provenance.layer if given is None else given
         if layer is None:
             raise LayerNotFound(f"{name} does not say which block it was trained on", expected="--layer L")
         return layer
+
+    @staticmethod
+    def remark(output: Output, name: str, sae: "SAE", layer: int) -> None:
+        """Say so if an SAE is used on a block that it was not made for.
+
+        Args:
+            output: of the command.
+            name: of the SAE, as on the command line.
+            sae: which may tell what it was trained on.
+            layer: the block.
+        """
+        made_for = sae.provenance.layer
+        if made_for not in (None, layer):
+            output.console.print(f"{name} was made for block {made_for}, and is used on block {layer}.", soft_wrap=True)
 
     def load(self, name: str) -> "SAE":
         """Load the SAE that a flag names.

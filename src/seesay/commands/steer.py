@@ -123,7 +123,7 @@ class Steer:
 
         sae = self.finding.load(self.sae)
         sae.directions(feature_ids)  # refuses unknown features before a large model is loaded
-        layer = self.finding.layer(self.sae, sae, self.layer, output)
+        layer = self.finding.layer(self.sae, sae, self.layer)
         # The subject first: it is the smaller one, and what is wrong with it is known sooner.
         subject = (
             None if self.explainer in (None, self.subject) else load_encoder(self.subject, self.common, compared=True)
@@ -140,6 +140,8 @@ class Steer:
         )
         if differs_in:
             output.console.print(f"The explainer's vision encoder is not the subject's: {differs_in} differs.")
+        vlm.encoder.check_layer(layer, steered=True)
+        self.finding.remark(output, self.sae, sae, layer)
         with output.progress("steering", total=len(feature_ids)) as advance:
             return explain(
                 vlm,

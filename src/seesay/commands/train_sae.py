@@ -121,9 +121,9 @@ class TrainSAE:
         figures = trained.figures
         match trained.went_on_from:
             case None:
-                output.console.print(f"{self.out} was trained to its end before.")
+                output.console.print(f"{self.out} was trained to its end before.", soft_wrap=True)
             case 0 if self.resume:
-                output.console.print(f"There was nothing in {self.out} to go on from.")
+                output.console.print(f"There was nothing in {self.out} to go on from.", soft_wrap=True)
             case _:
                 pass
         output.console.print(
@@ -141,7 +141,8 @@ class TrainSAE:
             next_steps=[
                 f"seesay inspect {self.out} --subject {self.subject} --images SRC   on images it has not learnt from"
                 + (", such as world:500@50000" if is_world(self.images) else ""),
-                f"seesay steer --subject {self.subject} --sae {self.out} --features 0-9 --strength 100",
+                f"seesay steer --subject {self.subject} --sae {self.out} --features 0-9 --strength 1 "
+                "--strength-unit residual_norm",
                 f"look at {self.out / 'report.html'}",
             ],
         )

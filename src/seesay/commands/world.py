@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Train:
     """Train the embedded world's models from nothing: about two and a half hours on two cores with bfloat16.
 
-    The shipped weights come from this command. The SAEs need the extra `train`. Long stages go on where they were
-    stopped; the SAEs and the strengths, which take minutes, are made anew.
+    The shipped weights come from this command. The SAEs need the extra `train`. Stages go on where they were stopped;
+    the strengths, which take a minute, are chosen anew.
 
     Examples:
       seesay world train --out runs/world

@@ -7,8 +7,8 @@ them, and the same again when a run that was killed goes on from a batch's `next
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
 from typing import Any, final
@@ -16,6 +16,7 @@ from typing import Any, final
 from PIL import Image
 
 from seesay.errors import UnreadableImage
+from seesay.images.decoding import pixel_hash
 from seesay.images.sources.source import Entry, ImageSource
 from seesay.images.tally import Tally
 
@@ -30,7 +31,7 @@ class Batch:
     Args:
         images: at least one, RGB and upright.
         ids: theirs in the source.
-        positions: theirs in the source; unreadable images leave gaps.
+        positions: theirs in the source; unreadable images, and those that `prepare` refused, leave gaps.
         next_position: where to start for what comes after this batch.
         prepared: what `prepare` made of the images; None without it.
     """
@@ -43,6 +44,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @cached_property
+    def pixel_hashes(self) -> tuple[str, ...]:
+        """Of each image, see [seesay.images.decoding.pixel_hash][]; worked out when first asked for."""
+        return tuple(map(pixel_hash, self.images))
 
 
 def batches(
@@ -63,27 +69,31 @@ def batches(
     Args:
         source: has the images.
         start: the position to begin at.
-        batch_size: images a batch; the last one may have fewer. Unreadable images do not count.
+        batch_size: images a batch; the last one may have fewer. Unreadable images do not count; those that `prepare`
+            refuses are found too late for that, and leave their batch smaller.
         n_workers: threads that decode and prepare; 0 does both in the calling thread, nothing ahead.
         prefetch: how many batches may be waiting, ready or in the making, if there are workers.
         max_unreadable_share: how many of the images may be unreadable, of those seen from `start` on. Judged after
             each image from the hundredth on, and at the end; but a run that goes on for less than a hundred images
             is not judged by these alone.
         prepare: made of a batch's images in a worker, for several batches at once, such as an encoder's processing.
+            Images that it refuses by UnreadableImage are skipped and counted like unreadable ones.
 
     Yields:
-        The batches in the source's order.
+        The batches in the source's order; none without images.
 
     Raises:
-        UnreadableImages: more unreadable images than that, or the source itself breaks off.
+        UnreadableImages: more unreadable images than that, no readable one in the whole source, or the source itself
+            breaks off.
+        UnreadableImage: `prepare` takes some images one by one, but not together.
     """
     assert start >= 0 and batch_size >= 1 and n_workers >= 0 and prefetch >= 1, "numbers that no caller may give"
     tally = Tally(source.name, max_unreadable_share, is_whole=start == 0)
     assemble = partial(_assembled, batch_size=batch_size, tally=tally)
-    finish = partial(_finished, prepare=prepare)
+    finish = partial(_finished, prepare=prepare, tally=tally)
     if n_workers == 0:
-        return _here(source.entries(start), assemble, finish)
-    return _ahead(source.entries(start), assemble, finish, n_workers, prefetch)
+        return _tallied(_here(source.entries(start), assemble, finish), tally)
+    return _tallied(_ahead(source.entries(start), assemble, finish, n_workers, prefetch), tally)
 
 
 _Read = tuple[Entry, Image.Image | UnreadableImage]
@@ -106,20 +116,19 @@ def _assembled(reads: Iterator[_Read], batch_size: int, tally: Tally) -> Iterato
     """
     waiting: list[tuple[Entry, Image.Image]] = []
     position = 0
-    with tally:
-        for entry, outcome in reads:
-            position = entry.position + 1
-            if isinstance(outcome, UnreadableImage):
-                tally.skip(outcome)
-                continue
-            tally.count()
-            if len(waiting) == batch_size:
-                yield _batch(waiting, entry.position)
-                waiting = []
-            waiting.append((entry, outcome))
-        tally.judge_whole()
-        if waiting:
-            yield _batch(waiting, position)
+    for entry, outcome in reads:
+        position = entry.position + 1
+        if isinstance(outcome, UnreadableImage):
+            tally.skip(outcome)
+            continue
+        tally.count()
+        if len(waiting) == batch_size:
+            yield _batch(waiting, entry.position)
+            waiting = []
+        waiting.append((entry, outcome))
+    tally.judge_whole()
+    if waiting:
+        yield _batch(waiting, position)
 
 
 def _batch(read: Sequence[tuple[Entry, Image.Image]], next_position: int) -> Batch:
@@ -131,14 +140,47 @@ def _batch(read: Sequence[tuple[Entry, Image.Image]], next_position: int) -> Bat
     )
 
 
-def _finished(batch: Batch, prepare: Prepare | None) -> Batch:
+def _finished(batch: Batch, prepare: Prepare | None, tally: Tally) -> Batch:
+    """Prepare a batch, less the images that are refused: none may be left."""
     if prepare is None:
         return batch
-    return Batch(batch.images, batch.ids, batch.positions, batch.next_position, prepare(batch.images))
+    try:
+        return replace(batch, prepared=prepare(batch.images))
+    except UnreadableImage:
+        rest = _taken(batch, prepare, tally)
+        if len(rest) == len(batch):  # they are refused together only, which skipping one would not mend
+            raise
+    return replace(rest, prepared=prepare(rest.images)) if rest else rest
+
+
+def _taken(batch: Batch, prepare: Prepare, tally: Tally) -> Batch:
+    """The images of a batch that `prepare` takes one by one."""
+    taken: list[int] = []
+    for number, image in enumerate(batch.images):
+        try:
+            prepare([image])
+        except UnreadableImage as error:
+            named = UnreadableImage(f"{batch.ids[number]}: {error.what}", expected=error.expected, remedy=error.remedy)
+            tally.skip(named, is_counted=True)
+        else:
+            taken.append(number)
+    return replace(
+        batch,
+        images=tuple(batch.images[number] for number in taken),
+        ids=tuple(batch.ids[number] for number in taken),
+        positions=tuple(batch.positions[number] for number in taken),
+    )
+
+
+def _tallied(found: Generator[Batch], tally: Tally) -> Generator[Batch]:
+    """Judge once more when all batches are finished: what was refused in the last ones was not known before."""
+    with tally:
+        yield from found
+        tally.judge_whole()
 
 
 def _here(entries: Iterator[Entry], assemble: _Assemble, finish: _Finish) -> Generator[Batch]:
-    yield from map(finish, assemble(map(_read, entries)))
+    yield from filter(len, map(finish, assemble(map(_read, entries))))
 
 
 def _ahead(
@@ -173,7 +215,8 @@ def _ahead(
             slots.release()
             if isinstance(item, BaseException):
                 raise item
-            yield item.result()
+            if batch := item.result():
+                yield batch
     finally:
         stopping.set()
         slots.release()

@@ -1,6 +1,7 @@
 """How many images of a source could not be read, and when that is too many."""
 
 import logging
+from threading import RLock
 from typing import final
 
 from seesay.errors import UnreadableImage, UnreadableImages
@@ -14,6 +15,8 @@ _JUDGED_FROM = 100  # images: among fewer, one may be a large share by chance
 class Tally:
     """Counts images, names the first 20 unreadable ones in the log, and at its end says how many there were.
 
+    Several threads may count at once.
+
     Args:
         source_name: whose images they are.
         max_share: how many of them may be unreadable, from 0 to 1.
@@ -24,6 +27,7 @@ class Tally:
         self._source_name, self._max_share, self._is_whole = source_name, max_share, is_whole
         self._n_seen = self._n_unreadable = 0
         self._first: UnreadableImage | None = None
+        self._lock = RLock()
 
     def __enter__(self) -> "Tally":
         return self
@@ -38,34 +42,43 @@ class Tally:
         Raises:
             UnreadableImages: too many were not.
         """
-        self._n_seen += 1
-        self._judge_so_far()
+        with self._lock:
+            self._n_seen += 1
+            self._judge_so_far()
 
-    def skip(self, error: UnreadableImage) -> None:
+    def skip(self, error: UnreadableImage, *, is_counted: bool = False) -> None:
         """Count an image that could not be read.
 
         Args:
             error: why not.
+            is_counted: it was counted when it was read, and refused later.
 
         Raises:
             UnreadableImages: that is one too many.
         """
-        self._n_seen += 1
-        self._n_unreadable += 1
-        self._first = self._first or error
-        if self._n_unreadable <= _N_NAMED:
-            more = "; further ones are counted, not named" if self._n_unreadable == _N_NAMED else ""
-            _LOG.warning("%s: skipped %s%s", self._source_name, error, more)
-        self._judge_so_far()
+        with self._lock:
+            self._n_seen += not is_counted
+            self._n_unreadable += 1
+            self._first = self._first or error
+            if self._n_unreadable <= _N_NAMED:
+                more = "; further ones are counted, not named" if self._n_unreadable == _N_NAMED else ""
+                _LOG.warning("%s: skipped %s%s", self._source_name, error, more)
+            self._judge_so_far()
 
     def judge_whole(self) -> None:
         """Judge when no image is left.
 
         Raises:
-            UnreadableImages: too many could not be read.
+            UnreadableImages: too many could not be read, or of a whole source none.
         """
-        if self._is_whole or self._n_seen >= _JUDGED_FROM:
-            self._judge()
+        with self._lock:
+            if self._is_whole or self._n_seen >= _JUDGED_FROM:
+                self._judge()
+            if self._is_whole and self._n_unreadable == self._n_seen:
+                first = f", the first: {self._first.what}" if self._first is not None else ": there is none"
+                raise UnreadableImages(
+                    f"no image of {self._source_name} can be read{first}", expected="at least one"
+                ) from self._first
 
     def _judge_so_far(self) -> None:
         if self._n_seen >= _JUDGED_FROM:

@@ -168,7 +168,7 @@ class SAE:
             Codes with as many places per row as the most active row needs, at least 1; k for a top-k.
 
         Raises:
-            MismatchedSAE: directions without an encoder.
+            MismatchedSAE: directions without an encoder, or residuals of another width.
         """
         if self.W_enc is None:
             raise MismatchedSAE(
@@ -176,6 +176,7 @@ class SAE:
                 expected="an SAE, or another method than one that shows images",
                 remedy="steer them",
             )
+        self._check_width(residual)
         rows_rd = residual.to(self.W_enc.device, self.W_enc.dtype).reshape(-1, self.d_model)
         normal_rd, scale_r, shift_r = self._normalised(rows_rd)
         centred_rd = normal_rd - self.b_dec if self.subtract_b_dec else normal_rd
@@ -183,8 +184,8 @@ class SAE:
         values_rk, feature_ids_rk = (_side_by_side(parts) for parts in zip(*chunks, strict=True))
         row = residual.shape[:-1]
         return Codes(
-            values_rk.reshape(*row, -1),
-            feature_ids_rk.reshape(*row, -1),
+            values_rk.reshape(*row, values_rk.shape[-1]),  # not -1, which no rows leave open
+            feature_ids_rk.reshape(*row, values_rk.shape[-1]),
             None if scale_r is None else scale_r.reshape(row),
             None if shift_r is None else shift_r.reshape(row),
         )
@@ -196,7 +197,11 @@ class SAE:
 
         Args:
             residual: raw residual stream.
+
+        Raises:
+            MismatchedSAE: residuals of another width.
         """
+        self._check_width(residual)
         rows_rd = residual.to(torch.float32).reshape(-1, self.d_model)
         _, scale_r, _ = self._normalised(rows_rd)
         return (rows_rd.new_ones(len(rows_rd)) if scale_r is None else scale_r).reshape(residual.shape[:-1])
@@ -209,11 +214,13 @@ class SAE:
             case "layer_norm":
                 shift_r1 = rows_rd.mean(-1, keepdim=True)
                 centred_rd = rows_rd - shift_r1
-                scale_r1 = centred_rd.std(-1, keepdim=True)
+                # torch warns of the deviation of no rows.
+                scale_r1 = centred_rd.std(-1, keepdim=True) if len(rows_rd) else shift_r1
                 return centred_rd / (scale_r1 + EPSILON), scale_r1.squeeze(-1), shift_r1.squeeze(-1)
             case "constant_norm":
                 scale_r1 = rows_rd.norm(dim=-1, keepdim=True) / math.sqrt(self.d_model)
-                return rows_rd / scale_r1, scale_r1.squeeze(-1), None
+                # A row of zeros has no norm to be scaled to and stays one; SAELens makes NaN of it.
+                return rows_rd / scale_r1.where(scale_r1 > 0, 1.0), scale_r1.squeeze(-1), None
             case _:
                 assert_never(self.normalization)
 
@@ -241,7 +248,7 @@ class SAE:
     def _largest(self, values_rc: Tensor, feature_ids_rc: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The k values of each row that are kept, or as many as the most active row has above zero."""
         wanted_rc = values_rc.abs() if self.activation == "magnitude_topk" else values_rc
-        k = self.k or max(1, int((values_rc > 0).sum(-1).max()))
+        k = self.k or max([1, *(values_rc > 0).sum(-1).tolist()])  # a list, as there may be no rows
         places_rk = wanted_rc.topk(min(k, values_rc.shape[-1]), dim=-1).indices
         values_rk = values_rc.gather(-1, places_rk)
         return values_rk, places_rk if feature_ids_rc is None else feature_ids_rc.gather(-1, places_rk)
@@ -293,13 +300,27 @@ class SAE:
                 remedy="choose an SAE trained on this model",
             )
 
+    def _check_width(self, residual: Tensor) -> None:
+        if residual.shape[-1:] != (self.d_model,):
+            raise MismatchedSAE(
+                f"residuals of shape {list(residual.shape)}",
+                expected=f"a last axis of {self.d_model}, the width of the SAE",
+                remedy="choose an SAE trained on this model",
+            )
+
 
 def unit_rows(
     W_dec: Float[Tensor, "feature d_model"],
 ) -> tuple[Float[Tensor, "feature d_model"], Float[Tensor, " feature"]]:
-    """Split a decoder into directions of unit norm and the norms; a row of zeros stays one, with norm 0."""
-    norms = W_dec.norm(dim=-1)
-    return torch.nn.functional.normalize(W_dec, dim=-1), norms
+    """Split a decoder into directions of unit norm and the norms; a row of zeros stays one, with norm 0.
+
+    The norms are infinite where they are beyond the number format; the directions are right all the same.
+    """
+    # In float64, where squares of the largest and the smallest float32 are numbers, too.
+    norms = torch.linalg.vector_norm(W_dec, dim=-1, dtype=torch.float64)
+    divisors = norms.where(norms > 0, 1.0)[:, None]
+    # Into a float32 tensor, as the quotients in float64 would take twice the decoder's memory.
+    return torch.div(W_dec, divisors, out=torch.empty_like(W_dec)), norms.to(W_dec.dtype)
 
 
 def _side_by_side(parts: Sequence[Tensor]) -> Tensor:

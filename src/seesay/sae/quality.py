@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from seesay.errors import UnreadableImages
 from seesay.images.loading import batches
-from seesay.images.sources import ImageSource
+from seesay.images.sources import First, ImageSource
 from seesay.sae.model import SAE
 from seesay.vlm.encoder import Encoder
 
@@ -59,7 +60,7 @@ def measure(
         encoder: whose residual stream it splits.
         layer: after which block, 0-based.
         source: the images.
-        n_images: how many of them, the first; None for all.
+        n_images: how many of them, the first, unreadable ones among them; None for all.
         on_batch: told how many more are done.
 
     Raises:
@@ -74,11 +75,9 @@ def measure(
     total_d = torch.zeros(sae.d_model, dtype=torch.float64)
     squares, error, n_patches, n_seen = 0.0, 0.0, 0, 0
     n_workers = 0 if encoder.device.type == "cpu" else _N_WORKERS
-    for batch in batches(source, batch_size=_IMAGES_AT_ONCE, n_workers=n_workers):
-        images = batch.images if n_images is None else batch.images[: n_images - n_seen]
-        if not images:
-            break
-        encoded = encoder.encode_to(images, layer, batch_size=_IMAGES_AT_ONCE)
+    some = source if n_images is None else First(source, n_images)
+    for batch in batches(some, batch_size=_IMAGES_AT_ONCE, n_workers=n_workers, prepare=encoder.prepare):
+        encoded = encoder.encode_prepared(batch.prepared, layer)
         patches_rd = encoded.residual[encoded.is_patch].float()
         codes = sae.encode(patches_rd)
         active = codes.feature_ids[codes.values != 0].flatten()
@@ -86,10 +85,12 @@ def measure(
         error += float((sae.decode(codes).float() - patches_rd).double().square().sum())
         squares += float(patches_rd.double().square().sum())
         total_d += patches_rd.double().sum(0).cpu()
-        n_patches, n_seen = n_patches + len(patches_rd), n_seen + len(images)
+        n_patches, n_seen = n_patches + len(patches_rd), n_seen + len(batch)
         if on_batch is not None:
-            on_batch(len(images))
-    spread = squares - float(total_d.square().sum()) / max(n_patches, 1)
+            on_batch(len(batch))
+    if not n_patches:
+        raise UnreadableImages(f"no image of {some.name} can be read", expected="at least one")
+    spread = squares - float(total_d.square().sum()) / n_patches
     return Quality(
         variance_explained=1 - error / spread,
         l0=int(n_active.sum()) / n_patches,

@@ -315,7 +315,7 @@ class Encoder:
     def _processed(self, images: Sequence[Image.Image]) -> Mapping[str, Any]:
         try:
             return self._family.process(self._image_processor, images, self._model_config)
-        except (ValueError, ZeroDivisionError) as error:
+        except (ValueError, ZeroDivisionError, IndexError) as error:  # in which way depends on the processor
             if len(images) == 1:
                 width, height = images[0].size
                 raise UnreadableImage(

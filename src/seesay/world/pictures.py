@@ -19,6 +19,7 @@ from seesay.world.streams import RANGES, Stream, seeds
 
 _STREAM: Stream = "images"
 _NAME = re.compile(r"world:([0-9]{1,13})(?:@([0-9]{1,13}))?")
+_MOST = 1_000_000_000  # pictures at once, whose order must fit into memory to be shuffled
 _N_SAMPLES = 4  # pictures whose pixels go into the fingerprint
 
 
@@ -67,7 +68,7 @@ def pictures(name: str) -> Pictures:
         name: `world:4000` for the first 4000, `world:4000@5000` for as many from number 5000 on.
 
     Raises:
-        UnreadableImages: any other name, no pictures at all, or more than there are.
+        UnreadableImages: any other name, no pictures at all, more than there are, or more than 1 000 000 000.
     """
     parts = _NAME.fullmatch(name)
     n_images, first = (int(parts[1]), int(parts[2] or 0)) if parts else (0, 0)
@@ -75,6 +76,12 @@ def pictures(name: str) -> Pictures:
         raise UnreadableImages(
             f"no images named {name!r} in the world",
             expected="world:4000 for 4000 pictures, or world:4000@5000 for as many from number 5000 on",
+        )
+    if n_images > _MOST:
+        raise UnreadableImages(
+            f"{n_images} images of the world at once",
+            expected=f"at most {_MOST}",
+            remedy=f"name world:{_MOST} or fewer",
         )
     return Pictures(n_images, first)
 

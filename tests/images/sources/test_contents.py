@@ -71,3 +71,7 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_a_name_that_is_no_text_is_written_out() -> None:
     assert printable("caf\udce9.jpg") == "caf\\xe9.jpg"
     assert printable("café.jpg") == "café.jpg"
+
+
+def test_names_are_one_line_without_commands_to_a_terminal() -> None:
+    assert printable("a\n\x1b[2J\x85\u2028.jpg") == r"a\n\x1b[2J\x85\u2028.jpg"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seesay.images.decoding import pixel_hash
-from seesay.images.sources import ImageSource, open_source
+from seesay.images.sources import First, ImageSource, open_source
 from seesay.images.sources.shuffling import Buffered
 from seesay.world.pictures import pictures
 from tests.images.making import picture, png, write_files, write_tar
@@ -68,6 +68,18 @@ def buffered(path: Path, seeds: list[int]) -> ImageSource:
     return Buffered(shards(path, seeds), 5, buffer_size=3)
 
 
+def first(path: Path, seeds: list[int]) -> ImageSource:
+    return First(parquet(path, [*seeds, 100, 101]), len(seeds))
+
+
+def first_streamed(path: Path, seeds: list[int]) -> ImageSource:
+    return First(streamed(path, [*seeds, 100, 101]), len(seeds))
+
+
+def first_of_all(path: Path, seeds: list[int]) -> ImageSource:
+    return First(folder(path, seeds), len(seeds) + 5)
+
+
 def world(_path: Path, seeds: list[int]) -> ImageSource:
     return pictures(f"world:{len(seeds)}@{seeds[0]}")
 
@@ -84,9 +96,12 @@ MAKERS = [
     shuffled_again,
     shuffled_shards,
     buffered,
+    first,
+    first_streamed,
+    first_of_all,
     world,
 ]
-COUNTED = [make for make in MAKERS if make not in (shards, streamed, shuffled_shards, buffered)]
+COUNTED = [make for make in MAKERS if make not in (shards, streamed, shuffled_shards, buffered, first_streamed)]
 
 
 @pytest.fixture(scope="module", params=MAKERS, ids=lambda make: make.__name__)

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -93,12 +94,14 @@ def test_plain_bytes_are_images_too(tmp_path: Path, value: object, streaming: bo
 
 
 def test_a_row_may_point_to_a_file_but_not_to_an_address(tmp_path: Path) -> None:
-    file = write_files(tmp_path / "files", {"a.png": png(1)}) / "a.png"
-    values = [(png(2), "a.png"), (None, str(file)), (None, "http://somewhere/a.png"), (None, "zip://a.png::http://b")]
+    file = write_files(tmp_path / "rows" / ".files", {"a.png": png(1)}) / "a.png"
+    addresses = ["http://somewhere/a.png", "zip://a.png::http://b", "http://a::hf://b", "hf://datasets/a/b/c.png"]
+    values = [(png(2), "a.png"), (None, str(file)), (None, ".files/a.png"), *((None, each) for each in addresses)]
     rows = datasets.Dataset.from_dict({"image": [{"bytes": content, "path": path} for content, path in values]})
-    _, local, *addresses = open_source(write_parquet(tmp_path / "rows", train=rows)).entries()
-    assert pixels_of(local.read()) == pixels_of(picture(1))
-    for entry in addresses:
+    _, local, relative, *others = open_source(write_parquet(tmp_path / "rows", train=rows)).entries()
+    assert pixels_of(local.read()) == pixels_of(relative.read()) == pixels_of(picture(1))
+    assert len(others) == len(addresses)
+    for entry in others:
         with pytest.raises(UnreadableImage, match=f"{entry.id}: only an address: "):
             entry.read()
 
@@ -126,6 +129,12 @@ def test_a_dataset_without_rows_is_refused(tmp_path: Path) -> None:
     rows_of([1]).select([]).save_to_disk(str(tmp_path))
     with pytest.raises(UnreadableImages, match="no images in"):
         open_source(tmp_path)
+
+
+def test_a_streamed_dataset_without_rows_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    source = open_source(write_parquet(tmp_path, train=rows_of([1]).select([])), streaming=True)
+    with pytest.raises(UnreadableImages, match=r"no image of .*\[train\] can be read: there is none"):
+        list(batches(source, batch_size=2))
 
 
 @STREAMING
@@ -233,6 +242,20 @@ def test_another_commit_than_the_one_asked_for_is_refused(asked_for: list[object
     assert open_source("some/set", revision="a" * 40)
     with pytest.raises(UnreadableImages, match="only revision aaaa.* is on this machine"):
         open_source("some/set", revision="b" * 40)
+
+
+def test_a_row_of_the_hub_points_to_the_hub_only_and_never_to_a_pipe(
+    asked_for: list[object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    paths = ["http://somewhere/a::hf://b", "zip://a.png::http://b", str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    values = [{"bytes": png(1), "path": None}, *({"bytes": None, "path": each} for each in paths)]
+    rows = datasets.Dataset.from_dict({"image": values})
+    monkeypatch.setattr(Builder, "as_dataset", lambda _self, split: rows)
+    _, *entries = open_source("some/set").entries()
+    for entry, message in zip(entries, [*["only an address"] * 2, *["no file"] * 2], strict=True):
+        with pytest.raises(UnreadableImage, match=f"{entry.id}: {message}"):
+            entry.read()
 
 
 class Broken:

@@ -6,6 +6,7 @@ import pickle
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -28,6 +29,10 @@ EACH_FORMAT = (
     variant(files.saev),
     variant(files.prisma),
 )
+
+
+def variant_of(dict_class: str) -> Callable[[Path], Written]:
+    return partial(files.dictionary_learning, dict_class=dict_class)
 
 
 def refused(path: Path, match: str, **asked: object) -> None:
@@ -151,6 +156,46 @@ def test_a_senseless_k_is_refused(write: Callable[[Path], Written], k: int, tmp_
     refused(tmp_path, rf"k is {k}; .*at most {N_FEATURES}", **written.asked | {"k": k, "activation": "topk"})
 
 
+@pytest.mark.parametrize(
+    ("write", "asked"),
+    [
+        (variant_of("AutoEncoder"), {}),
+        (variant_of("BatchTopKSAE"), {}),
+        (files.sae_lens, {"activation": "relu"}),
+        (files.sae_lens, {"activation": "none"}),
+        (partial(files.saev, kind="Relu"), {}),
+    ],
+)
+def test_a_k_that_would_be_ignored_is_refused(
+    write: Callable[[Path], Written], asked: dict[str, str], tmp_path: Path
+) -> None:
+    write(tmp_path)
+    name = load_sae(tmp_path, **asked).activation
+    refused(tmp_path, f"k is given, and {name} keeps no .*; leave k out, or give activation", k=3, **asked)
+
+
+def test_directions_alone_keep_no_k(tmp_path: Path) -> None:
+    files.directions(tmp_path)
+    refused(tmp_path, r"probes\.safetensors: probes is directions alone, .* expected no k", k=3)
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (files.sae_lens, "apply_b_dec_to_input"),
+        (files.sae_lens, "rescale_acts_by_decoder_norm"),
+        (files.sparsify, "transcode"),
+        (files.sparsify, "signed"),
+    ],
+)
+@pytest.mark.parametrize("value", ["no", 0, None])
+def test_a_setting_that_is_neither_true_nor_false_is_refused(
+    write: Callable[..., Written], name: str, value: object, tmp_path: Path
+) -> None:
+    write(tmp_path, **{name: value})
+    refused(tmp_path, rf"cfg\.json: {name} is {value!r}; expected true or false")
+
+
 def test_an_unknown_activation_is_told_with_the_known_ones(tmp_path: Path) -> None:
     files.sae_lens(tmp_path)
     refused(tmp_path, "activation is 'top-k'.*signed_topk", activation="top-k")
@@ -211,9 +256,81 @@ def test_a_torch_file_of_no_tensors_by_name_is_refused(content: object, tmp_path
 
 def test_a_tensor_that_is_no_tensor_is_named(tmp_path: Path) -> None:
     written = files.dictionary_learning(tmp_path)
-    for value, kind in ((3.0, "float"), (torch.zeros(D_MODEL).to_sparse(), "Tensor")):
+    for value, kind in ((3.0, "float"), (torch.zeros(D_MODEL).to_sparse(), "sparse tensor")):
         torch.save(written.tensors | {"b_dec": value}, written.weights)
         refused(tmp_path, rf"b_dec is a {kind}; expected a dense tensor")
+
+
+def nested(layout: torch.layout) -> torch.Tensor:
+    return torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=layout)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's, of nested and quantised tensors
+@pytest.mark.parametrize("name", ["b_dec", "encoder.weight"])
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda: torch.empty(D_MODEL, device="meta"), "meta tensor"),
+        (lambda: torch.quantize_per_tensor(torch.ones(D_MODEL), 0.1, 0, torch.qint8), "quantised tensor"),
+        (lambda: nested(torch.strided), "nested tensor"),
+        (lambda: nested(torch.jagged), "nested tensor"),
+        (lambda: torch.ones(D_MODEL, dtype=torch.complex64), "complex tensor"),
+    ],
+)
+def test_a_tensor_of_no_plain_numbers_is_named(
+    name: str, make: Callable[[], torch.Tensor], kind: str, tmp_path: Path
+) -> None:
+    written = files.dictionary_learning(tmp_path)
+    torch.save(written.tensors | {name: make()}, written.weights)
+    refused(tmp_path, rf"ae\.pt: {name} is a {kind}; expected a dense tensor of real numbers; save it as float32")
+
+
+def test_numbers_that_torch_only_stores_are_named(tmp_path: Path) -> None:
+    written = files.dictionary_learning(tmp_path)
+    packed = torch.zeros(D_MODEL, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
+    torch.save(written.tensors | {"b_dec": packed}, written.weights)
+    refused(tmp_path, r"ae\.pt: b_dec holds torch\.float4_e2m1fn_x2; expected numbers")
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "value", "found"),
+    [
+        (variant_of("GatedAutoEncoder"), "r_mag", 500.0, "W_enc"),
+        (variant_of("GatedAutoEncoder"), "gate_bias", 3e38, "threshold"),
+        (variant_of("AutoEncoderTopK"), "decoder.weight", 3e38, "the norm of W_dec's rows"),
+        (files.sparsify, "W_dec", 3e38, "the norm of W_dec's rows"),
+        (partial(files.overcomplete, kind="JumpSAE"), "thresholds", 100.0, "threshold"),
+        (files.overcomplete, "dictionary.multiplier", 100.0, "the norm of W_dec's rows"),
+        (partial(files.prisma, architecture="gated"), "r_mag", 500.0, "W_enc"),
+        (partial(files.sae_lens, rescale_acts_by_decoder_norm=True), "W_enc", 3e38, "W_enc"),
+    ],
+)
+def test_finite_numbers_that_come_to_others_are_refused(
+    write: Callable[[Path], Written], name: str, value: float, found: str, tmp_path: Path
+) -> None:
+    written = write(tmp_path)
+    written.tensors[name].fill_(value)
+    written.save()
+    line = rf"{written.weights.name}: {found} comes to infinity or NaN in float32; expected finite"
+    refused(tmp_path, line, **written.asked)
+
+
+def test_the_scale_of_a_back_up_may_not_make_infinity(tmp_path: Path) -> None:
+    written = files.dictionary_learning(tmp_path)
+    torch.save({"ae": written.tensors, "norm_factor": 1e39}, written.weights)
+    refused(tmp_path, r"ae\.pt: b_enc comes to infinity or NaN")
+
+
+@pytest.mark.parametrize("write", [files.dictionary_learning, files.overcomplete, files.directions])
+def test_rows_of_any_length_are_directions(write: Callable[[Path], Written], tmp_path: Path) -> None:
+    written = write(tmp_path)
+    [name] = {"decoder.weight", "dictionary._weights", "probes"} & written.tensors.keys()
+    expected = load_sae(tmp_path, **written.asked).W_dec
+    sizes = (1e-30,) if write is files.dictionary_learning else (1e-30, 1e38)
+    for size in sizes:
+        written.tensors[name] = written.tensors[name] / written.tensors[name].abs().max() * size
+        written.save()
+        torch.testing.assert_close(load_sae(tmp_path, **written.asked).W_dec, expected)
 
 
 def test_a_few_numbers_that_pass_for_a_large_tensor_are_refused(tmp_path: Path) -> None:

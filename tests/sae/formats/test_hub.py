@@ -10,6 +10,7 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+import torch
 from huggingface_hub.utils import _http as hub_http
 
 from seesay.errors import UnreadableSAE
@@ -147,6 +148,19 @@ def test_a_hookpoint_finds_the_models_name_above_it(hub: Any) -> None:
     (hub.root / "config.json").write_text(json.dumps({"model": "lmms-lab/llava", "dataset": "images"}))
     said = load_sae("owner/name", subfolder="layers.16").provenance
     assert (said.subject, said.layer, said.hook, said.dataset) == ("lmms-lab/llava", 16, "layers.16", "images")
+
+
+def test_what_a_checkpoint_scales_activations_by_is_downloaded_with_it(hub: Any) -> None:
+    folder = hub.root / "checkpoints" / "00000010"
+    folder.mkdir(parents=True)
+    written = files.sae_lens(folder, normalize_activations="expected_average_only_in")
+    (folder / "activation_scaler.json").write_text('{"scaling_factor": 4.0}')
+    for name in ("trainer_state.pt", "identity.json"):
+        (folder / name).write_bytes(b"{}")
+    refused("^owner/name is an unfinished training; .*train-sae --resume")
+    sae = load_sae("owner/name", subfolder="checkpoints/00000010")
+    torch.testing.assert_close(sae.b_dec, written.tensors["b_dec"] / 4)
+    assert not [path for path in hub.asked if "trainer_state" in path]
 
 
 def test_what_was_downloaded_is_there_without_a_network(

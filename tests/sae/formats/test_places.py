@@ -58,6 +58,72 @@ def test_checkpoints_beside_an_sae_are_not_mistaken_for_it(tmp_path: Path) -> No
     assert load_sae(tmp_path).k == 3
 
 
+def unfinished(root: Path) -> Path:
+    """As `seesay train-sae` leaves it when it is killed."""
+    for step in ("00000010", "00000020"):
+        folder = root / "checkpoints" / step
+        folder.mkdir(parents=True)
+        files.sae_lens(folder)
+        (folder / "identity.json").write_text("{}")
+    return root
+
+
+def test_an_unfinished_training_is_no_sae(tmp_path: Path) -> None:
+    out = unfinished(tmp_path / "out")
+    line = rf"{out} is an unfinished training; expected a finished SAE; go on with seesay train-sae --resume$"
+    refused(out, line)
+    refused(tmp_path, line)
+    refused(tmp_path, line, subfolder="out")
+    refused(out, line, subfolder="checkpoints")
+    refused(out / "checkpoints", line)
+    (out / "checkpoints" / "00000010" / "identity.json").unlink()  # damaged: it is still a checkpoint
+    refused(out, line)
+
+
+def test_a_checkpoint_may_be_named(tmp_path: Path) -> None:
+    out = unfinished(tmp_path / "out")
+    assert load_sae(out, subfolder="checkpoints/00000010").k == 3
+    assert load_sae(out / "checkpoints", subfolder="00000020").k == 3
+    assert load_sae(out / "checkpoints" / "00000020").k == 3
+
+
+def test_an_sae_beside_an_unfinished_training_is_found(tmp_path: Path) -> None:
+    several(tmp_path, "trainer_0")
+    unfinished(tmp_path)
+    assert load_sae(tmp_path).provenance.format == "dictionary_learning"
+    refused(tmp_path, "has no trainer_1; expected trainer_0$", subfolder="trainer_1")
+
+
+def test_only_a_trainings_checkpoints_are_left_out(tmp_path: Path) -> None:
+    several(tmp_path, "checkpoints/16")
+    assert load_sae(tmp_path).k == 3
+
+
+def test_an_empty_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    several(tmp_path, "sae")
+    monkeypatch.chdir(tmp_path)
+    assert load_sae(".").k == 3
+    refused("", "an SAE without a name; expected a folder, a file of tensors, or owner/name")
+
+
+@pytest.mark.parametrize("name", ["sae", "sae/ae.pt"])
+def test_what_is_on_this_machine_has_no_revisions(name: str, tmp_path: Path) -> None:
+    several(tmp_path, "sae")
+    refused(
+        tmp_path / name, rf"revision 'main' of {tmp_path / name}; expected none, or a name on the hub", revision="main"
+    )
+
+
+def test_pipes_are_not_read(tmp_path: Path) -> None:
+    for name in ("sae.pt", "cfg.json"):
+        os.mkfifo(tmp_path / name)  # to read one would never end
+    refused(tmp_path, "holds no SAE")
+    refused(tmp_path, "has no sae.pt", subfolder="sae.pt")
+    refused(tmp_path / "sae.pt", "no folder")
+    np.save(tmp_path / "probes.npy", np.ones((2, D_MODEL)))
+    assert load_sae(tmp_path).n_features == 2
+
+
 def test_several_files_of_tensors_are_refused_with_their_names(tmp_path: Path) -> None:
     for name in ("first", "second"):
         np.save(tmp_path / f"{name}.npy", np.ones((2, D_MODEL)))

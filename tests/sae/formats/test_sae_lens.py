@@ -176,6 +176,50 @@ def test_normalisations_are_named(folder: Path, written: str, read: str) -> None
     assert load_sae(folder).normalization == read
 
 
+EXPECTED = "expected_average_only_in"
+
+
+@pytest.mark.parametrize("written", [EXPECTED, True])
+def test_what_activations_are_scaled_by_in_training_is_folded_in(folder: Path, written: object) -> None:
+    expected = load_sae(folder)
+    change_config(folder, normalize_activations=written)
+    (folder / "trainer_state.pt").write_bytes(b"")
+    (folder / "activation_scaler.json").write_text('{"scaling_factor": 4.0}')
+    sae = load_sae(folder)
+    assert sae.normalization == "none"
+    residual = torch.randn(9, 6)
+    codes, scaled = sae.encode(residual), expected.encode(4 * residual)
+    torch.testing.assert_close(sae.decode(codes), expected.decode(scaled) / 4)
+    torch.testing.assert_close(codes.values, scaled.values / 4)
+    assert torch.equal(codes.feature_ids, scaled.feature_ids)
+
+
+@pytest.mark.parametrize("value", ["null", "0", "-2.5", '"4"', "true", "NaN", "Infinity", "1" + 400 * "0"])
+def test_a_senseless_scale_of_activations_is_refused(folder: Path, value: str) -> None:
+    (folder / "activation_scaler.json").write_text(f'{{"scaling_factor": {value}}}')
+    assert load_sae(folder).k == 3  # nothing is to be scaled
+    change_config(folder, normalize_activations=EXPECTED)
+    with pytest.raises(UnreadableSAE, match=r"activation_scaler\.json: scaling_factor is .*a finite number above 0"):
+        load_sae(folder)
+
+
+def test_the_middle_of_a_training_needs_what_activations_are_scaled_by(folder: Path) -> None:
+    change_config(folder, normalize_activations=EXPECTED)
+    assert load_sae(folder).normalization == "none"
+    (folder / "trainer_state.pt").write_bytes(b"")
+    for place in (folder, folder / "sae_weights.safetensors"):
+        with pytest.raises(UnreadableSAE, match="in the middle of training; expected activation_scaler.json beside it"):
+            load_sae(place)
+
+
+def test_thresholds_that_come_to_infinity_are_refused(folder: Path) -> None:
+    change_config(folder, architecture="jumprelu")
+    tensors = load_file(folder / "sae_weights.safetensors")
+    save_file(tensors | {"log_threshold": torch.full((12,), 100.0)}, folder / "sae_weights.safetensors")
+    with pytest.raises(UnreadableSAE, match=r"sae_weights\.safetensors: threshold comes to infinity"):
+        load_sae(folder)
+
+
 def test_a_jumprelu_that_was_trained_as_batch_topk_is_called_one(folder: Path) -> None:
     change_config(folder, architecture="jumprelu", metadata={"training_architecture": "matryoshka_batchtopk"})
     tensors = load_file(folder / "sae_weights.safetensors")

@@ -114,6 +114,49 @@ def test_trained_saes_as_saved_for_inference_and_in_the_middle_of_training(
     torch.testing.assert_close(ours.encode(residual).dense(N_FEATURES), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("StandardTrainingSAE", {}),
+        ("GatedTrainingSAE", {}),
+        ("JumpReLUTrainingSAE", {}),
+        ("TopKTrainingSAE", {"rescale_acts_by_decoder_norm": False}),
+        ("TopKTrainingSAE", {"rescale_acts_by_decoder_norm": True}),
+        ("BatchTopKTrainingSAE", {"rescale_acts_by_decoder_norm": False}),
+        ("BatchTopKTrainingSAE", {"rescale_acts_by_decoder_norm": True}),
+        ("MatryoshkaBatchTopKTrainingSAE", {"rescale_acts_by_decoder_norm": True}),
+    ],
+)
+def test_a_checkpoint_computes_what_it_would_if_its_training_ended_there(
+    sae_lens, tmp_path: Path, name: str, options: dict[str, object]
+) -> None:
+    from sae_lens.training.activation_scaler import ActivationScaler
+
+    options = {"k": 4, **options} if "TopK" in name else options
+    training = training_sae(sae_lens, name, normalize_activations="expected_average_only_in", **options)
+    if name.startswith("JumpReLU"):
+        training.threshold.data.abs_()  # as its training keeps them
+    training.save_model(tmp_path / "training")
+    (tmp_path / "training" / "trainer_state.pt").write_bytes(b"")
+    ActivationScaler(scaling_factor=1.7).save(str(tmp_path / "training" / "activation_scaler.json"))
+    training.fold_activation_norm_scaling_factor(1.7)
+    training.save_inference_model(tmp_path / "ended")
+    check_parity(sae_lens.SAE.load_from_disk(tmp_path / "ended"), tmp_path / "ended")
+    residual = torch.randn(5, 7, D_MODEL, generator=torch.Generator().manual_seed(2))
+    ours, ended = load_sae(tmp_path / "training"), load_sae(tmp_path / "ended")
+    codes, expected = ours.encode(residual), ended.encode(residual)
+    assert (expected.values != 0).any()
+    torch.testing.assert_close(codes.dense(N_FEATURES), expected.dense(N_FEATURES), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours.decode(codes), ended.decode(expected), rtol=1e-5, atol=1e-5)
+
+
+def test_the_library_makes_nan_of_a_row_of_zeros_that_is_to_have_a_norm(sae_lens, tmp_path: Path) -> None:
+    save_sae(random_sae("topk", normalization="constant_norm"), tmp_path / "sae")
+    nothing = torch.zeros(1, 6)
+    assert sae_lens.SAE.load_from_disk(tmp_path / "sae").encode(nothing).isnan().any()
+    assert load_sae(tmp_path / "sae").encode(nothing).values.isfinite().all()
+
+
 @pytest.mark.parametrize("name", ["StandardTrainingSAE", "GatedTrainingSAE", "JumpReLUTrainingSAE"])
 def test_other_saes_in_the_middle_of_training(sae_lens, tmp_path: Path, name: str) -> None:
     training = training_sae(sae_lens, name)

@@ -1,11 +1,11 @@
 """Small trainings on a small random encoder's residual stream."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from seesay.errors import InvalidTraining, LayerNotFound, MissingExtra, UnusablePath
 from seesay.images.loading import batches
@@ -22,10 +24,12 @@ from seesay.sae import load_sae
 from seesay.sae.quality import measure
 from seesay.sae.training import ARCHITECTURES, Architecture, SAETrainingConfig
 from seesay.sae.training import training as training_module
+from seesay.sae.training.checkpoints import Checkpoints
 from seesay.sae.training.patches import PatchStream
 from seesay.sae.training.training import Task, train_sae
+from seesay.training_log import logged
 from seesay.vlm import Encoder
-from tests.families import D_MODEL, SIDE, gemma3
+from tests.families import D_MODEL, EYES, SIDE, gemma3
 
 # transformer-lens, which sae-lens imports, uses names of its own that it has deprecated
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -61,7 +65,7 @@ def task(encoder: Encoder, source: ImageSource) -> Task:
     return Task(encoder, 1, source, "tiny")
 
 
-def interrupt(_trainer: object, _output: object) -> dict[str, float]:
+def interrupt(*_arguments: object) -> dict[str, float]:
     raise KeyboardInterrupt
 
 
@@ -70,8 +74,7 @@ def cut(file: Path) -> None:
 
 
 def read_starts(out: Path) -> list[int]:
-    entries = [json.loads(line) for line in (out / "training.jsonl").read_text().splitlines()]
-    return [entry["resumed_at"] for entry in entries if "resumed_at" in entry]
+    return [int(entry["resumed_at"]) for entry in logged(out / "training.jsonl") if "resumed_at" in entry]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -206,13 +209,64 @@ def test_a_training_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
         replace(CONFIG, **wrong)
 
 
+def test_a_run_that_was_killed_at_its_last_step_goes_on(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unbroken = train_sae(CONFIG, task, tmp_path / "unbroken")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training_module, "write_report", interrupt)
+        patch.setattr(Checkpoints, "note", interrupt)
+        train_sae(CONFIG, task, tmp_path / "killed", checkpoint_minutes=0)
+    resumed = train_sae(CONFIG, task, tmp_path / "killed", resume=True)
+    assert (resumed.figures, resumed.went_on_from) == (unbroken.figures, 60)
+
+
+def test_a_log_with_a_line_cut_short_and_a_report_that_cannot_be_written_lose_nothing(
+    task: Task, tmp_path: Path
+) -> None:
+    (tmp_path / "training.jsonl").write_text('{"seconds": 1.0, "st')
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(UnusablePath, match=r"report\.html"):
+        train_sae(CONFIG, task, tmp_path)
+    assert load_sae(tmp_path).n_features == 64
+    assert read_starts(tmp_path) == [0]
+    assert train_sae(CONFIG, task, tmp_path, resume=True).went_on_from is None
+
+
+def test_a_disk_that_is_full_loses_no_checkpoint(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    n_written = 0
+
+    def full_soon(tensors: dict[str, torch.Tensor], path: Path) -> None:
+        nonlocal n_written
+        n_written += 1
+        if n_written == 3:
+            raise SafetensorError("No space left on device")
+        save_file(tensors, path)
+
+    with monkeypatch.context() as patch, pytest.raises(UnusablePath, match="No space left"):
+        patch.setattr("seesay.sae.training.checkpoints.save_file", full_soon)
+        train_sae(CONFIG, task, tmp_path, checkpoint_minutes=0)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["00000001", "00000002"]
+    assert train_sae(CONFIG, task, tmp_path, resume=True).went_on_from == 2
+
+
+def test_figures_are_of_the_sae_as_it_is_saved(task: Task, tmp_path: Path) -> None:
+    trained = train_sae(replace(CONFIG, architecture="batchtopk"), task, tmp_path)
+    quality = measure(load_sae(tmp_path), task.encoder, 1, task.source)
+    assert trained.figures["l0"] == pytest.approx(quality.l0, rel=0.1)
+    assert trained.figures["variance_explained"] == pytest.approx(quality.variance_explained, abs=0.05)
+
+
 def test_others_can_read_the_weights(task: Task, tmp_path: Path) -> None:
     trained = train_sae(replace(CONFIG, n_steps=1), task, tmp_path)
     for path in trained.folder.glob("*.*"):
         assert path.stat().st_mode & 0o044 == 0o044, path
 
 
-def test_the_stream_forgets_no_patch_and_draws_none_twice(encoder: Encoder, source: ImageSource) -> None:
+@pytest.mark.parametrize("eye", ["siglip_vision_model", "clip_vision_model"])  # the second one has a CLS token
+def test_the_stream_forgets_no_patch_and_draws_none_twice(eye: str, source: ImageSource) -> None:
+    encoder = EYES[eye]().encoder()
+
     def stream() -> PatchStream:
         return PatchStream(encoder, source, 1, batch_size=96, buffer_batches=3, seed=0)
 
@@ -296,15 +350,22 @@ def test_a_training_that_is_killed_at_any_moment_goes_on_to_its_end(source: Imag
         checkpoints = tmp_path / "killed" / "checkpoints"
         return max((path.name for path in checkpoints.glob("[0-9]*")), default="")
 
-    for kill in range(4):
-        before = newest_checkpoint()
+    def kill_when(is_time: Callable[[], bool], delay: float = 0.0) -> None:
         process = start("killed")
-        while process.poll() is None and newest_checkpoint() <= before:
-            time.sleep(0.02)
-        time.sleep(0.15 * kill)
+        while process.poll() is None and not is_time():
+            time.sleep(0.002)
+        time.sleep(delay)
         with process:
             process.send_signal(signal.SIGKILL)
+
+    out = tmp_path / "killed"
+    kill_when((out / "training.jsonl").exists)  # before the first checkpoint
+    for delay in (0.0, 0.15, 0.4):
+        before = newest_checkpoint()
+        kill_when(lambda: newest_checkpoint() > before, delay)  # noqa: B023 called at once
+    kill_when((out / ".sae.partial").exists)  # while the SAE is saved
+    kill_when((out / "training.json").exists)  # between the record, the SAE and the report
     unbroken, killed = last_loss(start("unbroken")), last_loss(start("killed"))
     assert unbroken < 0.1, "most of the variance is explained"
     assert killed == pytest.approx(unbroken, rel=0.02)
-    assert len(read_starts(tmp_path / "killed")) == 5
+    assert len(read_starts(out)) >= 5

@@ -1,6 +1,7 @@
 """Where pixels are kept, and hashes of what is kept there."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from seesay.images.decoding import decode
 _HASHED_WHOLE = 1 << 20  # bytes
 _N_SAMPLES, _SAMPLE = 16, 1 << 16
 _N_THREADS, _AT_ONCE = 8, 1024
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what ends a line or steers a terminal
 _LARGEST = 1 << 30  # bytes; what is in an archive is read whole before it is decoded
 
 
@@ -78,8 +80,12 @@ class Held:
 
 
 def printable(name: str) -> str:
-    r"""A name as text that can be written anywhere: bytes that are no UTF-8 are written out, as `\xe9`."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    r"""A name as a line of text that can be written anywhere.
+
+    Bytes that are no UTF-8, and characters that end a line or steer a terminal, are written out, as `\xe9` or `\n`.
+    """
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def digest(*parts: str | bytes) -> str:

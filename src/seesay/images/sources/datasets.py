@@ -7,12 +7,12 @@ from typing import Any
 
 from seesay.errors import UnreadableImages
 from seesay.images.sources.columns import find_column, undecoded
+from seesay.images.sources.confines import SAVED, SAVED_SPLITS, check_card, check_files, check_saved
 from seesay.images.sources.contents import digest, digest_of_files
 from seesay.images.sources.refusals import refusals
 from seesay.images.sources.rows import Rows, StreamedRows, Table
 
 _DEFAULT_SPLIT = "train"
-_SAVED_SPLITS, _SAVED = "dataset_dict.json", "state.json"  # what `save_to_disk` leaves
 _COMMIT_LENGTH = 40
 
 
@@ -47,53 +47,58 @@ class Request:
 def open_dataset(request: Request) -> Rows | StreamedRows:
     """Open a dataset of the hub or of a folder.
 
-    What `save_to_disk` wrote is mapped into memory where it lies, so it is never streamed.
+    What `save_to_disk` wrote is mapped into memory where it lies, so it is never streamed. A folder's dataset is made
+    of what is in that folder, whatever it names; see [seesay.images.sources.confines][].
 
     Args:
         request: which images of which dataset.
 
     Raises:
         UnreadableImages: a dataset that is missing, gated, out of reach, damaged or run by code of its own; a split
-            or column that it does not have; no column of images, or several.
+            or column that it does not have; no column of images, or several; a folder that names files of other places.
     """
     with refusals(request.name):
-        is_saved = isinstance(request.dataset, Path) and any(
-            (request.dataset / mark).is_file() for mark in (_SAVED_SPLITS, _SAVED)
-        )
-        split, rows, identity = _saved(request) if is_saved else _built(request)
+        place = request.dataset.resolve() if isinstance(request.dataset, Path) else None
+        saved = place if place and any((place / mark).is_file() for mark in (SAVED_SPLITS, SAVED)) else None
+        split, rows, identity = _saved(request, saved) if saved else _built(request, place)
         column = find_column(rows.features, request.column, request.name)
         if request.id_column and request.id_column not in rows.features:
             raise UnreadableImages(
                 f"{request.name} has no column {request.id_column!r}", expected=" or ".join(rows.features)
             )
-        table = Table(request.name, split, column, request.id_column, identity)
+        table = Table(request.name, split, column, request.id_column, identity, place)
         rows = undecoded(rows, column)
-    return StreamedRows(rows, table) if request.streaming and not is_saved else Rows(rows, table)
+    return StreamedRows(rows, table) if request.streaming and not saved else Rows(rows, table)
 
 
 _Found = tuple[str, Any, str]  # the split's name, its rows, and a hash of their data
 
 
-def _saved(request: Request) -> _Found:
+def _saved(request: Request, place: Path) -> _Found:
     import datasets
 
-    saved: Any = datasets.load_from_disk(str(request.dataset))
+    check_saved(place)
+    saved: Any = datasets.load_from_disk(str(place))
     splits = saved if hasattr(saved, "keys") else {str(saved.split or _DEFAULT_SPLIT): saved}
     split = _choose_split(request, splits)
     rows = splits[split]
+    check_files((file["filename"] for file in rows.cache_files), place)
     return split, rows, _identity(file["filename"] for file in rows.cache_files)
 
 
-def _built(request: Request) -> _Found:
+def _built(request: Request, place: Path | None) -> _Found:
     import datasets
 
-    local = isinstance(request.dataset, Path)
+    if place is not None:
+        check_card(place)
     # the whole path, lest a folder called `csv` is taken for one of the kinds that `datasets` knows
-    path = str(request.dataset.resolve()) if isinstance(request.dataset, Path) else request.dataset
+    path = str(place or request.dataset)
     builder: Any = datasets.load_dataset_builder(path, request.config, revision=request.revision)
     found = str(builder.hash)
     _check_revision(request, found)
     files = {str(name): paths for name, paths in (getattr(builder.config, "data_files", None) or {}).items()}
+    if place is not None:
+        check_files((file for paths in files.values() for file in paths), place)
     if request.streaming:
         split = _choose_split(request, files or builder.as_streaming_dataset())
         rows = builder.as_streaming_dataset(split=split)
@@ -103,7 +108,7 @@ def _built(request: Request) -> _Found:
         builder.download_and_prepare()
         split = _choose_split(request, builder.info.splits or {})
         rows = builder.as_dataset(split=split)
-    return split, rows, _identity(files[split]) if local else digest(request.name, found)
+    return split, rows, _identity(files[split]) if place is not None else digest(request.name, found)
 
 
 def _identity(files: Iterable[str]) -> str:

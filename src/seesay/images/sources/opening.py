@@ -18,6 +18,7 @@ _HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?::([\w.-]+))?", re.ASCII)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"([0-9]{1,9})\.\.([0-9]{1,9})")
 _MOST_SHARDS = 100_000
+_SHOWN = 100  # characters of a name
 
 
 def open_source(
@@ -51,7 +52,7 @@ def open_source(
     if not text.strip():
         raise UnreadableImages("an empty name", expected=_EXPECTED)
     _check_no_address(text)
-    path = Path(text).expanduser()
+    path = _located(text)
     wanted = Request(path, None, split, column, id_column, revision, streaming)
     if path.is_dir():
         return _open_folder(path, wanted)
@@ -95,6 +96,20 @@ def _choices(text: str, pattern: str) -> "list[str] | tuple[str, ...]":
     if "," in text:
         return text.split(",")
     raise UnreadableImages(f"{{{text}}} in {pattern!r}", expected="a range {000..011} or words {a,b}")
+
+
+def _located(text: str) -> Path:
+    try:
+        path = Path(text).expanduser()
+        path.exists()  # raises where no file can have that name, or its folder may not be looked into
+    except (OSError, RuntimeError) as error:  # the latter where there is no such home
+        why = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise UnreadableImages(f"no folder or file {_shorten(text)!r}: {why}", expected=_EXPECTED) from error
+    return path
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
 
 
 def _open_folder(path: Path, wanted: Request) -> ImageSource:

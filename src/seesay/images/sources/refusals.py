@@ -36,7 +36,17 @@ def refusals(name: str) -> Generator[None]:
             expected="a network, or a folder",
             remedy="check the network and HF_HUB_OFFLINE",
         ) from error
-    except (DatasetsError, OSError, ValueError, RuntimeError, ImportError) as error:
+    # `datasets` takes what a folder says about itself to be of the right form, so that it fails in any of these ways
+    except (
+        DatasetsError,
+        OSError,
+        ValueError,
+        RuntimeError,
+        ImportError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise UnreadableImages(
             f"cannot read the dataset {name}: {reason(error)}",
             expected="a dataset of images that needs no code of its own",
@@ -49,4 +59,5 @@ def reason(error: BaseException) -> str:
 
     # what went wrong while rows were made is only told by the cause
     inner = error.__cause__ if isinstance(error, DatasetGenerationError) and error.__cause__ else error
-    return shorten(str(inner) or type(inner).__name__, _SHOWN, placeholder=" ...").rstrip(".")
+    says = f"{inner!r}" if isinstance(inner, KeyError) else str(inner)  # a key alone tells nothing
+    return shorten(says or type(inner).__name__, _SHOWN, placeholder=" ...").rstrip(".")

@@ -5,12 +5,13 @@ path it spells.
 """
 
 import tarfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import groupby, islice
 from os.path import commonpath
 from pathlib import Path, PurePosixPath
-from typing import final
+from typing import Any, final
 
 from seesay.errors import UnreadableImages
 from seesay.images.decoding import suffixes
@@ -29,7 +30,8 @@ class Shards:
     Files of one sample share a key, which is a file's path up to the first dot of its name, and follow each other. A
     sample's image is the first of its files whose whole ending, after that dot, is an image's; `cat.seg.png` is taken
     only where there is no such file. Ids are the archive's path, relative to the folder that holds all of them, and
-    the key.
+    the file's in it, with its ending, since a key may come again after another sample's. Where a file of the very same
+    path comes again, which tar allows, its id ends in `#2`, the next one's in `#3`.
 
     Only a full pass tells how many there are. To start in the middle, the members before it are counted, not read.
 
@@ -59,11 +61,12 @@ class Shards:
 
     @cached_property
     def _fingerprint(self) -> str:
-        return digest("shards", digest_of_files((self._id(path), path) for path in self._paths))
+        # by name: the same archives under ids that were their samples' keys are another source
+        return digest("shards by name", digest_of_files((self._id(path), path) for path in self._paths))
 
     def entries(self, start: int = 0) -> Iterator[Entry]:
         """Its images, archive after archive."""
-        found = ((f"{self._id(path)}/{key}", part) for path in self._paths for key, part in _images(path))
+        found = ((f"{self._id(path)}/{name}", part) for path in self._paths for name, part in _images(path))
         return (Entry(start + n, name, part) for n, (name, part) in enumerate(islice(found, start, None)))
 
     def shuffled(self, seed: int) -> Buffered:
@@ -84,9 +87,14 @@ def _check(path: Path) -> None:
 def _images(path: Path) -> Iterator[tuple[str, Part]]:
     known = suffixes()
     images = (member for member in _members(path) if member.isreg() and _is_image(member.name, known))
-    for key, sample in groupby(images, key=lambda member: _split(member.name)[0]):
+    seen: Counter[str] = Counter()
+    for _, sample in groupby(images, key=lambda member: _split(member.name)[0]):
         chosen = min(sample, key=lambda member: _split(member.name)[1].count("."))  # the first of the least
-        yield printable(key), Part(path, chosen.offset_data, chosen.size)
+        name = printable(chosen.name.removeprefix("./"))
+        seen[name] += 1
+        # no other file's name is like that: it would not end as an image's does
+        numbered = name if seen[name] == 1 else f"{name}#{seen[name]}"
+        yield numbered, Part(path, chosen.offset_data, chosen.size)
 
 
 def _is_image(member_name: str, known: frozenset[str]) -> bool:
@@ -106,14 +114,16 @@ def _members(path: Path) -> Iterator[tarfile.TarInfo]:
     try:
         # "r:" takes no compressed archive: there is no way into the middle of one
         with path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+            reading: Any = archive
             for member in archive:
                 n_members += 1
                 yield member
+                reading.members.clear()  # it would keep all of them, and there may be millions
             # a damaged header looks to tarfile as the end does, which is a block of zeros or nothing at all
             stream.seek(archive.offset)
             if any(stream.read(_BLOCK)):
                 raise tarfile.ReadError("a damaged header")
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OverflowError) as error:  # the latter for numbers that cannot be
         if n_members:
             raise UnreadableImages(
                 f"{path} is damaged after {n_members} files: {error}", remedy="get it again, or leave it out"

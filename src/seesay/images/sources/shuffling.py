@@ -10,19 +10,20 @@ from itertools import islice
 from typing import final
 
 import numpy as np
+from jaxtyping import Int64
 
 from seesay.images.sources.contents import digest
 from seesay.images.sources.source import Entry, ImageSource, IndexedSource
 
 
-def permutation(n: int, seed: int) -> list[int]:
+def permutation(n: int, seed: int) -> Int64[np.ndarray, " n"]:
     """The numbers from 0 to `n - 1` in random order.
 
     Args:
         n: how many.
         seed: same seed, same order.
     """
-    return np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable").tolist()
+    return np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable")
 
 
 @final
@@ -47,7 +48,7 @@ class Permuted:
 
     def entry(self, position: int) -> Entry:
         """The image at a position of the random order."""
-        return replace(self._source.entry(self._order[position]), position=position)
+        return replace(self._source.entry(int(self._order[position])), position=position)
 
     def entries(self, start: int = 0) -> Iterator[Entry]:
         """Its images in random order."""

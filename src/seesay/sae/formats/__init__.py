@@ -80,7 +80,8 @@ def load_sae(
         activation: one of `seesay.sae.Activation`, likewise.
 
     Raises:
-        UnreadableSAE: there is none, there are several, or it is of an unknown format, incomplete, damaged or unsafe.
+        UnreadableSAE: there is none, there are several, or it is of an unknown format, incomplete, damaged or unsafe;
+            or there is no use for k or a revision.
     """
     if activation not in (None, *get_args(Activation)):
         raise UnreadableSAE(f"activation is {activation!r}", expected=f"one of {', '.join(get_args(Activation))}")
@@ -111,6 +112,8 @@ def _read(place: Place, k: int | None, activation: Any) -> Contents:
         folder=place.weights.parent.name,
         k=k,
         activation=activation,
+        scaler_path=place.scaler,
+        is_in_training=place.is_in_training,
     )
 
 

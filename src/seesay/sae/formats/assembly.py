@@ -6,9 +6,13 @@ from typing import Any
 
 from torch import Tensor
 
+from seesay.errors import UnreadableSAE
 from seesay.sae.formats.contents import Contents
 from seesay.sae.formats.tensors import count_of
 from seesay.sae.model import HAS_THRESHOLD, KEEPS_K, SAE, Activation, Normalization, Provenance, unit_rows
+
+_UNIT = 1e-3
+"""How far rounding may bring a direction's norm from 1."""
 
 
 def assemble(
@@ -45,10 +49,17 @@ def assemble(
         provenance: what the files say of the training.
 
     Raises:
-        UnreadableSAE: the activation needs a `k` or a threshold that is not there.
+        UnreadableSAE: the activation needs a `k` or a threshold that is not there, or has no use for the `k` that is
+            asked for; or finite numbers in the file come to others that are not.
     """
     activation = contents.activation or activation
     n_features = W_dec.shape[0]
+    if contents.k is not None and activation not in KEEPS_K:
+        raise contents.refuse(
+            f"k is given, and {activation} keeps no fixed number of features",
+            expected="no k",
+            remedy=f"leave k out, or give activation as well, one of {', '.join(sorted(KEEPS_K))}",
+        )
     if activation in KEEPS_K:
         k = _checked_k(contents, k, k_path or contents.settings_path, n_features)
     if activation in HAS_THRESHOLD and threshold is None:
@@ -57,7 +68,7 @@ def assemble(
     if rescale:
         # Here the norms do belong into the encoder.
         W_enc, b_enc, gain = W_enc * gain, b_enc * gain, None
-    return SAE(
+    sae = SAE(
         W_enc=None if activation == "none" else W_enc,
         W_dec=W_dec,
         b_enc=b_enc,
@@ -70,6 +81,23 @@ def assemble(
         normalization=normalization,
         provenance=provenance or Provenance(),
     )
+    _check_finite(contents, sae)
+    return sae
+
+
+def _check_finite(contents: Contents, sae: SAE) -> None:
+    """Check what exponentials, products and norms have made of the file's numbers."""
+    parts = {"W_enc": sae.W_enc, "b_enc": sae.b_enc, "b_dec": sae.b_dec, "threshold": sae.threshold}
+    parts |= {"the norm of W_dec's rows": sae.gain, "W_dec": sae.W_dec}
+    for name, tensor in parts.items():
+        if tensor is not None and not tensor.isfinite().all():
+            raise UnreadableSAE(
+                f"{contents.path}: {name} comes to infinity or NaN in float32",
+                expected="finite numbers",
+                remedy="see whether the training diverged",
+            )
+    norms = sae.W_dec.norm(dim=-1)
+    assert ((norms == 0) | ((norms - 1).abs() < _UNIT)).all()
 
 
 def _checked_k(contents: Contents, recorded: Any, path: Path, n_features: int) -> int:

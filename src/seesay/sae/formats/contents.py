@@ -10,7 +10,7 @@ from typing import Any, final
 from torch import Tensor
 
 from seesay.errors import UnreadableSAE
-from seesay.sae.formats.tensors import tensor_of
+from seesay.sae.formats.tensors import DENSE, strange, tensor_of
 from seesay.sae.model import Activation
 
 
@@ -30,6 +30,8 @@ class Contents:
         folder: name of the folder that they are in, which sparsify names after the place in the model.
         k: the number of active features that the caller asks for.
         activation: the activation that the caller asks for.
+        scaler_path: what SAELens scales activations by until its training ends, not read.
+        is_in_training: whether the state of SAELens' trainer is beside the file.
     """
 
     path: Path
@@ -42,6 +44,8 @@ class Contents:
     folder: str = ""
     k: int | None = None
     activation: Activation | None = None
+    scaler_path: Path | None = None
+    is_in_training: bool = False
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -83,9 +87,12 @@ class Contents:
         if not isinstance(found, Tensor):
             held = shorten(str(sorted(self.tensors)), 200)
             raise UnreadableSAE(f"{self.path} lacks {name}, it holds {held}", expected="a matrix")
+        label = f"{self.path}: {name or 'the array'}"
+        if (kind := strange(found)) is not None:
+            raise UnreadableSAE(f"{label} is a {kind}", expected="a dense tensor of real numbers", remedy=DENSE)
         shape = tuple(found.shape)
         if len(shape) != 2 or 0 in shape:
-            raise UnreadableSAE(f"{self.path}: {name or 'the array'} is {list(shape)}", expected="[features, d_model]")
+            raise UnreadableSAE(f"{label} is {list(shape)}", expected="[features, d_model]")
         return shape
 
     def refuse(self, what: str, *, expected: str = "", remedy: str = "") -> UnreadableSAE:

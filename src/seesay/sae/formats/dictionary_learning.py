@@ -5,7 +5,6 @@ back-ups, `{step, ae, optimizer, config, norm_factor}`, are from before that, so
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from seesay.errors import UnreadableSAE
 from seesay.files import write_json
 from seesay.sae.formats.assembly import assemble, lengthened, rebiased, ungated
 from seesay.sae.formats.contents import Contents, layer_of, text
-from seesay.sae.formats.tensors import count_of
+from seesay.sae.formats.tensors import count_of, factor_of
 from seesay.sae.model import HAS_THRESHOLD, SAE, Activation, Provenance
 
 FILES = "ae.pt and config.json"
@@ -82,21 +81,21 @@ def load(contents: Contents) -> SAE:
         b_enc = contents.tensor("b_enc" if transposed else "encoder.bias", n_features)
     if threshold is None and activation in HAS_THRESHOLD:
         threshold = _threshold(contents, name, n_features)
+    factor = _norm_factor(contents)
     biases = {"AutoEncoder": "bias", "AutoEncoderNew": "decoder.bias", "GatedAutoEncoder": "decoder_bias"}
-    sae = assemble(
+    return assemble(
         contents,
         activation=activation,
         W_enc=W_enc,
         W_dec=W_dec,
-        b_enc=b_enc,
-        b_dec=contents.tensor(biases.get(name, "b_dec"), d_model),
+        b_enc=b_enc * factor,
+        b_dec=contents.tensor(biases.get(name, "b_dec"), d_model) * factor,
         k=_k(contents, trainer),
         k_path=contents.path if "k" in contents.tensors else None,
-        threshold=threshold,
+        threshold=None if threshold is None else threshold * factor,
         subtract_b_dec=name not in ("JumpReluAutoEncoder", "AutoEncoderNew"),
         provenance=_provenance(contents, trainer),
     )
-    return _rescaled(contents, sae)
 
 
 def _class(contents: Contents, trainer: Mapping[str, Any]) -> str:
@@ -157,15 +156,10 @@ def _threshold(contents: Contents, name: str, n_features: int) -> Tensor:
     return threshold
 
 
-def _rescaled(contents: Contents, sae: SAE) -> SAE:
-    """A back-up's SAE for raw activations, as the library's scale_biases makes it when it saves."""
+def _norm_factor(contents: Contents) -> float:
+    """What the library's scale_biases multiplies biases and thresholds by when it saves, for raw activations."""
     factor = contents.around.get("norm_factor")
-    if factor is None:
-        return sae
-    if not isinstance(factor, (int, float)) or not 0 < factor < float("inf"):
-        raise UnreadableSAE(f"{contents.path}: norm_factor is {factor!r}", expected="a number above 0")
-    threshold = None if sae.threshold is None else sae.threshold * factor
-    return replace(sae, b_enc=sae.b_enc * factor, b_dec=sae.b_dec * factor, threshold=threshold)
+    return 1.0 if factor is None else factor_of(factor, f"{contents.path}: norm_factor")
 
 
 def _provenance(contents: Contents, trainer: Mapping[str, Any]) -> Provenance:

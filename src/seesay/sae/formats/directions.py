@@ -4,7 +4,7 @@ import torch
 
 from seesay.errors import UnreadableSAE
 from seesay.sae.formats.contents import Contents
-from seesay.sae.model import SAE
+from seesay.sae.model import SAE, unit_rows
 
 FILES = "one array [n, d_model] in .safetensors or .npy"
 
@@ -30,7 +30,9 @@ def load(contents: Contents) -> SAE:
             expected='activation="none"',
             remedy="leave activation out",
         )
+    if contents.k is not None:
+        raise UnreadableSAE(f"{label} is directions alone, which no k is kept of", expected="no k")
     if empty := (W_dec == 0).all(-1).nonzero().flatten().tolist():
         raise UnreadableSAE(f"{label}: row {empty[0]} is all zeros", expected="directions", remedy="leave it out")
-    directions = torch.nn.functional.normalize(W_dec, dim=-1)
+    directions, _ = unit_rows(W_dec)
     return SAE(None, directions, torch.zeros(n), torch.zeros(d_model), "none", subtract_b_dec=False)

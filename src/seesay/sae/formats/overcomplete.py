@@ -9,7 +9,7 @@ import torch
 from seesay.errors import UnreadableSAE
 from seesay.sae.formats.assembly import assemble
 from seesay.sae.formats.contents import Contents
-from seesay.sae.model import SAE, Activation
+from seesay.sae.model import SAE, Activation, unit_rows
 
 FILES = "a state dict with encoder.final_block.0.weight and dictionary._weights"
 
@@ -36,7 +36,7 @@ def load(contents: Contents) -> SAE:
             f"{contents.path} holds {others[0]}, of an encoder or quantiser that is not computed here",
             expected="a linear encoder and one of SAE, TopKSAE, JumpSAE",
         )
-    dictionary = torch.nn.functional.normalize(contents.tensor(_DICTIONARY, n_features, d_model), dim=-1)
+    dictionary, _ = unit_rows(contents.tensor(_DICTIONARY, n_features, d_model))
     if "dictionary.multiplier" in contents.tensors:
         dictionary = dictionary * contents.tensor("dictionary.multiplier").exp()
     threshold = contents.tensor("thresholds", n_features).exp() if "thresholds" in contents.tensors else None

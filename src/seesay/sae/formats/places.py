@@ -23,6 +23,10 @@ _NO_SAE = re.compile(
 )
 """What libraries write beside an SAE, and what a model's own repository holds."""
 
+_SCALER, _TRAINER_STATE = "activation_scaler.json", "trainer_state.pt"
+_CHECKPOINTS, _IDENTITY = "checkpoints", "identity.json"
+"""What `seesay train-sae` keeps while it runs: `checkpoints/<step>/identity.json` beside SAELens' files."""
+
 _MOST_NAMED = 8
 
 
@@ -35,11 +39,15 @@ class Place:
         weights: the file of tensors.
         config: the configuration beside it.
         outer_config: that of the folder above, where sparsify keeps the model's name.
+        scaler: what SAELens scales activations by until its training ends.
+        is_in_training: whether the state of SAELens' trainer is beside it.
     """
 
     weights: Path
     config: Path | None
     outer_config: Path | None
+    scaler: Path | None
+    is_in_training: bool
 
 
 def find(path_or_hub_id: str | Path, subfolder: str | None, revision: str | None, *, known: str) -> Place:
@@ -54,36 +62,41 @@ def find(path_or_hub_id: str | Path, subfolder: str | None, revision: str | None
     Raises:
         UnreadableSAE: there is none, there are several, or the hub does not give it.
     """
+    if path_or_hub_id == "":  # which Path would take for the current folder
+        raise UnreadableSAE("an SAE without a name", expected="a folder, a file of tensors, or owner/name")
     start = _inner(subfolder)
     path = Path(path_or_hub_id)
     try:
         path = path.expanduser()
+        if revision is not None and path.exists():
+            raise UnreadableSAE(f"revision {revision!r} of {path}", expected="none, or a name on the hub")
         if path.is_file():
             if start:
                 raise UnreadableSAE(f"{path} is a file", expected=f"the folder that holds {start}")
             # A file that is named outright may be a link to anywhere.
-            return Place(path, *_configs(Folder(path.parent), path.name))
+            return _place(Folder(path.parent), path.name, path)
         if path.is_dir():
             shelf: Shelf = Folder(path)
         elif is_path(path_or_hub_id):
             raise UnreadableSAE(f"no folder {path}", expected=f"an SAE: {known}")
         else:
             shelf = on_the_hub(str(path_or_hub_id), revision)
-        weights = _choose(shelf, start, known)
-        configs = _configs(shelf, weights)  # first, as they are small
-        return Place(shelf.take(weights), *configs)
+        return _place(shelf, _choose(shelf, start, known))
     except (OSError, RuntimeError) as error:  # of a name too long, or a home that is nobody's
         raise UnreadableSAE(f"{path}: {error}", expected=f"an SAE: {known}") from error
 
 
-def _configs(shelf: Shelf, weights: str) -> tuple[Path | None, Path | None]:
-    """The configuration beside a file of tensors, and that of the folder above."""
-    folder = PurePosixPath(weights).parent
-    beside = next((name for name in CONFIGS if shelf.has(str(folder / name))), None)
-    above = str(folder.parent / "config.json")
-    return (
-        None if beside is None else shelf.take(str(folder / beside)),
-        shelf.take(above) if beside == "cfg.json" and folder.parts and shelf.has(above) else None,
+def _place(shelf: Shelf, name: str, weights: Path | None = None) -> Place:
+    """A file of tensors with what belongs to it; taken from the shelf if it is not here already."""
+    folder = PurePosixPath(name).parent
+    beside = next((config for config in CONFIGS if shelf.has(str(folder / config))), None)
+    above, scaler = str(folder.parent / "config.json"), str(folder / _SCALER)
+    return Place(
+        config=None if beside is None else shelf.take(str(folder / beside)),
+        outer_config=shelf.take(above) if beside == "cfg.json" and folder.parts and shelf.has(above) else None,
+        scaler=shelf.take(scaler) if shelf.has(scaler) else None,
+        is_in_training=shelf.has(str(folder / _TRAINER_STATE)),
+        weights=weights or shelf.take(name),  # last, as the others are small
     )
 
 
@@ -96,10 +109,10 @@ def _inner(subfolder: str | None) -> str:
 
 def _choose(shelf: Shelf, start: str, known: str) -> str:
     """The one file of tensors in a folder, or in the only folder below it that has one."""
-    names = shelf.names(start)
+    names, unfinished = _without_checkpoints(shelf, start)
     where = f"{shelf.name}/{start}" if start else shelf.name
-    if start and not names:
-        folders = _holding(shelf.names(""))
+    if start and not names and not unfinished:
+        folders = _holding(_without_checkpoints(shelf, "")[0])
         raise UnreadableSAE(f"{shelf.name} has no {start}", expected=_one_of(folders) or "a folder with an SAE")
     if names == [start]:
         return start
@@ -109,11 +122,34 @@ def _choose(shelf: Shelf, start: str, known: str) -> str:
         [here] = folders.values()
     if here is None and folders:
         raise UnreadableSAE(f"{where} holds {len(folders)} SAEs", expected=f"subfolder: {_one_of(folders)}")
+    if here is None and unfinished:
+        raise UnreadableSAE(
+            f"{unfinished[0]} is an unfinished training",
+            expected="a finished SAE",
+            remedy="go on with seesay train-sae --resume",
+        )
     if here is None:
         raise UnreadableSAE(f"{where} holds no SAE", expected=_missing(start, names, known))
     if len(here) > 1:
         raise UnreadableSAE(f"{where} holds several files of tensors", expected=f"subfolder: {_one_of(here)}")
     return here[0]
+
+
+def _without_checkpoints(shelf: Shelf, start: str) -> tuple[list[str], list[Path]]:
+    """Files below `start` that are not in the checkpoints of a training below it, and such trainings' folders."""
+    names = list(shelf.names(start))
+    unfinished: list[Path] = []
+    for name in names[:]:
+        path = PurePosixPath(name)
+        step, folder = path.parent, path.parent.parent
+        checkpoints = Path(shelf.name, folder)
+        ours = path.name == _IDENTITY and re.fullmatch("[0-9]+", step.name) and checkpoints.name == _CHECKPOINTS
+        within = f"{folder}/" if folder.parts else ""
+        is_asked_for = bool(start) and start.startswith(within)
+        if ours and not is_asked_for and checkpoints.parent not in unfinished:
+            unfinished.append(checkpoints.parent)
+            names = [other for other in names if not other.startswith(within)]
+    return names, unfinished
 
 
 def _holding(names: Sequence[str]) -> dict[str, list[str]]:

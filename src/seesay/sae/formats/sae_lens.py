@@ -16,12 +16,14 @@ from seesay.errors import UnreadableSAE
 from seesay.files import write_json
 from seesay.sae.formats.assembly import assemble, lengthened, ungated
 from seesay.sae.formats.contents import Contents, layer_of, text
-from seesay.sae.formats.tensors import count_of
+from seesay.sae.formats.tensors import count_of, factor_of, flag_of, read_json
 from seesay.sae.model import HAS_THRESHOLD, SAE, Activation, Normalization, Provenance
 
 FILES = "cfg.json and sae_weights.safetensors"
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 WRITES = (CONFIG, WEIGHTS)
+
+_FOLD = "fold it into the weights, as SAELens does at the end of training"
 
 _VERSION = "6.54.0"
 """Of the library whose files these are; it reads those without a version as from before 6."""
@@ -42,11 +44,12 @@ _ARCHITECTURES: Mapping[Activation, str] = {
     "jumprelu": "jumprelu",
     "batch_topk": "jumprelu",
 }
+_EXPECTED = "expected_average_only_in"
 # At inference the library takes rows as they are if they were scaled to an expected norm in training: it folds the
-# factor into the weights when it has it.
+# factor into the weights when training ends.
 _NORMALIZATIONS: Mapping[str, Normalization] = {
     "none": "none",
-    "expected_average_only_in": "none",
+    _EXPECTED: "none",
     "constant_norm_rescale": "constant_norm",
     "layer_norm": "layer_norm",
 }
@@ -72,19 +75,23 @@ def load(contents: Contents) -> SAE:
     d_model, n_features = count_of(config, "d_in", path), count_of(config, "d_sae", path)
     if "scaling_factor" in contents.tensors and (contents.tensor("scaling_factor", n_features) != 1).any():
         raise UnreadableSAE(f"{contents.path}: scaling_factor is not 1", expected="codes that are not fine-tuned")
+    rescale = flag_of(config, "rescale_acts_by_decoder_norm", path, default=False)
     W_enc, b_enc, threshold = _encoder(contents, architecture, d_model, n_features)
+    # As the library's fold_activation_norm_scaling_factor has it: a threshold counts in the decoder's norms, or not.
+    scale = _scale(contents)
+    threshold = threshold / scale if rescale and threshold is not None else threshold
     return assemble(
         contents,
         activation=_trained_as(config, _ACTIVATIONS[architecture]),
-        W_enc=W_enc,
-        W_dec=contents.tensor("W_dec", n_features, d_model),
+        W_enc=W_enc.mul_(scale),  # in place: it is large, and our own
+        W_dec=contents.tensor("W_dec", n_features, d_model).div_(scale),
         b_enc=b_enc,
-        b_dec=contents.tensor("b_dec", d_model),
+        b_dec=contents.tensor("b_dec", d_model) / scale,
         k=k,
         threshold=threshold,
-        subtract_b_dec=bool(config.get("apply_b_dec_to_input", True)),
+        subtract_b_dec=flag_of(config, "apply_b_dec_to_input", path, default=True),
         normalization=normalization,
-        rescale=bool(config.get("rescale_acts_by_decoder_norm")),
+        rescale=rescale,
         provenance=_provenance(config),
     )
 
@@ -117,9 +124,26 @@ def _normalization(contents: Contents) -> Normalization:
         raise contents.refuse(
             f"normalize_activations is {found!r}",
             expected=f"one of {sorted(_NORMALIZATIONS)}",
-            remedy="fold it into the weights, as SAELens does at the end of training",
+            remedy=_FOLD,
         )
     return _NORMALIZATIONS[str(found)]
+
+
+def _scale(contents: Contents) -> float:
+    """What rows are still multiplied by before they are encoded: 1 for an SAE whose training has ended."""
+    found = contents.settings.get("normalize_activations")
+    if found is not True and found != _EXPECTED:  # true is from before version 6
+        return 1.0
+    if contents.scaler_path is not None:
+        factor = read_json(contents.scaler_path).get("scaling_factor")
+        return factor_of(factor, f"{contents.scaler_path}: scaling_factor", remedy=_FOLD)
+    if contents.is_in_training:
+        raise contents.refuse(
+            f"normalize_activations is {_EXPECTED!r}, in the middle of training",
+            expected="activation_scaler.json beside it",
+            remedy=_FOLD,
+        )
+    return 1.0
 
 
 def _encoder(

@@ -56,7 +56,10 @@ class Folder:
         return self.label or str(self.path)
 
     def names(self, start: str) -> Sequence[str]:
-        """Files at most a few folders below `start`; links to folders are not followed, nor hidden ones entered."""
+        """Files at most a few folders below `start`; links to folders are not followed, nor hidden ones entered.
+
+        Pipes and devices are left out: to read one may never end.
+        """
         root = self.path / start
         if root.is_file():
             return [start]
@@ -65,7 +68,8 @@ class Folder:
             here = Path(folder)
             deep = len(here.relative_to(root).parts) >= _DEEPEST
             below[:] = [] if deep else sorted(name for name in below if not name.startswith("."))
-            found += [(here / name).relative_to(self.path).as_posix() for name in sorted(files)]
+            regular = [here / name for name in sorted(files) if os.path.isfile(here / name)]
+            found += [path.relative_to(self.path).as_posix() for path in regular]
         return found
 
     def has(self, name: str) -> bool:

@@ -8,7 +8,7 @@ import re
 
 from seesay.sae.formats.assembly import assemble
 from seesay.sae.formats.contents import Contents, layer_of, text
-from seesay.sae.formats.tensors import count_of, read_json
+from seesay.sae.formats.tensors import count_of, flag_of, read_json
 from seesay.sae.model import SAE, Activation, Provenance
 
 FILES = "cfg.json and sae.safetensors with encoder.weight and W_dec"
@@ -48,7 +48,7 @@ def load(contents: Contents) -> SAE:
         b_enc=contents.tensor("encoder.bias", n_features),
         b_dec=contents.tensor("b_dec", d_model),
         k=config.get("k"),
-        subtract_b_dec=not config.get("transcode"),
+        subtract_b_dec=not flag_of(config, "transcode", path, default=False),
         provenance=_provenance(contents),
     )
 
@@ -58,7 +58,8 @@ def _activation(contents: Contents) -> Activation:
     if activation != "topk":
         raise contents.refuse(f"activation is {activation!r}", expected="'topk'")
     # Before 2025 sparsify could keep the k largest in magnitude.
-    return "magnitude_topk" if contents.settings.get("signed") else "topk"
+    signed = flag_of(contents.settings, "signed", contents.settings_path, default=False)
+    return "magnitude_topk" if signed else "topk"
 
 
 def _provenance(contents: Contents) -> Provenance:

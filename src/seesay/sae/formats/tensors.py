@@ -9,6 +9,7 @@ import json
 import pickle
 import re
 import struct
+import sys
 import tokenize
 import warnings
 import zipfile
@@ -26,6 +27,7 @@ from torch import Tensor
 from seesay.errors import UnreadableSAE
 
 AGAIN = "download or save it again"
+DENSE = "save it as float32"
 _CONVERT = (
     "load it with the library that wrote it and save its state_dict() alone, by torch.save or safetensors, with its"
     " configuration beside it as config.json"
@@ -140,7 +142,7 @@ def _read_numpy(file: BinaryIO, path: Path) -> Tensor:
             f"{path}: {shorten(str(error), 200)}", expected="a whole numpy file of numbers", remedy=AGAIN
         ) from error
     if array.dtype.kind not in "fiu":
-        raise UnreadableSAE(f"{path} holds {array.dtype}", expected="numbers", remedy="save it as float32")
+        raise UnreadableSAE(f"{path} holds {array.dtype}", expected="numbers", remedy=DENSE)
     return torch.from_numpy(array.astype(np.float32))
 
 
@@ -200,18 +202,70 @@ def tensor_of(tensors: Mapping[str, Any], name: str, shape: tuple[int, ...], pat
         raise UnreadableSAE(f"{path} lacks {name}, it holds {held}", expected=f"{name} {list(shape)}")
     label = f"{path}: {name}" if name else str(path)
     tensor = tensors[name]
-    if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.is_complex():
-        raise UnreadableSAE(f"{label} is a {type(tensor).__name__}", expected="a dense tensor of real numbers")
+    if (kind := strange(tensor)) is not None:
+        raise UnreadableSAE(f"{label} is a {kind}", expected="a dense tensor of real numbers", remedy=DENSE)
     if tuple(tensor.shape) != shape:
         raise UnreadableSAE(f"{label} is {list(tensor.shape)}", expected=str(list(shape)), remedy=AGAIN)
     # A few stored numbers can pass for a tensor of any size.
     if tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
         raise UnreadableSAE(f"{label} is not stored in full", expected=str(list(shape)), remedy=AGAIN)
     # A copy, because a file that is mapped into memory may be written over while the SAE is in use.
-    tensor = tensor.detach().to(torch.float32, copy=True)
+    try:
+        tensor = tensor.detach().to(torch.float32, copy=True)
+    except RuntimeError as error:  # of a number format that torch only stores
+        raise UnreadableSAE(f"{label} holds {tensor.dtype}", expected="numbers", remedy=DENSE) from error
     if not tensor.isfinite().all():
         raise UnreadableSAE(f"{label} holds NaN or infinity", expected="finite numbers", remedy=AGAIN)
     return tensor
+
+
+def strange(value: Any) -> str | None:
+    """What it is, in words, if it is no dense tensor of real numbers."""
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    # Most of torch's own questions raise for these, even that for the shape.
+    kinds = {
+        "nested": value.is_nested,
+        "quantised": value.is_quantized,
+        "meta": value.is_meta,
+        "complex": value.is_complex(),
+        "sparse": value.layout != torch.strided,
+    }
+    return next((f"{kind} tensor" for kind, found in kinds.items() if found), None)
+
+
+def flag_of(config: Mapping[str, Any], name: str, path: Path, *, default: bool) -> bool:
+    """Take one yes or no out of a configuration.
+
+    Args:
+        config: the configuration.
+        name: the setting to take.
+        path: the file, for the message.
+        default: what it is where the configuration does not say.
+
+    Raises:
+        UnreadableSAE: it says something else than true or false.
+    """
+    found = config.get(name, default)
+    if not isinstance(found, bool):
+        raise UnreadableSAE(f"{path}: {name} is {found!r}", expected="true or false")
+    return found
+
+
+def factor_of(found: Any, label: str, *, remedy: str = "") -> float:
+    """Check a number that activations are scaled by.
+
+    Args:
+        found: the number.
+        label: its file and name, for the message.
+        remedy: what to do if it is none.
+
+    Raises:
+        UnreadableSAE: it is no finite number above 0.
+    """
+    if type(found) not in (int, float) or not 0 < found <= sys.float_info.max:
+        raise UnreadableSAE(f"{label} is {found!r}", expected="a finite number above 0", remedy=remedy)
+    return float(found)
 
 
 def count_of(config: Mapping[str, Any], name: str, path: Path | str, *, at_most: int | None = None) -> int:

@@ -11,7 +11,9 @@ _FIRST_THRESHOLD = 0.1
 """Ten times what sae-lens begins with: a threshold moves by a share of itself, and has to come to about 1."""
 
 
-def training_sae(config: SAETrainingConfig, d_model: int, layer: int, subject: str, dataset: str) -> Any:
+def training_sae(
+    config: SAETrainingConfig, d_model: int, layer: int, subject: str, dataset: str, device: str = "cpu"
+) -> Any:
     """Make an untrained SAE of sae-lens.
 
     Args:
@@ -20,12 +22,14 @@ def training_sae(config: SAETrainingConfig, d_model: int, layer: int, subject: s
         layer: the block that it is of, for the record.
         subject: the model, for the record.
         dataset: the images, for the record.
+        device: where it learns.
     """
     import sae_lens as lens
     from sae_lens.saes.sae import SAEMetadata
 
     shared: dict[str, Any] = {
         "d_in": d_model,
+        "device": device,
         "d_sae": config.n_features,
         "normalize_activations": "expected_average_only_in" if config.scales_inputs else "none",
         "metadata": SAEMetadata(
@@ -53,7 +57,7 @@ def training_sae(config: SAETrainingConfig, d_model: int, layer: int, subject: s
                     target_l0=float(config.k),
                     l0_coefficient=float(d_model),  # the mean squared norm of scaled inputs, on which errors count
                     jumprelu_init_threshold=_FIRST_THRESHOLD,
-                    l0_warm_up_steps=config.n_warm_up_steps,
+                    l0_warm_up_steps=min(config.n_warm_up_steps, config.n_steps // 2),
                 )
             )
         case _:

@@ -17,15 +17,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from seesay.errors import UnusablePath
-from seesay.files import replaced_folder, write_json
+from seesay.files import replaced_folder, unwritable, write_json
 from seesay.sae.training.patches import PatchStream
 
 _N_KEPT = 2
 _IDENTITY, _STREAM = "identity.json", "stream.safetensors"
 _RECORD, _SAE = "training.json", "cfg.json"
-_OURS = frozenset(
-    {_RECORD, _SAE, "sae_weights.safetensors", "training.jsonl", "report.html", "checkpoints", ".sae.partial"}
-)
+_WEIGHTS = "sae_weights.safetensors"
+_SHOWN = 120  # characters of a reason
+_OURS = frozenset({_RECORD, _SAE, _WEIGHTS, "training.jsonl", "report.html", "checkpoints", ".sae.partial"})
+_DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError)
 _HASHES = frozenset({"images", "encoder"})
 _LOG = logging.getLogger(__name__)
 
@@ -84,9 +85,14 @@ class Checkpoints:
             UnusablePath: it cannot be written.
         """
         with replaced_folder(self._folder / f"{trainer.n_training_steps:08d}") as aside:
-            trainer.sae.save_model(aside)
-            trainer.save_trainer_state(aside)
-            save_file({**stream.state_dict(), "torch": torch.get_rng_state()}, aside / _STREAM)
+            try:
+                trainer.sae.save_model(aside)
+                trainer.save_trainer_state(aside)
+                state = {name: tensor.cpu() for name, tensor in stream.state_dict().items()}
+                save_file({**state, "torch": torch.get_rng_state()}, aside / _STREAM)
+            except (OSError, RuntimeError, SafetensorError) as error:
+                shutil.rmtree(aside, ignore_errors=True)  # it may be what fills the disk
+                raise unwritable(aside, shorten(str(error), _SHOWN)) from error
             write_json(aside / _IDENTITY, self._identity)
         for old in sorted(self._folder.glob("[0-9]*"))[:-_N_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
@@ -103,6 +109,8 @@ class Checkpoints:
         Raises:
             UnusablePath: checkpoints are of another training, or none can be read.
         """
+        for left_over in self._folder.glob(".*"):  # by a process that was killed while it wrote
+            shutil.rmtree(left_over, ignore_errors=True)
         failures: list[UnusablePath] = []
         for path in reversed(self._written()):
             try:
@@ -133,8 +141,10 @@ class Checkpoints:
         if not self._training.is_dir():
             return
         strange = sorted({path.name for path in self._training.iterdir()} - _OURS)
-        if not strange and (self._training / _SAE).exists() and not (self._training / _RECORD).exists():
-            strange = [_SAE]
+        # Files of the same names may be somebody else's: ours stand beside a record, which is written before them.
+        unrecorded = [name for name in (_SAE, _WEIGHTS, _RECORD) if (self._training / name).exists()]
+        if not strange and unrecorded and "identity" not in _read(self._training / _RECORD):
+            strange = unrecorded
         if strange:
             raise UnusablePath(
                 f"{self._training} holds {strange[0]}, which is not of this training",
@@ -161,20 +171,26 @@ def _load(path: Path, trainer: Any, stream: PatchStream) -> None:
         trainer.load_trainer_state(path)
         torch.set_rng_state(state.pop("torch"))
         stream.load_state_dict(state)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, UnpicklingError, SafetensorError) as error:
+    except (*_DAMAGE, UnpicklingError, SafetensorError) as error:
         raise _unusable(path, error) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Plain data by name; nothing if there is no such file."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        found = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
     except (OSError, ValueError) as error:
         raise _unusable(path, error) from error
+    if not isinstance(found, dict):
+        raise _unusable(path, ValueError(f"it holds a {type(found).__name__}"))
+    return found
 
 
 def _unusable(path: Path, error: Exception) -> DamagedCheckpoint:
     return DamagedCheckpoint(
-        f"cannot go on from {path}: {shorten(str(error), 120)}",
+        f"cannot go on from {path}: {shorten(str(error), _SHOWN)}",
         expected="what a training left there",
         remedy="remove it, or give another --out",
     )

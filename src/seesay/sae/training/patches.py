@@ -57,7 +57,8 @@ class PatchStream:
         self._batch_size, self._buffer_size, self._seed = batch_size, buffer_batches * batch_size, seed
         self._place = Place()
         self._random = torch.Generator().manual_seed(seed)
-        self._ahead = torch.empty(0, encoder.d_model)
+        self.device = encoder.device
+        self._ahead = torch.empty(0, encoder.d_model, device=self.device)
         """Patches of the images that were read last, for which the buffer had no room yet."""
         self._buffer: Float[Tensor, "patch d_model"] | None = None
         self._encoded = self._encode()
@@ -67,7 +68,8 @@ class PatchStream:
 
     def __next__(self) -> Float[Tensor, "patch d_model"]:
         buffer = self._filled()
-        drawn = torch.randperm(len(buffer), generator=self._random)[: self._batch_size]
+        # On the CPU on any machine: the same patches are drawn.
+        drawn = torch.randperm(len(buffer), generator=self._random)[: self._batch_size].to(self.device)
         batch = buffer[drawn]
         buffer[drawn] = self._next(self._batch_size)
         return batch
@@ -87,7 +89,7 @@ class PatchStream:
         Args:
             state: of a stream with the same arguments.
         """
-        self._buffer, self._ahead = state["buffer"], state["ahead"]
+        self._buffer, self._ahead = state["buffer"].to(self.device), state["ahead"].to(self.device)
         self._random.set_state(state["random"])
         self._place = Place(*state["place"].tolist())
         self._encoded = self._encode()
@@ -99,7 +101,7 @@ class PatchStream:
 
     def _next(self, n_patches: int) -> Float[Tensor, "patch d_model"]:
         """Take the patches that come next, in the images' order."""
-        taken = torch.empty(n_patches, self._encoder.d_model)
+        taken = torch.empty(n_patches, self._encoder.d_model, device=self.device)
         n_taken = 0
         while n_taken < n_patches:
             if not len(self._ahead):
@@ -123,7 +125,7 @@ class PatchStream:
             ):
                 encoded = self._encoder.encode_prepared(batch.prepared, self._layer)
                 self._place = Place(self._place.epoch, batch.next_position)
-                yield encoded.residual[encoded.is_patch].float().cpu()
+                yield encoded.residual[encoded.is_patch].float()
             if start == self._place.position == 0:
                 raise UnreadableImages(f"no image of {self._source.name} can be read", expected="at least one")
             self._place = Place(self._place.epoch + 1, 0)

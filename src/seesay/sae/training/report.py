@@ -1,13 +1,14 @@
 """A training's report: its curves and how often each feature is active, as one self-contained page."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from seesay.files import unwritable
 from seesay.sae.training.config import SAETrainingConfig
+from seesay.training_log import logged
 
 _CURVES = {
     "loss": "loss",
@@ -36,12 +37,15 @@ def write_report(
         figures: what was reached.
         log: the training's log, one JSON object a line; a run that went on from a checkpoint repeats steps.
         log_frequency: base-10 logarithm of the share of patches on which each feature is active.
+
+    Raises:
+        UnusablePath: it cannot be written.
     """
     # Comes with sae-lens; a second, so only when it is needed.
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    entries = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    entries = logged(log)
     figure: Any = make_subplots(
         rows=3,
         cols=2,
@@ -61,11 +65,14 @@ def write_report(
     figure.update_layout(showlegend=False, height=1000, template="plotly_white", margin={"t": 60})
     plots = figure.to_html(include_plotlyjs=True, full_html=False)
     heading = escape(title)
-    path.write_text(
+    page = (
         f"<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'><title>{heading}</title></head>"
-        f"<body style='font-family: sans-serif'><h2>{heading}</h2>{plots}</body></html>",
-        "utf-8",
+        f"<body style='font-family: sans-serif'><h2>{heading}</h2>{plots}</body></html>"
     )
+    try:
+        path.write_text(page, "utf-8")
+    except OSError as error:
+        raise unwritable(path, error.strerror or str(error)) from error
 
 
 def _table(config: SAETrainingConfig, figures: Mapping[str, float], n_never: int) -> Any:

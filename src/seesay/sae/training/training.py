@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seesay.errors import InvalidTraining, MissingExtra
+from seesay.errors import InvalidTraining, MissingExtra, NotEnoughMemory
 from seesay.files import make_readable
 from seesay.images.sources import ImageSource
 from seesay.interruption import gently_interrupted
@@ -23,6 +23,7 @@ from seesay.sae.training.config import SAETrainingConfig
 from seesay.sae.training.patches import PatchStream
 from seesay.sae.training.report import write_report
 from seesay.training_log import TrainingLog
+from seesay.vlm.batches import is_out_of_memory
 from seesay.vlm.encoder import Encoder
 from seesay.vlm.identity import digest, fingerprint
 
@@ -94,8 +95,10 @@ def train_sae(
         return Trained(out, figures, None)
     with TrainingLog(out, STAGE) as log:
         torch.manual_seed(config.seed)
-        sae = training_sae(config, task.encoder.d_model, task.layer, task.subject, task.source.name)
-        trainer = trainer_class(cfg=trainer_config(**_schedule(config)), sae=sae, data_provider=iter(()))
+        device = str(task.encoder.device)
+        sae = training_sae(config, task.encoder.d_model, task.layer, task.subject, task.source.name, device)
+        cfg = trainer_config(**_schedule(config), device=device)
+        trainer = trainer_class(cfg=cfg, sae=sae, data_provider=iter(()))
         stream = _stream(config, task)
         checkpoints.restore(trainer, stream)
         start = trainer.n_training_steps
@@ -107,8 +110,8 @@ def train_sae(
         log.evaluation(trainer.n_training_steps, figures)
         log_frequency = trainer.log_feature_sparsity.tolist()
     title = f"{config.architecture} SAE of {task.subject}, block {task.layer}, on {task.source.name}"
-    write_report(out / "report.html", title, config, figures, out / f"{STAGE}.jsonl", log_frequency)
     checkpoints.remove()
+    write_report(out / "report.html", title, config, figures, out / f"{STAGE}.jsonl", log_frequency)
     return Trained(out, figures, start)
 
 
@@ -124,7 +127,7 @@ def _fit(
     with gently_interrupted() as is_interrupted:
         while trainer.n_training_steps < config.n_steps:
             trainer.maybe_reset_sparsity()
-            output = trainer.step(next(stream))
+            output = _step(trainer, next(stream))
             trainer.n_training_steps += 1
             step, loss = trainer.n_training_steps, output.loss.item()
             if not math.isfinite(loss):
@@ -143,6 +146,19 @@ def _fit(
             if is_interrupted():
                 log.say(f"kept at step {step} of {config.n_steps}: the same command with --resume goes on from there")
                 raise KeyboardInterrupt
+
+
+def _step(trainer: Any, patches: Tensor) -> Any:
+    try:
+        return trainer.step(patches)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise NotEnoughMemory(
+            f"a batch of {len(patches)} patches and {trainer.sae.cfg.d_sae} features, and no memory left",
+            expected="room for a step",
+            remedy="take a smaller --batch-size or fewer --features",
+        ) from error
 
 
 def _stream(config: SAETrainingConfig, task: Task) -> PatchStream:
@@ -167,11 +183,12 @@ def _schedule(config: SAETrainingConfig) -> dict[str, Any]:
         "total_training_samples": config.n_steps * config.batch_size,
         "train_batch_size_samples": config.batch_size,
         "lr": config.learning_rate,
-        "lr_end": config.learning_rate / 100,
+        "lr_end": config.learning_rate / 100,  # which no constant schedule reads, and sae-lens refuses to do without
         "lr_warm_up_steps": min(config.n_warm_up_steps, config.n_steps // 2),
         "lr_decay_steps": int(config.decay_share * config.n_steps),
-        "dead_feature_window": config.dead_after,
-        "feature_sampling_window": max(1, config.n_steps // 5),
+        # A short training has dead features, too.
+        "dead_feature_window": min(config.dead_after, max(1, config.n_steps // 4)),
+        "feature_sampling_window": -(-config.n_steps // 5),
     }
 
 
@@ -202,7 +219,7 @@ def _save(trainer: Any, stream: PatchStream, checkpoints: Checkpoints, out: Path
     trainer.set_final_sae_metadata()
     aside = out / ".sae.partial"
     weights, config = trainer.sae.save_inference_model(aside)[:2]
-    sae = load_sae(aside)
+    sae = load_sae(aside).to(stream.device)
     patches = torch.cat([next(stream) for _ in range(_N_BATCHES_JUDGED)])
     codes = sae.encode(patches)
     figures = {
@@ -223,6 +240,7 @@ def _identity(config: SAETrainingConfig, task: Task) -> dict[str, Any]:
     return {
         **asdict(config),
         "layer": task.layer,
+        "dtype": str(task.encoder.dtype),
         "images": task.source.fingerprint,
         "encoder": digest(fingerprint(task.encoder, task.layer)),
     }

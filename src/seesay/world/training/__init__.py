@@ -23,7 +23,7 @@ _LOGS: dict[Stage, tuple[str, ...]] = {
     "language": ("language",),
     "scorer": ("scorer",),
     "judge": ("judge-encoder", "judge"),
-    "sae": tuple(f"sae-{name}" for name in BLOCKS),
+    "sae": tuple(f"sae-training/{name}/training" for name in BLOCKS),  # which knows of earlier runs
     "strength": tuple(f"strength-{name}" for name in BLOCKS),
 }
 
@@ -154,7 +154,8 @@ def _sae(config: TrainingConfig) -> None:
 
     vlm = untaught(finished_tower(config.encoder, config.out, "encoder"), resolve_device(config.device))
     for name, layer in BLOCKS.items():
-        train_sae(config.sae, vlm.encoder, layer, f"world:{SUBJECT}", config.out, name)
+        subject = f"world:{SUBJECT}"
+        train_sae(config.sae, vlm.encoder, layer, subject, config.out, name, config.checkpoint_seconds)
 
 
 def _strength(config: TrainingConfig) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from seesay.sae import load_sae, save_sae
+from seesay.sae.identity import digest
 from seesay.sae.quality import measure
 from seesay.sae.training import PRESETS
 from seesay.sae.training.training import Task
@@ -19,10 +20,12 @@ from seesay.world.training.config import SAEConfig
 _N_HELD_OUT = 1000
 
 
-def train_sae(config: SAEConfig, encoder: Encoder, layer: int, subject: str, out: Path, name: str) -> None:
+def train_sae(
+    config: SAEConfig, encoder: Encoder, layer: int, subject: str, out: Path, name: str, checkpoint_seconds: float
+) -> None:
     """Train an SAE and write it to `out/sae/<name>` in SAELens' format, bfloat16.
 
-    A training that was stopped goes on from its last checkpoint.
+    A training that was stopped goes on from its last checkpoint; one that is done is left as it is.
 
     Args:
         config: what to learn, and from how many pictures.
@@ -31,16 +34,20 @@ def train_sae(config: SAEConfig, encoder: Encoder, layer: int, subject: str, out
         subject: the model's name, for the record.
         out: the training's folder.
         name: of the SAE, such as `middle`.
+        checkpoint_seconds: time between two checkpoints.
     """
     own = {name: value for name, value in asdict(config).items() if name != "n_images"}
     recipe = replace(PRESETS["world"], **own)
     with TrainingLog(out, f"sae-{name}") as log:
         log.resumed(0)
         pictures = Pictures(config.n_images, stream="sae")
-        trained = train(recipe, Task(encoder, layer, pictures, subject), out / "sae-training" / name, resume=True)
-        folder = out / "sae" / name
-        shutil.rmtree(folder, ignore_errors=True)  # with the strengths that were chosen for an earlier one
-        save_sae(load_sae(trained.folder).to(dtype=torch.bfloat16), folder)
+        task, folder = Task(encoder, layer, pictures, subject), out / "sae" / name
+        minutes = checkpoint_seconds / 60
+        trained = train(recipe, task, out / "sae-training" / name, resume=True, checkpoint_minutes=minutes)
+        sae = load_sae(trained.folder).to(dtype=torch.bfloat16)
+        if not folder.exists() or digest(sae) != digest(load_sae(folder).to(dtype=torch.bfloat16)):
+            shutil.rmtree(folder, ignore_errors=True)  # with the strengths that were chosen for an earlier one
+            save_sae(sae, folder)
         held_out = Pictures(_N_HELD_OUT, stream="monitoring")
         quality = asdict(measure(load_sae(folder).to(encoder.device), encoder, layer, held_out))
         figures = ("variance_explained", "l0", "dead_share")
