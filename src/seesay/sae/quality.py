@@ -18,7 +18,6 @@ from seesay.sae.model import SAE
 from seesay.vlm.encoder import Encoder
 
 _IMAGES_AT_ONCE = 32
-_N_WORKERS = 8
 
 
 @final
@@ -74,9 +73,8 @@ def measure(
     # In double precision: sums over millions of patches, of which a small difference counts.
     total_d = torch.zeros(sae.d_model, dtype=torch.float64)
     squares, error, n_patches, n_seen = 0.0, 0.0, 0, 0
-    n_workers = 0 if encoder.device.type == "cpu" else _N_WORKERS
     some = source if n_images is None else First(source, n_images)
-    for batch in batches(some, batch_size=_IMAGES_AT_ONCE, n_workers=n_workers, prepare=encoder.prepare):
+    for batch in batches(some, batch_size=_IMAGES_AT_ONCE, n_workers=encoder.n_workers, prepare=encoder.prepare):
         encoded = encoder.encode_prepared(batch.prepared, layer)
         patches_rd = encoded.residual[encoded.is_patch].float()
         codes = sae.encode(patches_rd)

@@ -22,6 +22,8 @@ from seesay.vlm.geometry import Geometry, Size, side
 
 Result = TypeVar("Result")
 
+_N_WORKERS = 8
+
 
 @final
 class Encoder:
@@ -102,6 +104,11 @@ class Encoder:
     def dtype(self) -> torch.dtype:
         """Number format of its weights."""
         return next(parameter.dtype for parameter in self.tower.parameters() if parameter.is_floating_point())
+
+    @property
+    def n_workers(self) -> int:
+        """How many threads shall decode and prepare its images: none where they would take the encoder's own cores."""
+        return 0 if self.device.type == "cpu" else _N_WORKERS
 
     def check_layer(self, layer: int, *, steered: bool = False) -> None:
         """Check that it has a block.

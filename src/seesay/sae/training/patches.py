@@ -14,7 +14,6 @@ from seesay.images.sources import ImageSource
 from seesay.vlm.encoder import Encoder
 
 _IMAGES_AT_ONCE = 32
-_N_WORKERS = 8
 
 
 @dataclass(frozen=True)
@@ -113,14 +112,13 @@ class PatchStream:
         return taken
 
     def _encode(self) -> Iterator[Float[Tensor, "patch d_model"]]:
-        n_workers = 0 if self._encoder.device.type == "cpu" else _N_WORKERS
         while True:
             source, start = self._source.shuffled(self._seed + self._place.epoch), self._place.position
             for batch in batches(
                 source,
                 start=start,
                 batch_size=_IMAGES_AT_ONCE,
-                n_workers=n_workers,
+                n_workers=self._encoder.n_workers,
                 prepare=self._encoder.prepare,
             ):
                 encoded = self._encoder.encode_prepared(batch.prepared, self._layer)
