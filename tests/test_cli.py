@@ -22,6 +22,8 @@ BARE = {
     "steer": ["--features", "42"],
     "inspect": ["world:middle"],
     "train-sae": ["--layer", "3", "--images", "world:8"],
+    "collect": ["--images", "world:8", "--out", "x"],
+    "features": ["x"],
 }
 """What a command cannot do without."""
 

@@ -15,8 +15,10 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from seesay import __version__
+from seesay.commands.collect import Collect
 from seesay.commands.demo import Demo
 from seesay.commands.doctor import Doctor
+from seesay.commands.features import Features
 from seesay.commands.inspect import Inspect
 from seesay.commands.steer import Steer
 from seesay.commands.train_sae import TrainSAE
@@ -40,6 +42,8 @@ COMMANDS: Mapping[str, type[Command]] = {
     "world evaluate": Evaluate,
     "inspect": Inspect,
     "train-sae": TrainSAE,
+    "collect": Collect,
+    "features": Features,
     "steer": Steer,
     "doctor": Doctor,
 }
@@ -50,6 +54,8 @@ _Overview = (
     | Annotated[World, subcommand("world")]
     | Annotated[Inspect, subcommand("inspect")]
     | Annotated[TrainSAE, subcommand("train-sae")]
+    | Annotated[Collect, subcommand("collect")]
+    | Annotated[Features, subcommand("features")]
     | Annotated[Steer, subcommand("steer")]
     | Annotated[Doctor, subcommand("doctor")]
 )
@@ -66,6 +72,8 @@ In order of use:
   seesay demo                     small models' features, in words and in truth
   seesay world show               the pictures that these small models know
   seesay steer --features 0-9,42  any of its features, at any strength
+  seesay collect --images world:2000 --out runs/x    which images activate each
+  seesay features runs/x          a table of them
   seesay world evaluate           what these models can do, and what they must
   seesay world train              those small models again, from nothing
 

@@ -1,10 +1,13 @@
 """The records that every layer speaks: plain frozen data, free of torch and of files."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from seesay.errors import InvalidDecoding
+
+Split = Literal["validation", "test"]
+"""Which features choose and which are judged; see [seesay.split][]."""
 
 Status = Literal["ok", "empty", "failed"]
 """How an explanation came out: words, no words, or a machine failure (out of memory, say)."""
@@ -58,6 +61,34 @@ class Decoding:
         ):
             if not holds:
                 raise InvalidDecoding(f"{name} {getattr(self, name)}", expected=expected)
+
+
+@dataclass(frozen=True)
+class FeatureStats:
+    """What was counted of one feature on all images.
+
+    Args:
+        feature_id: row of the SAE's decoder.
+        split: `validation` or `test`.
+        frequency: on which share of the patches it is active.
+        image_frequency: on which share of the images it is active somewhere.
+        mean_activation: over the patches where it is active; 0 if there are none.
+        max_activation: over all patches; 0 if it is never active.
+        histogram: of its activations over patches; see [seesay.exemplars.statistics.bin_edge][].
+        fires_with: the features that are most often active on the same patches, with the share of its patches (of a
+            random sample) on which they are.
+        nearest: the features whose directions are nearest, with the cosine.
+    """
+
+    feature_id: int
+    split: Split
+    frequency: float
+    image_frequency: float
+    mean_activation: float
+    max_activation: float
+    histogram: tuple[int, ...] = field(repr=False)
+    fires_with: tuple[tuple[int, float], ...] = field(repr=False)
+    nearest: tuple[tuple[int, float], ...] = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,8 @@ Strengths and prompts are chosen on *validation* features; every figure that is 
 """
 
 from hashlib import blake2b
-from typing import Literal
 
-Split = Literal["validation", "test"]
+from seesay.records import Split
 
 VALIDATION_SHARE = 0.25
 

@@ -46,12 +46,12 @@ class Output:
             logging.getLogger("seesay").setLevel(logging.INFO)
 
     @contextmanager
-    def progress(self, what: str, *, total: int) -> Generator[Callable[[int], None]]:
+    def progress(self, what: str, *, total: int | None) -> Generator[Callable[[int], None]]:
         """Show a bar with count, rate and time left, on the standard error, while the work goes on.
 
         Args:
             what: what is being done, in a word.
-            total: how many there are to do.
+            total: how many there are to do; None if nobody knows.
 
         Yields:
             A function that is told how many more are done.

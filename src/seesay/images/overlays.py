@@ -3,35 +3,105 @@
 Pure functions on pixels, at the image's own size; method.md, section 1, names what each method shows.
 """
 
+from typing import Literal, assert_never
+
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Int, UInt8
+
+Overlay = Literal["plain", "mask", "heatmap", "crop"]
+"""What is done to an image: nothing; all but the active patches painted black; these tinted green; or cut out."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom of the part of an image that the grid covers, in its pixels."""
 
 BLACK = (0, 0, 0)
 GREEN = (0, 255, 0)
 _HEAT = 0.45
+_MARGIN = 0.25
 
 
-def to_pixels(active: Bool[np.ndarray, "row column"], height: int, width: int) -> Bool[np.ndarray, "height width"]:
-    """Enlarge a grid of patches to an image, by nearest neighbour; sizes need not be multiples of the grid's."""
-    rows = np.arange(height) * active.shape[0] // height
-    columns = np.arange(width) * active.shape[1] // width
-    return active[rows[:, None], columns]
+def draw(
+    overlay: Overlay,
+    pixels: UInt8[np.ndarray, "height width 3"],
+    active: Bool[np.ndarray, "row column"],
+    box: Box | None = None,
+) -> UInt8[np.ndarray, "*size 3"]:
+    """Draw one of the overlays.
+
+    Args:
+        overlay: which.
+        pixels: of the image.
+        active: which patches are.
+        box: the part of the image that the grid covers; all of it if None.
+    """
+    match overlay:
+        case "plain":
+            return pixels
+        case "mask":
+            return masked(pixels, active, box=box)
+        case "heatmap":
+            return highlighted(pixels, active, box=box)
+        case "crop":
+            return cropped(pixels, active, box=box)
+        case _:
+            assert_never(overlay)
+
+
+def to_pixels(
+    active: Bool[np.ndarray, "row column"], height: int, width: int, box: Box | None = None
+) -> Bool[np.ndarray, "height width"]:
+    """Enlarge a grid of patches to an image, by nearest neighbour; sizes need not be multiples of the grid's.
+
+    Args:
+        active: which patches are.
+        height: of the image.
+        width: of the image.
+        box: the part of the image that the grid covers; all of it if None. Beside it nothing is active.
+    """
+    left, top, right, bottom = box or (0.0, 0.0, float(width), float(height))
+    rows, in_rows = _cells(height, top, bottom, active.shape[0])
+    columns, in_columns = _cells(width, left, right, active.shape[1])
+    return active[rows[:, None], columns] & in_rows[:, None] & in_columns
+
+
+def _cells(
+    n_pixels: int, start: float, end: float, n_cells: int
+) -> tuple[Int[np.ndarray, " pixel"], Bool[np.ndarray, " pixel"]]:
+    """Which cell of an axis the centre of each pixel falls into, and whether it falls into any."""
+    cells = np.floor((np.arange(n_pixels) + 0.5 - start) * n_cells / (end - start)).astype(np.int64)
+    return cells.clip(0, n_cells - 1), (cells >= 0) & (cells < n_cells)
 
 
 def masked(
     pixels: UInt8[np.ndarray, "height width 3"],
     active: Bool[np.ndarray, "row column"],
     fill: tuple[int, int, int] = BLACK,
+    box: Box | None = None,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Keep the active patches and paint the others in one colour (black in the paper)."""
-    shown = to_pixels(active, *pixels.shape[:2])
+    shown = to_pixels(active, pixels.shape[0], pixels.shape[1], box)
     return np.where(shown[..., None], pixels, np.array(fill, dtype=np.uint8))
 
 
 def highlighted(
-    pixels: UInt8[np.ndarray, "height width 3"], active: Bool[np.ndarray, "row column"]
+    pixels: UInt8[np.ndarray, "height width 3"], active: Bool[np.ndarray, "row column"], box: Box | None = None
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Tint the active patches green and leave the others as they are."""
     tinted = (1 - _HEAT) * pixels + _HEAT * np.array(GREEN)
-    shown = to_pixels(active, *pixels.shape[:2])
+    shown = to_pixels(active, pixels.shape[0], pixels.shape[1], box)
     return np.where(shown[..., None], tinted.round().astype(np.uint8), pixels)
+
+
+def cropped(
+    pixels: UInt8[np.ndarray, "height width 3"], active: Bool[np.ndarray, "row column"], box: Box | None = None
+) -> UInt8[np.ndarray, "cut_height cut_width 3"]:
+    """Cut out the smallest rectangle with all active patches, and a quarter of its longer side around it.
+
+    Where nothing is active, the image is left whole.
+    """
+    rows, columns = to_pixels(active, pixels.shape[0], pixels.shape[1], box).nonzero()
+    if not len(rows):
+        return pixels
+    margin = round(_MARGIN * max(np.ptp(rows), np.ptp(columns)))
+    top, left = max(0, rows.min() - margin), max(0, columns.min() - margin)
+    return pixels[top : rows.max() + margin + 1, left : columns.max() + margin + 1]

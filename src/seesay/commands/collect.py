@@ -1,0 +1,129 @@
+"""`seesay collect`: one pass over images, for what they tell of every feature."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, final
+
+from tyro.conf import OmitArgPrefixes, arg
+
+from seesay.commands.counts import Count
+from seesay.commands.images import ImageOptions
+from seesay.commands.options import Options
+from seesay.commands.output import Output
+from seesay.commands.sae_options import SAEOptions
+from seesay.exemplars.config import CollectionConfig
+
+
+@final
+@dataclass(frozen=True)
+class Collect:
+    """Find the images that activate each feature, where on them, how often and how much: a run's beginning.
+
+    Images go once through the vision encoder and the SAE. Kept are, for every feature, the most activating images, some
+    from every quantile of those that activate it, some that do not, all with heatmaps and as thumbnails, so that the
+    images are not needed again. Half of the images, by a hash of their pixels, are for explaining features, the other
+    half for scoring the explanations.
+
+    A run that was stopped goes on by the same command.
+
+    Examples:
+      seesay collect --images world:2000 --out runs/world-late
+      seesay collect --subject google/gemma-3-4b-it --sae DIR --images DIR --out runs/gemma-16
+    """
+
+    images: Annotated[str, arg(metavar="SRC")]
+    """The images: a folder, shards (shards-{000..099}.tar), a dataset on the hub, or world:N."""
+
+    out: Annotated[Path, arg(metavar="RUN")]
+    """The run: a folder, which is made."""
+
+    subject: Annotated[str, arg(metavar="MODEL")] = "world"
+    """The model whose vision encoder looks at them: a folder, a hub id, or world:S, world:M or world:L."""
+
+    sae: Annotated[str, arg(metavar="SAE")] = "world:late"
+    """The SAE: a folder, a file, a hub id, or world:early, world:middle or world:late."""
+
+    layer: Annotated[int | None, arg(metavar="L")] = None
+    """The vision block, counted from 0; by default the one that the SAE was made for."""
+
+    by: Literal["mean", "max"] = "mean"
+    """What makes one activation of an image's patches: their mean, or the largest."""
+
+    top: Count = 10
+    """The most activating images of each feature that are kept, in each half."""
+
+    quantiles: Count = 4
+    """Into how many parts, from the least to the most active, the activating images are divided."""
+
+    per_quantile: Count = 5
+    """Images that are kept from each part, in each half."""
+
+    inactive: Count = 10
+    """Images that do not activate a feature, in each half."""
+
+    batch_size: Count = 32
+    """Images at a time."""
+
+    finding: Annotated[SAEOptions, OmitArgPrefixes] = field(default_factory=SAEOptions)
+
+    common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
+    reading: Annotated[ImageOptions, OmitArgPrefixes] = field(default_factory=ImageOptions)
+
+    @property
+    def config(self) -> CollectionConfig:
+        """What is kept."""
+        return CollectionConfig(
+            reduction=self.by,
+            n_top=self.top,
+            n_quantiles=self.quantiles,
+            n_per_quantile=self.per_quantile,
+            # Twice as many as are shown, so that the borders of the quantiles are sound.
+            n_sampled=2 * self.quantiles * self.per_quantile,
+            n_inactive=self.inactive,
+        )
+
+    def run(self) -> int:
+        """Collect.
+
+        Raises:
+            SeesayError: whatever is wrong with the model, the SAE, the images or the folder.
+        """
+        from seesay.commands.loading import load_encoder
+        from seesay.pipeline.collecting import Subject, collect
+        from seesay.store.run import Run
+
+        output = Output(self.common)
+        source = self.reading.open(self.images)
+        sae = self.finding.load(self.sae)
+        layer = self.finding.layer(self.sae, sae, self.layer)
+        encoder = load_encoder(self.subject, self.common)
+        sae.check_fits(encoder.d_model)
+        encoder.check_layer(layer)
+        self.finding.remark(output, self.sae, sae, layer)
+        names = {"subject": self.subject, "sae": self.sae, "sae_options": vars(self.finding)}
+        subject = Subject(encoder, sae.to(encoder.device), layer, names)
+        try:
+            with (
+                Run.writing(self.out, subject.as_json()) as run,
+                output.progress("collecting", total=source.n_images) as advance,
+            ):
+                summary = collect(run, subject, source, self.config, images_at_once=self.batch_size, on_batch=advance)
+        except KeyboardInterrupt:
+            output.console.print("What was collected is kept: the same command goes on from there.")
+            raise
+        output.console.print(_in_words(summary))
+        output.finish(
+            {"run": str(self.out), "subject": self.subject, "sae": self.sae, "layer": layer, **summary},
+            next_steps=[f"seesay features {self.out} --sort frequency   which features there are"],
+        )
+        return 0
+
+
+def _in_words(summary: dict[str, Any]) -> str:
+    repeated = summary["n_images"] - summary["n_distinct_images"]
+    return (
+        f"{summary['n_images']} images"
+        + (f" ({repeated} of them repeated)" if repeated else "")
+        + f", {summary['n_live_features']} of {summary['n_features']} features active, "
+        f"{summary['n_kept_images']} images kept"
+    )

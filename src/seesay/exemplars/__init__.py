@@ -1,0 +1,1 @@
+"""What one pass over images tells of every feature: exemplars, heatmaps and statistics."""

@@ -1,0 +1,172 @@
+"""From what was collected to what is shown: the exemplars of each feature, and what it fires together with.
+
+Shape suffixes: g groups (a part of the images and a feature), k kept, q quantiles, f features, i images.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from seesay.exemplars.collection import Collection
+from seesay.exemplars.hashing import hashed
+from seesay.exemplars.heatmaps import Arena
+from seesay.exemplars.kept import EMPTY
+
+Kind = Literal["top", "quantile", "inactive"]
+"""Why an image is an exemplar: it activates the feature most; or stands for a part of all that do; or does not."""
+
+NO_QUANTILE = -1
+
+_INACTIVE = 5  # salt
+_FEATURES_AT_ONCE = 1024
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """The exemplars of all features, of one kind, by part, feature and rank.
+
+    Args:
+        kind: why they are exemplars.
+        parts: what each may be used for, a place in [seesay.exemplars.hashing.PARTS][].
+        feature_ids: whose each is.
+        ranks: from 0, the best first: by activation; from the most active quantile down; by chance.
+        image_ids: which image each is.
+        activations: of the images; zeros if inactive.
+        quantiles: which part of the activating images each stands for, 0 the least active; `NO_QUANTILE` for other
+            kinds.
+        starts: where the heatmap of each starts among patches and activations.
+        lengths: how many patches it has; 0 if inactive.
+        patches: the active ones, counted row by row from each image's top left.
+        patch_activations: theirs.
+    """
+
+    kind: Kind
+    parts: Int[Tensor, " exemplar"]
+    feature_ids: Int[Tensor, " exemplar"]
+    ranks: Int[Tensor, " exemplar"]
+    image_ids: Int[Tensor, " exemplar"]
+    activations: Float[Tensor, " exemplar"]
+    quantiles: Int[Tensor, " exemplar"]
+    starts: Int[Tensor, " exemplar"]
+    lengths: Int[Tensor, " exemplar"]
+    patches: Int[Tensor, " active"]
+    patch_activations: Float[Tensor, " active"]
+
+    def __len__(self) -> int:
+        return len(self.ranks)
+
+
+def choose(collection: Collection) -> list[Chosen]:
+    """Choose the exemplars of every kind.
+
+    Args:
+        collection: of all images.
+    """
+    return [_top(collection), _quantiles(collection), _inactive(collection)]
+
+
+def _top(collection: Collection) -> Chosen:
+    collection.top.settle()
+    kept = collection.top.kept
+    return _selection("top", collection, kept.members, kept.columns, collection.top.arena)
+
+
+def _quantiles(collection: Collection) -> Chosen:
+    """Divide each group's sample by activation, and take those with the largest hashes from each part."""
+    collection.sampled.settle()
+    kept, config = collection.sampled.kept, collection.config
+    is_there_gk = kept.members != EMPTY
+    # The smaller image id first where activations are the same; the empty places last.
+    by_id_gk = kept.members.argsort(dim=1, stable=True)
+    activation_gk = kept.columns["activation"].masked_fill(~is_there_gk, torch.inf)
+    by_activation_gk = by_id_gk.gather(1, activation_gk.gather(1, by_id_gk).argsort(dim=1, stable=True))
+    place_gk = by_activation_gk.argsort(dim=1)
+    quantile_gk = place_gk * config.n_quantiles // is_there_gk.sum(1, keepdim=True).clamp_min(1)
+    quantile_gk = quantile_gk.masked_fill(~is_there_gk, NO_QUANTILE)
+    is_of_gkq = quantile_gk[:, :, None] == torch.arange(config.n_quantiles, device=quantile_gk.device)
+    rank_gk = (is_of_gkq.cumsum(1) * is_of_gkq).sum(2) - 1  # within its quantile, in the order of the hashes
+    is_chosen_gk = is_there_gk & (rank_gk < config.n_per_quantile)
+    order_gk = quantile_gk.masked_fill(~is_chosen_gk, NO_QUANTILE).argsort(dim=1, descending=True, stable=True)
+    members_gk = kept.members.masked_fill(~is_chosen_gk, EMPTY).gather(1, order_gk)
+    columns = {name: column.gather(1, order_gk) for name, column in kept.columns.items()}
+    arena = collection.sampled.arena
+    return _selection("quantile", collection, members_gk, columns, arena, quantile_gk.gather(1, order_gk))
+
+
+def _inactive(collection: Collection) -> Chosen:
+    """Take those images out of the random ones that do not activate a feature; none for one that nothing activates."""
+    background, n_inactive = collection.background, collection.config.n_inactive
+    background.settle()
+    is_live_f = collection.statistics.n_active_patches > 0
+    chosen: list[Tensor] = []
+    for image_ids_i, is_active_if in zip(background.members, background.columns["is_active"], strict=True):
+        for feature_ids_f in torch.arange(collection.n_features, device=is_live_f.device).split(_FEATURES_AT_ONCE):
+            keys_fi = hashed(feature_ids_f[:, None], image_ids_i, salt=_INACTIVE)
+            is_out_fi = is_active_if[:, feature_ids_f].T | (image_ids_i == EMPTY) | ~is_live_f[feature_ids_f, None]
+            keys_fk, where_fk = keys_fi.masked_fill(is_out_fi, EMPTY).topk(min(n_inactive, len(image_ids_i)), dim=1)
+            chosen.append(image_ids_i[where_fk].masked_fill(keys_fk == EMPTY, EMPTY))
+    members_gk = torch.cat(chosen)
+    zeros_gk = torch.zeros_like(members_gk)
+    columns = {"activation": zeros_gk.float(), "start": zeros_gk, "length": zeros_gk}
+    return _selection("inactive", collection, members_gk, columns, Arena())
+
+
+def _selection(
+    kind: Kind,
+    collection: Collection,
+    members_gk: Int[Tensor, "group kept"],
+    columns: dict[str, Tensor],
+    arena: Arena,
+    quantile_gk: Int[Tensor, "group kept"] | None = None,
+) -> Chosen:
+    """Write groups out as rows; what is there stands before what is empty."""
+    group, rank = (members_gk != EMPTY).nonzero(as_tuple=True)
+    patches, patch_activations = arena.parts()
+    return Chosen(
+        kind=kind,
+        parts=group // collection.n_features,
+        feature_ids=group % collection.n_features,
+        ranks=rank,
+        image_ids=members_gk[group, rank],
+        activations=columns["activation"][group, rank],
+        quantiles=torch.full_like(rank, NO_QUANTILE) if quantile_gk is None else quantile_gk[group, rank],
+        starts=columns["start"][group, rank],
+        lengths=columns["length"][group, rank],
+        patches=patches,
+        patch_activations=patch_activations,
+    )
+
+
+def fires_together(collection: Collection) -> tuple[Int[Tensor, "feature other"], Float[Tensor, "feature other"]]:
+    """The features that most often are active on a patch where a feature is.
+
+    Args:
+        collection: of all images.
+
+    Returns:
+        Their ids, -1 where there are no more; and on which share of the sampled patches each is active.
+    """
+    collection.patches.settle()
+    n_features, n = collection.n_features, min(collection.config.n_together, collection.n_features)
+    ids: list[Tensor] = []
+    shares: list[Tensor] = []
+    for start in range(0, n_features, _FEATURES_AT_ONCE):
+        chunk = slice(start, start + _FEATURES_AT_ONCE)
+        together_fk = collection.patches.columns["together"][chunk].long()
+        is_there_fk = collection.patches.members[chunk] != EMPTY
+        others_fk = together_fk.masked_fill(~is_there_fk[:, :, None], -1).flatten(1)
+        others_fk = others_fk.masked_fill(others_fk == -1, n_features)  # a column of its own for what is not there
+        counts = others_fk.new_zeros(len(others_fk), n_features + 1).scatter_add(1, others_fk, others_fk * 0 + 1)
+        here = torch.arange(len(counts), device=counts.device)
+        counts[here, here + start] = 0
+        # The smaller id first where counts are the same.
+        keys = counts[:, :n_features] * n_features + torch.arange(n_features, 0, -1, device=counts.device) - 1
+        best, others = keys.topk(n, dim=1)
+        count = best // n_features
+        ids.append(others.masked_fill(count == 0, -1))
+        shares.append(count / is_there_fk.sum(1, keepdim=True).clamp_min(1))
+    return torch.cat(ids), torch.cat(shares)

@@ -1,0 +1,1 @@
+"""The stages of a run, each resumable: what was done is not done again."""

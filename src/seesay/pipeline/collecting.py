@@ -1,0 +1,254 @@
+"""Collecting: images go once through the encoder and the SAE, and what they tell of every feature is kept."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, final
+
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from seesay.errors import UnreadableImages, UnusablePath
+from seesay.exemplars.activity import activity
+from seesay.exemplars.choosing import choose, fires_together
+from seesay.exemplars.collection import N_TOGETHER, Collection
+from seesay.exemplars.config import CollectionConfig
+from seesay.exemplars.exemplar import KeptImage
+from seesay.exemplars.hashing import image_id_of, part_of
+from seesay.files import replaced_folder, write_json
+from seesay.images.decoding import pixel_hash
+from seesay.images.loading import Batch, batches
+from seesay.images.sources import ImageSource
+from seesay.interruption import gently_interrupted
+from seesay.sae import SAE
+from seesay.sae.identity import digest as sae_digest
+from seesay.sae.nearest import nearest
+from seesay.store.database import refusing, transaction
+from seesay.store.exemplars import add_exemplars, add_features, add_images, drop_other_images
+from seesay.store.run import Run
+from seesay.store.thumbnails import LARGEST_SIDE
+from seesay.vlm.encoded import Prepared
+from seesay.vlm.encoder import Encoder
+from seesay.vlm.geometry import Geometry
+from seesay.vlm.identity import digest, fingerprint
+
+STAGE = "collect"
+_ALGORITHM = 1
+"""Raised when the same images would give other rows."""
+
+_STATE, _PLACE = "state.safetensors", "place.json"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What a run is of.
+
+    Args:
+        encoder: whose features are looked at.
+        sae: on the encoder's device.
+        layer: the block, 0-based.
+        names: what the model and the SAE are called, and how they are found again, as plain data.
+    """
+
+    encoder: Encoder
+    sae: SAE
+    layer: int
+    names: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain data, with a hash of what counts: weights and block, not names."""
+        parts = [digest(fingerprint(self.encoder, self.layer)), str(self.layer), sae_digest(self.sae)]
+        return {**self.names, "layer": self.layer, "identity": _hash(parts)}
+
+
+def collect(
+    run: Run,
+    subject: Subject,
+    source: ImageSource,
+    config: CollectionConfig,
+    *,
+    images_at_once: int = 32,
+    checkpoint_seconds: float = 60.0,
+    on_batch: Callable[[int], None] = lambda _n: None,
+) -> dict[str, Any]:
+    """Find every feature's exemplars and statistics, and write them into a run.
+
+    It goes on where it was stopped, and what a kill loses is no more than what came after the last checkpoint. The
+    first Ctrl-C ends it after the batch.
+
+    Args:
+        run: open to be written, of this subject.
+        subject: whose features.
+        source: the images.
+        config: what is kept.
+        images_at_once: in one pass; it changes nothing but speed and memory, and the last digits.
+        checkpoint_seconds: time between two checkpoints.
+        on_batch: told how many more images are done, those of earlier runs too.
+
+    Returns:
+        What was found, as plain data.
+
+    Raises:
+        MismatchedSAE: an SAE of another width, or directions without an encoder.
+        LayerNotFound: no such block.
+        UnreadableImages: too many images cannot be read, or none can.
+        UnusablePath: the run cannot be written, or holds exemplars of other images.
+    """
+    encoder, sae = subject.encoder, subject.sae
+    sae.check_fits(encoder.d_model)
+    encoder.check_layer(subject.layer)
+    facts = {
+        **asdict(config),
+        "dtype": str(encoder.dtype),
+        "thumbnails": LARGEST_SIDE,
+        "algorithm": _ALGORITHM,
+        "fingerprint of the images": source.fingerprint,
+    }
+    # The source's name is for people: the same images may have come to lie elsewhere.
+    run.begin(STAGE, _hash([json.dumps(facts, sort_keys=True)]), {**facts, "images": source.name})
+    checkpoint = _Checkpoint(run)
+    summary = run.finished(STAGE)
+    if summary is None:
+        collection = Collection(config, sae.n_features, sae.W_dec.device)
+        _go_through(run, subject, source, collection, checkpoint, images_at_once, checkpoint_seconds, on_batch)
+        summary = _write(run, subject, collection)
+    checkpoint.remove()
+    return summary
+
+
+def _go_through(
+    run: Run,
+    subject: Subject,
+    source: ImageSource,
+    collection: Collection,
+    checkpoint: "_Checkpoint",
+    images_at_once: int,
+    checkpoint_seconds: float,
+    on_batch: Callable[[int], None],
+) -> None:
+    encoder = subject.encoder
+    position = checkpoint.restore(collection)
+    on_batch(position)
+    waiting: list[KeptImage] = []
+    saved_at = time.monotonic()
+
+    def prepare(images: Sequence[Image.Image]) -> tuple[Prepared, list[str]]:
+        return encoder.prepare(images), [pixel_hash(image) for image in images]
+
+    with gently_interrupted() as is_interrupted:
+        for batch in batches(
+            source, start=position, batch_size=images_at_once, n_workers=encoder.n_workers, prepare=prepare
+        ):
+            prepared, hashes = batch.prepared
+            active = activity(subject.sae, encoder.encode_prepared(prepared, subject.layer), N_TOGETHER)
+            is_kept = collection.update(active, [image_id_of(each) for each in hashes])
+            kept = [number for number, stays in enumerate(is_kept) if stays]
+            for number in kept:
+                run.thumbnails.write(hashes[number], batch.images[number])
+            waiting += [_kept_image(batch, hashes, prepared.geometries, number) for number in kept]
+            on_batch(batch.next_position - position)
+            position = batch.next_position
+            if is_interrupted() or time.monotonic() - saved_at >= checkpoint_seconds:
+                checkpoint.save(collection, position, waiting)
+                waiting, saved_at = [], time.monotonic()
+            if is_interrupted():
+                raise KeyboardInterrupt
+    if not collection.n_distinct:
+        raise UnreadableImages(f"no image of {source.name} can be read", expected="at least one")
+    with refusing(run.folder), transaction(run.connection):
+        add_images(run.connection, waiting)
+
+
+def _kept_image(batch: Batch, hashes: Sequence[str], geometries: Sequence[Geometry], number: int) -> KeptImage:
+    geometry = geometries[number]
+    image_id = image_id_of(hashes[number])
+    return KeptImage(
+        image_id=image_id,
+        pixel_hash=hashes[number],
+        source_id=batch.ids[number],
+        part=part_of(image_id),
+        size=geometry.image_size,
+        grid=geometry.grid,
+        box=geometry.box,
+    )
+
+
+def _write(run: Run, subject: Subject, collection: Collection) -> dict[str, Any]:
+    """Write all that was found, or nothing."""
+    statistics = collection.statistics
+    n_images, n_patches = statistics.totals.tolist()
+    summary = {
+        "n_images": n_images,
+        "n_distinct_images": collection.n_distinct,
+        "n_patches": n_patches,
+        "n_features": collection.n_features,
+        "n_live_features": int((statistics.n_active_patches > 0).sum()),
+    }
+    n_nearest = collection.config.n_nearest
+    with refusing(run.folder), transaction(run.connection):
+        add_features(run.connection, statistics, fires_together(collection), nearest(subject.sae, n_nearest))
+        add_exemplars(run.connection, choose(collection))
+        pixel_hashes = drop_other_images(run.connection)
+        summary["n_kept_images"] = len(pixel_hashes)
+        run.finish(STAGE, summary)
+    return summary
+
+
+@final
+class _Checkpoint:
+    """How far a collection has come.
+
+    Args:
+        run: open to be written.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._folder = run, run.folder / "collecting"
+
+    def save(self, collection: Collection, position: int, waiting: Sequence[KeptImage]) -> None:
+        """Write it: images first, so that whatever it refers to is there."""
+        with refusing(self._run.folder), transaction(self._run.connection):
+            add_images(self._run.connection, waiting)
+        os.sync()
+        with replaced_folder(self._folder) as aside:
+            tensors = {name: tensor.cpu().contiguous() for name, tensor in collection.state_dict().items()}
+            try:
+                save_file(tensors, aside / _STATE)
+            except (OSError, SafetensorError) as error:
+                raise UnusablePath(f"cannot write {self._folder}: {error}", expected="room on the disk") from error
+            write_json(aside / _PLACE, {"position": position})
+
+    def restore(self, collection: Collection) -> int:
+        """Put a collection back to where it was.
+
+        Returns:
+            The position of the image that comes next; 0 if nothing was done yet.
+        """
+        if not self._folder.exists():
+            return 0
+        try:
+            position = json.loads((self._folder / _PLACE).read_text("utf-8"))["position"]
+            collection.load_state_dict(load_file(self._folder / _STATE))
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise UnusablePath(
+                f"cannot go on from {self._folder}: {error}",
+                expected="what seesay collect left there",
+                remedy="remove that folder, which begins anew",
+            ) from error
+        return position
+
+    def remove(self) -> None:
+        """Remove it and the images that are no exemplars, once the collection is written."""
+        rows = self._run.connection.execute("SELECT pixel_hash FROM images")
+        self._run.thumbnails.keep_only({pixel_hash for (pixel_hash,) in rows})
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _hash(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,0 +1,143 @@
+"""Opening `run.db`: SQLite, brought up to date when it is to be written, and left as it is when it is only read."""
+
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from seesay.errors import UnusablePath
+from seesay.store.filesystems import is_on_network
+from seesay.store.migrations import MIGRATIONS
+
+_BUSY_S = 30.0
+
+
+def open_to_write(file: Path) -> sqlite3.Connection:
+    """Open a database, or make one, and bring its tables up to date, each step in a transaction of its own.
+
+    On a local disk it keeps a write-ahead log, so that it can be read while it is written; on a network file system
+    it cannot.
+
+    Args:
+        file: the database.
+
+    Raises:
+        UnusablePath: it cannot be written, is no database, or was made by a newer seesay.
+    """
+    with refusing(file):
+        connection = sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None)
+        try:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute(f"PRAGMA journal_mode = {'DELETE' if is_on_network(file) else 'WAL'}")
+            connection.execute("PRAGMA synchronous = FULL")
+            _migrate(connection, file)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def open_to_read(file: Path) -> sqlite3.Connection:
+    """Open a database without changing anything, be it on a medium that cannot be written.
+
+    Args:
+        file: the database.
+
+    Raises:
+        UnusablePath: it is missing, no database of a run, or was made by another seesay.
+    """
+    if not file.is_file():
+        raise UnusablePath(f"no {file.name} in {file.parent}", expected="a run", remedy="make one by seesay collect")
+    # Where nothing can be written SQLite cannot keep the memory that it shares with a writer; there is none, either.
+    mode = "mode=ro" if os.access(file, os.W_OK) and os.access(file.parent, os.W_OK) else "immutable=1"
+    with refusing(file):
+        connection = sqlite3.connect(
+            f"{file.resolve().as_uri()}?{mode}", uri=True, timeout=_BUSY_S, isolation_level=None
+        )
+        try:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA query_only = ON")
+            applied = _applied(connection, file)
+        except BaseException:
+            connection.close()
+            raise
+    if applied != _names():
+        connection.close()
+        raise UnusablePath(
+            f"{file} was made by an older seesay",
+            expected="its tables brought up to date",
+            remedy="run seesay collect on it",
+        )
+    return connection
+
+
+def settle(connection: sqlite3.Connection) -> None:
+    """Put a log that was written ahead into the database's own file, so that a run at rest is one file to copy.
+
+    Args:
+        connection: of the only one who writes; whoever reads at this moment keeps the log there.
+    """
+    with suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA journal_mode = DELETE")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Generator[None]:
+    """All of it or nothing; waits for whoever writes at the moment."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+@contextmanager
+def refusing(file: Path) -> Generator[None]:
+    """Say what SQLite complains of in a line.
+
+    Raises:
+        UnusablePath: it does.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise UnusablePath(
+            f"{file}: {error}",
+            expected="a run's database that can be read, and written where that is asked for",
+            remedy="see that there is room on the disk and that you may write there; what was written before is kept",
+        ) from error
+
+
+def _migrate(connection: sqlite3.Connection, file: Path) -> None:
+    with transaction(connection):
+        connection.execute("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, applied_at TEXT NOT NULL)")
+    for migration in MIGRATIONS[len(_applied(connection, file)) :]:
+        with transaction(connection):
+            if migration.__name__ in _applied(connection, file):  # by another process, in the meantime
+                continue
+            migration(connection)
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            connection.execute("INSERT INTO migrations VALUES (?, ?)", (migration.__name__, now))
+
+
+def _applied(connection: sqlite3.Connection, file: Path) -> list[str]:
+    try:
+        rows = connection.execute("SELECT name FROM migrations ORDER BY rowid").fetchall()
+    except sqlite3.OperationalError as error:
+        raise UnusablePath(f"{file} is no run's database: {error}", expected="one made by seesay collect") from error
+    applied = [name for (name,) in rows]
+    if applied != _names()[: len(applied)]:
+        raise UnusablePath(
+            f"{file} was made by a newer seesay: it knows {applied[-1]}",
+            expected=f"at most {_names()[-1]}",
+            remedy="upgrade seesay",
+        )
+    return applied
+
+
+def _names() -> list[str]:
+    return [migration.__name__ for migration in MIGRATIONS]

@@ -1,0 +1,71 @@
+"""The tables of `run.db`, by the steps in which they came to be. A step is never changed, only followed by others."""
+
+import sqlite3
+from collections.abc import Callable
+
+Migration = Callable[[sqlite3.Connection], object]
+
+
+def create_run(connection: sqlite3.Connection) -> None:
+    """What the run is of, and which stages are done.
+
+    `run` holds JSON by name. A stage's `identity` is a hash of all that its rows depend on.
+    """
+    connection.execute("CREATE TABLE run (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+    connection.execute(
+        """CREATE TABLE stages (
+            name TEXT PRIMARY KEY, identity TEXT NOT NULL, config TEXT NOT NULL, summary TEXT, finished_at TEXT
+        )"""
+    )
+
+
+def create_exemplars(connection: sqlite3.Connection) -> None:
+    """Features with their statistics, images with the place of their patches, exemplars with their heatmaps.
+
+    A `histogram` is int64 counts; a `heatmap` is int32 patches, then float32 activations; all little-endian. `box` is
+    the part of the image, in its pixels, that the grid of patches covers.
+    """
+    connection.execute(
+        """CREATE TABLE features (
+            feature_id INTEGER PRIMARY KEY,
+            split TEXT NOT NULL CHECK (split IN ('validation', 'test')),
+            n_active_patches INTEGER NOT NULL,
+            n_active_images INTEGER NOT NULL,
+            frequency REAL NOT NULL,
+            image_frequency REAL NOT NULL,
+            mean_activation REAL NOT NULL,
+            max_activation REAL NOT NULL,
+            histogram BLOB NOT NULL,
+            fires_with TEXT NOT NULL,
+            nearest TEXT NOT NULL
+        )"""
+    )
+    connection.execute(
+        """CREATE TABLE images (
+            image_id INTEGER PRIMARY KEY,
+            pixel_hash TEXT NOT NULL UNIQUE,
+            source_id TEXT NOT NULL,
+            part TEXT NOT NULL CHECK (part IN ('explaining', 'scoring')),
+            width INTEGER NOT NULL,
+            height INTEGER NOT NULL,
+            n_rows INTEGER NOT NULL,
+            n_columns INTEGER NOT NULL,
+            box TEXT NOT NULL
+        )"""
+    )
+    connection.execute(
+        """CREATE TABLE exemplars (
+            feature_id INTEGER NOT NULL REFERENCES features,
+            part TEXT NOT NULL CHECK (part IN ('explaining', 'scoring')),
+            kind TEXT NOT NULL CHECK (kind IN ('top', 'quantile', 'inactive')),
+            rank INTEGER NOT NULL,
+            image_id INTEGER NOT NULL REFERENCES images,
+            activation REAL NOT NULL,
+            quantile INTEGER,
+            heatmap BLOB NOT NULL,
+            PRIMARY KEY (feature_id, part, kind, rank)
+        ) WITHOUT ROWID"""
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_run, create_exemplars)

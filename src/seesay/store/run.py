@@ -1,0 +1,164 @@
+"""A run: one subject, one block, one SAE; a folder with `run.db` and the images that it refers to."""
+
+import fcntl
+import json
+import sqlite3
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, final
+
+from seesay.errors import UnusablePath
+from seesay.files import unwritable
+from seesay.store.database import open_to_read, open_to_write, refusing, settle, transaction
+from seesay.store.thumbnails import Thumbnails
+
+_DATABASE, _LOCK, _IMAGES = "run.db", ".lock", "images"
+
+
+@final
+class Run:
+    """An open run; use it as a context manager, or close it.
+
+    Args:
+        folder: the run's.
+        connection: to its database.
+    """
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+        self.folder = folder
+        self.connection = connection
+        self.thumbnails = Thumbnails(folder / _IMAGES)
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """Open a run to read it; it may be on a medium that cannot be written, and from a stranger.
+
+        Raises:
+            UnusablePath: there is none, or it is damaged, or made by another seesay.
+        """
+        if not folder.is_dir():
+            raise UnusablePath(f"no run {folder}", expected="a run's folder", remedy="make one by seesay collect --out")
+        return cls(folder, open_to_read(folder / _DATABASE))
+
+    @classmethod
+    @contextmanager
+    def writing(cls, folder: Path, subject: Mapping[str, Any]) -> Generator["Run"]:
+        """Open a run to write it, or make one; no other process can at the same time.
+
+        Args:
+            folder: the run's.
+            subject: what the run is of, as plain data; `identity` in it is a hash that must be the same each time.
+
+        Raises:
+            UnusablePath: the folder cannot be written, another process writes it, or it is a run of something else.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / _LOCK).open("a")
+        except OSError as error:
+            raise unwritable(folder, error.strerror or str(error)) from error
+        with lock:
+            try:
+                # The kernel lets go of it when the process ends, however it ends.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UnusablePath(
+                    f"another process is writing {folder}", remedy="wait for it, or give another folder"
+                ) from error
+            with cls(folder, open_to_write(folder / _DATABASE)) as run:
+                run._claim(subject)
+                yield run
+                settle(run.connection)
+
+    @property
+    def subject(self) -> dict[str, Any]:
+        """What the run is of: the subject's name, the layer, the SAE, and their `identity`."""
+        return {name: json.loads(value) for name, value in self.connection.execute("SELECT name, value FROM run")}
+
+    def finished(self, stage: str) -> dict[str, Any] | None:
+        """A stage's summary, or None if it is not done.
+
+        Args:
+            stage: such as `collect`.
+        """
+        row = self.connection.execute(
+            "SELECT summary FROM stages WHERE name = ? AND finished_at IS NOT NULL", (stage,)
+        ).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def check_finished(self, stage: str) -> None:
+        """Check that a stage is done.
+
+        Raises:
+            UnusablePath: it is not.
+        """
+        if self.finished(stage) is None:
+            raise UnusablePath(
+                f"{self.folder} is not collected to its end",
+                expected=f"a run of which `{stage}` is done",
+                remedy="run the same seesay collect again: it goes on where it was stopped",
+            )
+
+    def begin(self, stage: str, identity: str, config: Mapping[str, Any]) -> None:
+        """Note that a stage is being done.
+
+        Args:
+            stage: such as `collect`.
+            identity: a hash of all that its results depend on.
+            config: the same, as plain data, for people.
+
+        Raises:
+            UnusablePath: the run holds that stage with another identity.
+        """
+        with refusing(self.folder), transaction(self.connection):
+            row = self.connection.execute("SELECT identity, config FROM stages WHERE name = ?", (stage,)).fetchone()
+            if row is None:
+                self.connection.execute(
+                    "INSERT INTO stages (name, identity, config) VALUES (?, ?, ?)",
+                    (stage, identity, json.dumps(config)),
+                )
+            elif row[0] != identity:
+                raise self._other(stage, json.loads(row[1]), config)
+
+    def finish(self, stage: str, summary: Mapping[str, Any]) -> None:
+        """Note, in the transaction that writes its results, that a stage is done.
+
+        Args:
+            stage: such as `collect`.
+            summary: what it found, as plain data.
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.connection.execute(
+            "UPDATE stages SET summary = ?, finished_at = ? WHERE name = ?", (json.dumps(summary), now, stage)
+        )
+
+    def close(self) -> None:
+        """Close its database."""
+        self.connection.close()
+
+    def _claim(self, subject: Mapping[str, Any]) -> None:
+        with refusing(self.folder), transaction(self.connection):
+            found = self.subject
+            if not found:
+                rows = [(name, json.dumps(value)) for name, value in subject.items()]
+                self.connection.executemany("INSERT INTO run VALUES (?, ?)", rows)
+            elif found.get("identity") != subject["identity"]:
+                raise self._other("run", found, subject)
+
+    def _other(self, what: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> UnusablePath:
+        differing = [name for name in wanted if name != "identity" and found.get(name) != wanted[name]]
+        name = differing[0] if differing else "weights"
+        was, shall = found.get(name, "others"), wanted.get(name, "these")
+        return UnusablePath(
+            f"{self.folder} holds a {what} with another {name}: {was}",
+            expected=str(shall),
+            remedy="give the same again, or another --out",
+        )

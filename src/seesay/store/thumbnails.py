@@ -1,0 +1,99 @@
+"""Images as a run keeps them: WebP files named by the hash of the original's pixels."""
+
+import io
+import os
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import final
+
+from PIL import Image
+
+from seesay.errors import UnusablePath
+from seesay.files import unwritable
+from seesay.images.decoding import decode
+
+LARGEST_SIDE = 512
+_LOSSLESS_UP_TO = 128
+"""Small pictures lose what they show when they are compressed, and take no room when they are not."""
+
+_QUALITY = 90
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+@final
+class Thumbnails:
+    """The images of a run, each kept once.
+
+    Args:
+        folder: of theirs; made when the first one is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, pixel_hash: str) -> Path:
+        """Where an image is kept.
+
+        Args:
+            pixel_hash: of the original.
+
+        Raises:
+            UnusablePath: that is no hash; it may have come from outside.
+        """
+        if not _HASH.fullmatch(pixel_hash):
+            raise UnusablePath(f"an image called {pixel_hash!r}", expected="the hash of its pixels, 64 hex digits")
+        return self._folder / pixel_hash[:2] / f"{pixel_hash}.webp"
+
+    def write(self, pixel_hash: str, image: Image.Image) -> None:
+        """Keep an image, no larger than `LARGEST_SIDE`; one that is there already is left alone.
+
+        Args:
+            pixel_hash: of the image.
+            image: RGB.
+
+        Raises:
+            UnusablePath: it cannot be written.
+        """
+        path = self.path(pixel_hash)
+        if path.exists():
+            return
+        data = _encoded(image)
+        aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                aside.write_bytes(data)
+                aside.replace(path)
+            finally:
+                aside.unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(path, error.strerror or str(error)) from error
+
+    def read(self, pixel_hash: str) -> Image.Image:
+        """Read an image.
+
+        Args:
+            pixel_hash: of the original.
+
+        Raises:
+            UnusablePath: that is no hash.
+            UnreadableImage: it is missing or damaged.
+        """
+        return decode(self.path(pixel_hash))
+
+    def keep_only(self, pixel_hashes: Collection[str]) -> None:
+        """Remove all others, and what a killed process left half written."""
+        wanted = {self.path(pixel_hash) for pixel_hash in pixel_hashes}
+        for path in self._folder.glob("??/*"):
+            if path not in wanted:
+                path.unlink(missing_ok=True)
+
+
+def _encoded(image: Image.Image) -> bytes:
+    small = image.copy()
+    small.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    buffer = io.BytesIO()
+    is_small = max(image.size) <= _LOSSLESS_UP_TO
+    small.save(buffer, "WEBP", lossless=is_small, quality=_QUALITY, method=0 if is_small else 2)
+    return buffer.getvalue()

@@ -1,0 +1,306 @@
+"""Collecting into a run, against a reference that keeps every activation; stopped, killed and gone on with."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from seesay.errors import FeatureNotFound, MismatchedSAE, UnreadableImages, UnusablePath
+from seesay.exemplars.config import CollectionConfig
+from seesay.exemplars.hashing import PARTS, image_id_of, part_of
+from seesay.images.decoding import pixel_hash
+from seesay.images.sources import First, ImageSource, open_source
+from seesay.pipeline import collecting
+from seesay.pipeline.collecting import Subject, collect
+from seesay.sae.model import SAE, unit_rows
+from seesay.store.exemplars import exemplars, features
+from seesay.store.run import Run
+from tests.families import D_MODEL, gemma3
+
+N_FEATURES, K, LAYER, N_IMAGES = 40, 4, 1, 60
+CONFIG = CollectionConfig(n_top=4, n_quantiles=2, n_per_quantile=3, n_sampled=10, n_inactive=3, n_background=20)
+
+
+def small_sae(seed: int = 0) -> SAE:
+    generator = torch.Generator().manual_seed(seed)
+    W_dec, _ = unit_rows(torch.randn(N_FEATURES, D_MODEL, generator=generator))
+    b_enc = torch.linspace(0, -2, N_FEATURES)
+    return SAE(W_dec.T.contiguous(), W_dec, b_enc, torch.zeros(D_MODEL), "topk", k=K)
+
+
+def write_images(folder: Path, n: int = N_IMAGES) -> Path:
+    folder.mkdir(parents=True)
+    for number in range(n):
+        generator = np.random.default_rng(number // 2 if number % 10 == 1 else number + 1000)  # some come twice
+        pixels = generator.integers(0, 255, (4, 4, 3), dtype=np.uint8)
+        size = (24 + number % 5, 24)
+        Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).save(folder / f"{number:03d}.png")
+    (folder / "005b.png").write_bytes((folder / "005.png").read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> ImageSource:
+    return open_source(write_images(tmp_path_factory.mktemp("source") / "images"))
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    return Subject(gemma3().vlm().encoder, small_sae(), LAYER, {"subject": "tiny", "sae": "small"})
+
+
+def collected(folder: Path, subject: Subject, source: ImageSource, **options: Any) -> dict[str, Any]:
+    with Run.writing(folder, subject.as_json()) as run:
+        return collect(run, subject, source, CONFIG, images_at_once=7, **options)
+
+
+def contents(folder: Path) -> dict[str, Any]:
+    """All that a run holds, but for when it was made."""
+    connection = sqlite3.connect(folder / "run.db")
+    tables = ("run", "features", "images", "exemplars")
+    rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
+    rows["images"].sort()
+    rows["stages"] = connection.execute("SELECT name, identity, config, summary FROM stages").fetchall()
+    connection.close()
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return {**rows, "files": files}
+
+
+def test_a_run_holds_what_a_reference_that_keeps_everything_finds(
+    subject: Subject, source: ImageSource, tmp_path: Path
+) -> None:
+    summary = collected(tmp_path, subject, source)
+    entries = list(source.entries())
+    images = {pixel_hash(entry.read()): entry for entry in reversed(entries)}
+    assert (summary["n_images"], summary["n_distinct_images"]) == (len(entries), len(images)) == (61, 60)
+    heat: dict[int, np.ndarray] = {}
+    for name, entry in images.items():
+        encoded = subject.encoder.encode_to([entry.read()], LAYER)
+        (geometry,) = encoded.geometries
+        codes = subject.sae.encode(encoded.residual[0, geometry.position_of_patch]).dense(N_FEATURES)
+        heat[image_id_of(name)] = codes.unflatten(0, geometry.grid).numpy()
+    with Run.open(tmp_path) as run:
+        stats = features(run)
+        for feature_id in range(N_FEATURES):
+            every = np.stack([each[..., feature_id] for each in heat.values()])
+            assert stats[feature_id].image_frequency == pytest.approx((every > 0).any((1, 2)).mean(), abs=1 / 60)
+            assert stats[feature_id].max_activation == pytest.approx(every.max(), rel=1e-5)
+            for part in PARTS:
+                mine = {each: found[..., feature_id] for each, found in heat.items() if part_of(each) == part}
+                active = [each for each, found in mine.items() if found.any()]
+                best = sorted(active, key=lambda each: -mine[each].mean())
+                found = exemplars(run, feature_id, part, "top")
+                assert [each.image.image_id for each in found] == best[: CONFIG.n_top]
+                for kind in ("top", "quantile", "inactive"):
+                    for each in exemplars(run, feature_id, part, kind):
+                        assert each.image.part == part
+                        wanted = mine[each.image.image_id]
+                        np.testing.assert_allclose(each.dense(), wanted, rtol=1e-4, atol=1e-5)
+                        assert each.activation == pytest.approx(wanted.mean(), rel=1e-5)
+                        assert (kind == "inactive") == (not wanted.any())
+                        image = run.thumbnails.read(each.image.pixel_hash)
+                        assert pixel_hash(image) == each.image.pixel_hash
+                        assert images[each.image.pixel_hash].id == each.image.source_id
+
+
+def test_no_image_explains_and_scores(subject: Subject, source: ImageSource, tmp_path: Path) -> None:
+    collected(tmp_path, subject, source)
+    with Run.open(tmp_path) as run:
+        rows = run.connection.execute("SELECT DISTINCT image_id, part FROM exemplars").fetchall()
+    assert len({image_id for image_id, _ in rows}) == len(rows)
+    assert {part for _, part in rows} == set(PARTS)
+
+
+def test_what_is_done_is_not_done_again(
+    subject: Subject, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = collected(tmp_path, subject, source)
+    monkeypatch.setattr(collecting, "batches", None)
+    assert collected(tmp_path, subject, source) == first
+
+
+@pytest.mark.parametrize("at", [1, 4, 8])
+def test_a_run_that_is_stopped_goes_on(
+    at: int, subject: Subject, source: ImageSource, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    collected(tmp_path / "whole", subject, source)
+    n_calls = 0
+
+    def interrupt(_n: int) -> None:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == at + 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            collected(tmp_path / "parts", subject, source, on_batch=interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with Run.open(tmp_path / "parts") as run, pytest.raises(UnusablePath, match="goes on where it was stopped"):
+        run.check_finished("collect")
+    done: list[int] = []
+    collected(tmp_path / "parts", subject, source, on_batch=done.append)
+    assert done[0] == 7 * at
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda subject, source: (subject, First(source, 20), CONFIG), "another fingerprint of the images"),
+        (lambda subject, source: (subject, source, CollectionConfig()), "another n_top: 4; expected 10"),
+        (
+            lambda subject, source: (
+                Subject(subject.encoder, small_sae(1), LAYER, {**subject.names, "sae": "other"}),
+                source,
+                CONFIG,
+            ),
+            "another sae: small; expected other",
+        ),
+        (lambda subject, source: (Subject(subject.encoder, subject.sae, 0, subject.names), source, CONFIG), "layer"),
+    ],
+)
+def test_another_collection_is_refused_and_changes_nothing(
+    change: Callable[[Subject, ImageSource], tuple[Subject, ImageSource, CollectionConfig]],
+    message: str,
+    subject: Subject,
+    source: ImageSource,
+    tmp_path: Path,
+) -> None:
+    collected(tmp_path, subject, source)
+    before = contents(tmp_path)
+    other, images, config = change(subject, source)
+    with pytest.raises(UnusablePath, match=message), Run.writing(tmp_path, other.as_json()) as run:
+        collect(run, other, images, config)
+    assert contents(tmp_path) == before
+
+
+def test_what_does_not_fit_is_refused(subject: Subject, source: ImageSource, tmp_path: Path) -> None:
+    wide = SAE(torch.zeros(9, 3), torch.eye(3, 9), torch.zeros(3), torch.zeros(9), "relu")
+    with pytest.raises(MismatchedSAE):
+        collected(tmp_path / "wide", Subject(subject.encoder, wide, LAYER, subject.names), source)
+    bare = SAE(None, torch.eye(3, D_MODEL), torch.zeros(3), torch.zeros(D_MODEL), "none", subtract_b_dec=False)
+    with pytest.raises(MismatchedSAE, match="no activations"):
+        collected(tmp_path / "bare", Subject(subject.encoder, bare, LAYER, subject.names), source)
+
+
+def test_images_that_cannot_be_read_are_an_error_and_the_run_stays_usable(
+    subject: Subject, source: ImageSource, tmp_path: Path
+) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.png").write_bytes(b"no image")
+    with pytest.raises(UnreadableImages):
+        collected(tmp_path / "run", subject, open_source(tmp_path / "bad"))
+
+
+def test_a_disk_that_is_full_leaves_a_run_to_go_on_with(
+    subject: Subject, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collected(tmp_path / "whole", subject, source)
+
+    def full(*_arguments: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch, pytest.raises(UnusablePath, match=r"disk is full.*room on the disk"):
+        patch.setattr(collecting, "add_exemplars", full)
+        collected(tmp_path / "run", subject, source, checkpoint_seconds=0)
+    with Run.open(tmp_path / "run") as run:
+        assert not features(run)
+    collected(tmp_path / "run", subject, source)
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def test_a_damaged_checkpoint_is_named(
+    subject: Subject, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(collecting, "_write", lambda *_: 1 // 0)
+        collected(tmp_path, subject, source, checkpoint_seconds=0)
+    state = tmp_path / "collecting" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-50])
+    with pytest.raises(UnusablePath, match=r"collecting.*remove that folder"):
+        collected(tmp_path, subject, source)
+
+
+def test_a_feature_that_there_is_not_is_refused(subject: Subject, source: ImageSource, tmp_path: Path) -> None:
+    collected(tmp_path, subject, source)
+    with Run.open(tmp_path) as run, pytest.raises(FeatureNotFound, match="feature 40; expected 0 to 39"):
+        features(run, [3, 40])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE images SET pixel_hash = '../../x' || image_id",
+        "UPDATE images SET n_rows = 1",
+        "UPDATE images SET box = '{}'",
+        "UPDATE exemplars SET heatmap = x'00'",
+        "UPDATE exemplars SET heatmap = x'ffffffff0000803f'",
+    ],
+)
+def test_a_strangers_run_that_is_damaged_is_refused_in_one_line(
+    damage: str, subject: Subject, source: ImageSource, tmp_path: Path
+) -> None:
+    collected(tmp_path, subject, source)
+    connection = sqlite3.connect(tmp_path / "run.db")
+    connection.execute(damage)
+    connection.commit()
+    connection.close()
+    with Run.open(tmp_path) as run, pytest.raises(UnusablePath, match="damaged|64 hex digits"):
+        for feature_id in range(N_FEATURES):
+            exemplars(run, feature_id, "explaining", "top")
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from tests.pipeline.test_collecting import CONFIG, LAYER, small_sae
+from seesay.images.sources import open_source
+from seesay.pipeline.collecting import Subject, collect
+from seesay.store.run import Run
+from tests.families import gemma3
+subject = Subject(gemma3().vlm().encoder, small_sae(), LAYER, {"subject": "tiny", "sae": "small"})
+with Run.writing(Path(sys.argv[1]), subject.as_json()) as run:
+    collect(run, subject, open_source(sys.argv[2]), CONFIG, images_at_once=7, checkpoint_seconds=0.05)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_any_moment_ends_as_one_that_is_not(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "images", 1500)
+
+    def start(name: str) -> "subprocess.Popen[bytes]":
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / name), str(images)], env=environment)
+
+    def wait_for(is_time: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
+        while process.poll() is None and not is_time():
+            time.sleep(0.002)
+
+    folder = tmp_path / "killed"
+    for is_time, delay in (
+        ((folder / "run.db").exists, 0.3),
+        ((folder / "collecting").exists, 0.4),
+        ((folder / ".collecting.partial").exists, 0.0),
+    ):
+        process = start("killed")
+        wait_for(is_time, process)
+        time.sleep(delay)
+        with process:
+            process.send_signal(signal.SIGKILL)
+    for name in ("whole", "killed"):
+        with start(name) as process:
+            assert process.wait() == 0
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
