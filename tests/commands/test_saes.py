@@ -63,6 +63,8 @@ def test_a_training_says_what_resuming_does(tmp_path: Path, capsys: pytest.Captu
         ("--learning-rate nan", "learning_rate nan; expected a finite number above 0"),
         ("--learning-rate 1e30", "the loss is"),
         ("--batch-size 1", "batch_size 1"),
+        ("--features 900000000", "900000000 features, batches of 128 patches"),
+        ("--buffer 900000000", "900000000 of them in the buffer, and no memory left"),
         ("--checkpoint-minutes -1", "--checkpoint-minutes -1.0"),
         ("--layer 6", "block 6"),
         ("--images nowhere", "nowhere"),

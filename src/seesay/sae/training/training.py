@@ -3,7 +3,8 @@
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -86,6 +87,7 @@ def train_sae(
         LayerNotFound: no such block.
         UnreadableImages: too many of the images cannot be read.
         InvalidTraining: it diverges.
+        NotEnoughMemory: features, a batch or the buffer do not fit.
     """
     task.encoder.check_layer(task.layer)
     trainer_class, trainer_config = _sae_lens()
@@ -93,7 +95,7 @@ def train_sae(
     figures = checkpoints.finished()
     if figures is not None:
         return Trained(out, figures, None)
-    with TrainingLog(out, STAGE) as log:
+    with TrainingLog(out, STAGE) as log, _enough_memory(config):
         torch.manual_seed(config.seed)
         device = str(task.encoder.device)
         sae = training_sae(config, task.encoder.d_model, task.layer, task.subject, task.source.name, device)
@@ -127,7 +129,7 @@ def _fit(
     with gently_interrupted() as is_interrupted:
         while trainer.n_training_steps < config.n_steps:
             trainer.maybe_reset_sparsity()
-            output = _step(trainer, next(stream))
+            output = trainer.step(next(stream))
             trainer.n_training_steps += 1
             step, loss = trainer.n_training_steps, output.loss.item()
             if not math.isfinite(loss):
@@ -148,16 +150,18 @@ def _fit(
                 raise KeyboardInterrupt
 
 
-def _step(trainer: Any, patches: Tensor) -> Any:
+@contextmanager
+def _enough_memory(config: SAETrainingConfig) -> Generator[None]:
     try:
-        return trainer.step(patches)
+        yield
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise NotEnoughMemory(
-            f"a batch of {len(patches)} patches and {trainer.sae.cfg.d_sae} features, and no memory left",
-            expected="room for a step",
-            remedy="take a smaller --batch-size or fewer --features",
+            f"{config.n_features} features, batches of {config.batch_size} patches and {config.buffer_batches} of them "
+            "in the buffer, and no memory left",
+            expected="room for all of them",
+            remedy="take fewer --features, a smaller --batch-size or --buffer",
         ) from error
 
 
