@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from seesay.images.overlays import BLACK, Box, Overlay, cropped, draw, highlighted, masked, to_pixels
+from seesay.images.grid import Box
+from seesay.images.overlays import BLACK, Overlay, cropped, draw, highlighted, masked, to_pixels
 from seesay.vlm.geometry import Geometry
 
 PIXELS = arrays.arrays(np.uint8, st.tuples(st.integers(8, 40), st.integers(8, 40), st.just(3)))

@@ -9,7 +9,8 @@ from jaxtyping import Float32
 from seesay.exemplars.choosing import Kind
 from seesay.exemplars.hashing import Part
 from seesay.exemplars.heatmaps import Heatmap
-from seesay.vlm.geometry import Box, Grid, Size
+from seesay.images.grid import Box
+from seesay.vlm.geometry import Grid, Size
 
 
 @final

@@ -6,13 +6,12 @@ Pure functions on pixels, at the image's own size; method.md, section 1, names w
 from typing import Literal, assert_never
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, UInt8
+
+from seesay.images.grid import Box, cells
 
 Overlay = Literal["plain", "mask", "heatmap", "crop"]
 """What is done to an image: nothing; all but the active patches painted black; these tinted green; or cut out."""
-
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom of the part of an image that the grid covers, in its pixels."""
 
 BLACK = (0, 0, 0)
 GREEN = (0, 255, 0)
@@ -59,17 +58,9 @@ def to_pixels(
         box: the part of the image that the grid covers; all of it if None. Beside it nothing is active.
     """
     left, top, right, bottom = box or (0.0, 0.0, float(width), float(height))
-    rows, in_rows = _cells(height, top, bottom, active.shape[0])
-    columns, in_columns = _cells(width, left, right, active.shape[1])
+    rows, in_rows = cells(height, top, bottom, active.shape[0])
+    columns, in_columns = cells(width, left, right, active.shape[1])
     return active[rows[:, None], columns] & in_rows[:, None] & in_columns
-
-
-def _cells(
-    n_pixels: int, start: float, end: float, n_cells: int
-) -> tuple[Int[np.ndarray, " pixel"], Bool[np.ndarray, " pixel"]]:
-    """Which cell of an axis the centre of each pixel falls into, and whether it falls into any."""
-    cells = np.floor((np.arange(n_pixels) + 0.5 - start) * n_cells / (end - start)).astype(np.int64)
-    return cells.clip(0, n_cells - 1), (cells >= 0) & (cells < n_cells)
 
 
 def masked(

@@ -9,19 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from seesay.errors import UnreadableImages, UnusablePath
+from seesay.errors import UnusablePath
 from seesay.exemplars.activity import activity
 from seesay.exemplars.choosing import choose, fires_together
 from seesay.exemplars.collection import N_TOGETHER, Collection
 from seesay.exemplars.config import CollectionConfig
 from seesay.exemplars.exemplar import KeptImage
 from seesay.exemplars.hashing import image_id_of, part_of
-from seesay.files import replaced_folder, write_json
-from seesay.images.decoding import pixel_hash
+from seesay.files import replaced_folder, unwritable, write_json
 from seesay.images.loading import Batch, batches
 from seesay.images.sources import ImageSource
 from seesay.interruption import gently_interrupted
@@ -32,7 +30,6 @@ from seesay.store.database import refusing, transaction
 from seesay.store.exemplars import add_exemplars, add_features, add_images, drop_other_images
 from seesay.store.run import Run
 from seesay.store.thumbnails import LARGEST_SIDE
-from seesay.vlm.encoded import Prepared
 from seesay.vlm.encoder import Encoder
 from seesay.vlm.geometry import Geometry
 from seesay.vlm.identity import digest, fingerprint
@@ -138,20 +135,17 @@ def _go_through(
     waiting: list[KeptImage] = []
     saved_at = time.monotonic()
 
-    def prepare(images: Sequence[Image.Image]) -> tuple[Prepared, list[str]]:
-        return encoder.prepare(images), [pixel_hash(image) for image in images]
-
     with gently_interrupted() as is_interrupted:
         for batch in batches(
-            source, start=position, batch_size=images_at_once, n_workers=encoder.n_workers, prepare=prepare
+            source, start=position, batch_size=images_at_once, n_workers=encoder.n_workers, prepare=encoder.prepare
         ):
-            prepared, hashes = batch.prepared
-            active = activity(subject.sae, encoder.encode_prepared(prepared, subject.layer), N_TOGETHER)
-            is_kept = collection.update(active, [image_id_of(each) for each in hashes])
+            encoded = encoder.encode_prepared(batch.prepared, subject.layer)
+            image_ids = [image_id_of(each) for each in batch.pixel_hashes]  # while an accelerator encodes
+            is_kept = collection.update(activity(subject.sae, encoded, N_TOGETHER), image_ids)
             kept = [number for number, stays in enumerate(is_kept) if stays]
             for number in kept:
-                run.thumbnails.write(hashes[number], batch.images[number])
-            waiting += [_kept_image(batch, hashes, prepared.geometries, number) for number in kept]
+                run.thumbnails.write(batch.pixel_hashes[number], batch.images[number])
+            waiting += [_kept_image(batch, encoded.geometries[number], number) for number in kept]
             on_batch(batch.next_position - position)
             position = batch.next_position
             if is_interrupted() or time.monotonic() - saved_at >= checkpoint_seconds:
@@ -159,18 +153,16 @@ def _go_through(
                 waiting, saved_at = [], time.monotonic()
             if is_interrupted():
                 raise KeyboardInterrupt
-    if not collection.n_distinct:
-        raise UnreadableImages(f"no image of {source.name} can be read", expected="at least one")
     with refusing(run.folder), transaction(run.connection):
         add_images(run.connection, waiting)
 
 
-def _kept_image(batch: Batch, hashes: Sequence[str], geometries: Sequence[Geometry], number: int) -> KeptImage:
-    geometry = geometries[number]
-    image_id = image_id_of(hashes[number])
+def _kept_image(batch: Batch, geometry: Geometry, number: int) -> KeptImage:
+    pixel_hash = batch.pixel_hashes[number]
+    image_id = image_id_of(pixel_hash)
     return KeptImage(
         image_id=image_id,
-        pixel_hash=hashes[number],
+        pixel_hash=pixel_hash,
         source_id=batch.ids[number],
         part=part_of(image_id),
         size=geometry.image_size,
@@ -221,7 +213,7 @@ class _Checkpoint:
             try:
                 save_file(tensors, aside / _STATE)
             except (OSError, SafetensorError) as error:
-                raise UnusablePath(f"cannot write {self._folder}: {error}", expected="room on the disk") from error
+                raise unwritable(self._folder, str(error)) from error
             write_json(aside / _PLACE, {"position": position})
 
     def restore(self, collection: Collection) -> int:

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from seesay.errors import UnreadableImages
 from seesay.images.loading import batches
 from seesay.images.sources import First, ImageSource
 from seesay.sae.model import SAE
@@ -86,8 +85,6 @@ def measure(
         n_patches, n_seen = n_patches + len(patches_rd), n_seen + len(batch)
         if on_batch is not None:
             on_batch(len(batch))
-    if not n_patches:
-        raise UnreadableImages(f"no image of {some.name} can be read", expected="at least one")
     spread = squares - float(total_d.square().sum()) / n_patches
     return Quality(
         variance_explained=1 - error / spread,

@@ -9,14 +9,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers.vision_utils import get_vision_window_index
 
+from seesay.images.grid import Box, cells
+
 Grid = tuple[int, int]
 """Rows and columns of patches."""
 
 Size = tuple[int, int]
 """Width and height in pixels, as PIL gives them."""
-
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom in an image's pixels; beyond its edges where the model pads it."""
 
 
 @final
@@ -70,18 +69,11 @@ class Geometry:
         """
         width, height = self.image_size
         left, top, right, bottom = self.box
-        rows, in_rows = _cells(height, top, bottom, self.grid[0])
-        columns, in_columns = _cells(width, left, right, self.grid[1])
+        rows, in_rows = map(torch.from_numpy, cells(height, top, bottom, self.grid[0]))
+        columns, in_columns = map(torch.from_numpy, cells(width, left, right, self.grid[1]))
         pixels = self.raster(activations)[rows.to(activations.device)][:, columns.to(activations.device)]
         seen = in_rows[:, None] & in_columns[None]
         return pixels.where(seen.to(activations.device), 0)
-
-
-def _cells(n_pixels: int, start: float, end: float, n_cells: int) -> tuple[Tensor, Tensor]:
-    """Which cell of an axis the centre of each pixel falls into, and whether it falls into any."""
-    centres = torch.arange(n_pixels, dtype=torch.float64) + 0.5
-    cells = ((centres - start) / (end - start) * n_cells).floor().long()
-    return cells.clamp(0, n_cells - 1), (cells >= 0) & (cells < n_cells)
 
 
 # The order of patches within one sight of a picture: raster number of the patch at each position.

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from seesay.errors import UnreadableImages
 from seesay.images.loading import batches
 from seesay.images.sources import ImageSource
 from seesay.vlm.encoder import Encoder
@@ -124,6 +123,4 @@ class PatchStream:
                 encoded = self._encoder.encode_prepared(batch.prepared, self._layer)
                 self._place = Place(self._place.epoch, batch.next_position)
                 yield encoded.residual[encoded.is_patch].float()
-            if start == self._place.position == 0:
-                raise UnreadableImages(f"no image of {self._source.name} can be read", expected="at least one")
             self._place = Place(self._place.epoch + 1, 0)

@@ -1,0 +1,23 @@
+"""Where a grid of patches lies on an image's pixels."""
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom in an image's pixels; beyond its edges where the model pads it."""
+
+
+def cells(
+    n_pixels: int, start: float, end: float, n_cells: int
+) -> tuple[Int[np.ndarray, " pixel"], Bool[np.ndarray, " pixel"]]:
+    """Tell which cell of an axis the centre of each pixel falls into, and whether it falls into any.
+
+    Args:
+        n_pixels: of the image along that axis.
+        start: where the grid starts, in pixels.
+        end: where it ends.
+        n_cells: rows or columns of the grid.
+    """
+    centres = np.arange(n_pixels) + 0.5
+    found = np.floor((centres - start) / (end - start) * n_cells).astype(np.int64)
+    return found.clip(0, n_cells - 1), (found >= 0) & (found < n_cells)
