@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 
 from seesay.cli import main, parse
 from seesay.commands.collect import Collect
@@ -54,6 +55,7 @@ def test_features_that_are_like_one_come_with_their_cosines(run: Path, tmp_path:
         ),
         ("collect --images world:60 --top 3 --out {run}", "n_top: 10; expected 3"),
         ("collect --images {tmp} --out {tmp}/new", "no images in"),
+        ("collect --images {table} --out {tmp}/new", "has images; expected one of images"),
         ("collect --images world:60 --out {run}/run.db", "run.db"),
         ("collect --images world:60 --layer 9 --out {tmp}/new", "block 9"),
     ],
@@ -61,7 +63,10 @@ def test_features_that_are_like_one_come_with_their_cosines(run: Path, tmp_path:
 def test_bad_input_is_one_line(
     arguments: str, message: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments.format(tmp=tmp_path, run=run).split()) == 2
+    table = tmp_path.with_name(f"{tmp_path.name}-table")
+    table.mkdir()
+    Dataset.from_dict({"words": ["no", "picture"]}).to_parquet(table / "rows.parquet")
+    assert main(arguments.format(tmp=tmp_path, run=run, table=table).split()) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("seesay: error: ")
     assert message in error

@@ -1,5 +1,7 @@
 """The run's directory and database."""
 
+import errno
+import fcntl
 import os
 import sqlite3
 import subprocess
@@ -88,7 +90,18 @@ def test_a_run_that_cannot_be_written_can_be_read(tmp_path: Path, monkeypatch: p
     assert sorted(os.listdir(tmp_path)) == [".lock", "run.db"]
 
 
-def test_the_log_is_written_ahead_on_a_local_disk_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_locks_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UnusablePath, match="cannot be locked: No locks available"), Run.writing(tmp_path, SUBJECT):
+        pass
+
+
+def test_the_log_is_written_ahead_on_a_local_disk_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def mode(file: Path) -> str:
         connection = open_to_write(file)
         (found,) = connection.execute("PRAGMA journal_mode").fetchone()
@@ -97,8 +110,10 @@ def test_the_log_is_written_ahead_on_a_local_disk_alone(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(database, "is_on_network", lambda _file: False)
     assert mode(tmp_path / "local.db") == "wal"
+    assert not caplog.messages
     monkeypatch.setattr(database, "is_on_network", lambda _file: True)
     assert mode(tmp_path / "local.db") == "delete"
+    assert "is on a network file system" in caplog.text
 
 
 def test_file_systems_are_told_by_where_they_are_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """From what was collected to what is shown: the exemplars of each feature, and what it fires together with.
 
-Shape suffixes: g groups (a part of the images and a feature), k kept, q quantiles, f features, i images.
+Shape suffixes: g groups (a part of the images and a feature), k kept, q quantiles, f features, i images, o others,
+r runs of equal ones.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seesay.exemplars.collection import Collection
+from seesay.exemplars.collection import N_TOGETHER, Collection
 from seesay.exemplars.hashing import hashed
 from seesay.exemplars.heatmaps import Arena
 from seesay.exemplars.kept import EMPTY
@@ -151,22 +152,28 @@ def fires_together(collection: Collection) -> tuple[Int[Tensor, "feature other"]
         Their ids, -1 where there are no more; and on which share of the sampled patches each is active.
     """
     collection.patches.settle()
-    n_features, n = collection.n_features, min(collection.config.n_together, collection.n_features)
+    n_features, config = collection.n_features, collection.config
+    n = min(config.n_together, config.n_patches * N_TOGETHER)
     ids: list[Tensor] = []
     shares: list[Tensor] = []
     for start in range(0, n_features, _FEATURES_AT_ONCE):
         chunk = slice(start, start + _FEATURES_AT_ONCE)
-        together_fk = collection.patches.columns["together"][chunk].long()
+        others_fko = collection.patches.columns["together"][chunk]
         is_there_fk = collection.patches.members[chunk] != EMPTY
-        others_fk = together_fk.masked_fill(~is_there_fk[:, :, None], -1).flatten(1)
-        others_fk = others_fk.masked_fill(others_fk == -1, n_features)  # a column of its own for what is not there
-        counts = others_fk.new_zeros(len(others_fk), n_features + 1).scatter_add(1, others_fk, others_fk * 0 + 1)
-        here = torch.arange(len(counts), device=counts.device)
-        counts[here, here + start] = 0
-        # The smaller id first where counts are the same.
-        keys = counts[:, :n_features] * n_features + torch.arange(n_features, 0, -1, device=counts.device) - 1
-        best, others = keys.topk(n, dim=1)
-        count = best // n_features
-        ids.append(others.masked_fill(count == 0, -1))
-        shares.append(count / is_there_fk.sum(1, keepdim=True).clamp_min(1))
+        feature_ids_f = torch.arange(start, start + len(others_fko), device=others_fko.device)
+        is_other_fko = is_there_fk[:, :, None] & (others_fko != feature_ids_f[:, None, None])
+        # Sorted, equal ids stand side by side; each run of them is counted where it begins.
+        others_fo = others_fko.masked_fill(~is_other_fko, -1).flatten(1).sort(dim=1).values
+        begins_fo = torch.ones_like(others_fo, dtype=torch.bool)
+        begins_fo[:, 1:] = others_fo[:, 1:] != others_fo[:, :-1]
+        (begin_r,) = begins_fo.flatten().nonzero(as_tuple=True)
+        count_r = begin_r.diff(append=begin_r.new_tensor([others_fo.numel()]))
+        other_r = others_fo.flatten()[begin_r].long()
+        # By count, and where that is the same the smaller id first; 0 stands for none.
+        keys_fo = torch.zeros_like(others_fo, dtype=torch.long)
+        keys_fo.view(-1)[begin_r] = (count_r * n_features + n_features - 1 - other_r) * (other_r >= 0)
+        best_fn = keys_fo.topk(n, dim=1).values
+        counts_fn = best_fn // n_features
+        ids.append((n_features - 1 - best_fn % n_features).masked_fill(counts_fn == 0, -1))
+        shares.append(counts_fn / is_there_fk.sum(1, keepdim=True).clamp_min(1))
     return torch.cat(ids), torch.cat(shares)

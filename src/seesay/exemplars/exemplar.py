@@ -5,11 +5,13 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float32
+from PIL import Image
 
 from seesay.exemplars.choosing import Kind
 from seesay.exemplars.hashing import Part
 from seesay.exemplars.heatmaps import Heatmap
 from seesay.images.grid import Box
+from seesay.images.overlays import Overlay, draw
 from seesay.vlm.geometry import Grid, Size
 
 
@@ -63,3 +65,16 @@ class Exemplar:
     def dense(self) -> Float32[np.ndarray, "row column"]:
         """The heatmap, with a number for every patch."""
         return self.heatmap.dense(self.image.grid)
+
+    def drawn(self, overlay: Overlay, picture: Image.Image) -> Image.Image:
+        """Show where the feature is active.
+
+        Args:
+            overlay: how.
+            picture: the image or its thumbnail, at whatever size.
+        """
+        (width, height), (whole_width, whole_height) = picture.size, self.image.size
+        left, top, right, bottom = self.image.box
+        x, y = width / whole_width, height / whole_height
+        pixels = draw(overlay, np.asarray(picture), self.dense() > 0, (left * x, top * y, right * x, bottom * y))
+        return Image.fromarray(pixels)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import final
 
 import numpy as np
@@ -11,7 +10,8 @@ from jaxtyping import Float, Float32, Int, Int32
 from torch import Tensor
 
 _FEWEST = 1 << 16
-_BYTES = 8  # of a patch and its activation
+ACTIVE = np.dtype([("patch", "<i4"), ("activation", "<f4")])
+"""An active patch as it is stored; a heatmap is some of them."""
 
 
 @final
@@ -38,49 +38,44 @@ class Heatmap:
         return whole
 
     @classmethod
-    def from_bytes(cls, data: bytes, n_patches: int) -> "Heatmap":
-        """Read what `to_bytes` wrote.
+    def unpacked(cls, active: np.ndarray, n_patches: int) -> "Heatmap":
+        """Read one out of what `packed` wrote.
 
         Args:
-            data: may be from a stranger.
+            active: of type `ACTIVE`; may be from a stranger.
             n_patches: of the image.
 
         Raises:
             ValueError: it is no heatmap of so many patches.
         """
-        n = len(data) // _BYTES
-        patches = np.frombuffer(data, "<i4", n)
-        activations = np.frombuffer(data, "<f4", n, offset=len(data) // 2)
-        if len(data) % _BYTES or (n and not 0 <= patches.min() <= patches.max() < n_patches):
-            raise ValueError(f"{len(data)} bytes are no heatmap of {n_patches} patches")
-        return cls(patches.astype(np.int32), activations.astype(np.float32))
+        patches = active["patch"]
+        if len(patches) and not 0 <= patches.min() <= patches.max() < n_patches:
+            raise ValueError(f"patches {patches.min()} to {patches.max()}, of {n_patches}")
+        return cls(patches.astype(np.int32), active["activation"].astype(np.float32))
 
 
-def to_bytes(
+def packed(
     patches: Int[Tensor, " active"],
     activations: Float[Tensor, " active"],
     starts: Int[Tensor, " heatmap"],
     lengths: Int[Tensor, " heatmap"],
-) -> list[memoryview]:
-    """Write heatmaps out, each as its patches (int32), then its activations (float32), both little-endian.
+) -> np.ndarray:
+    """Put heatmaps one after another, as they are stored.
 
     Args:
         patches: of many heatmaps end to end.
         activations: the same.
         starts: where each that is wanted starts.
         lengths: how many patches it has.
+
+    Returns:
+        Their patches, of type `ACTIVE`.
     """
-    lengths = lengths.cpu()
-    ends = lengths.cumsum(0)
-    places = torch.arange(int(lengths.sum())) + (starts.cpu() - ends + lengths).repeat_interleave(lengths)
-    shift = (ends - lengths).repeat_interleave(lengths)  # patches of all heatmaps before, of which each has two numbers
-    words = np.empty(2 * len(places), dtype="<i4")
-    here = (torch.arange(len(places)) + shift).numpy()
-    words[here] = patches.cpu()[places].numpy()
-    words.view("<f4")[here + lengths.repeat_interleave(lengths).numpy()] = activations.cpu()[places].numpy()
-    whole = memoryview(words.tobytes())
-    edges = [0, *(_BYTES * ends).tolist()]
-    return [whole[first:last] for first, last in pairwise(edges)]
+    shift = (starts - lengths.cumsum(0) + lengths).repeat_interleave(lengths)
+    places = torch.arange(len(shift), device=shift.device) + shift
+    active = np.empty(len(places), ACTIVE)
+    active["patch"], active["activation"] = patches[places].cpu(), activations[places].cpu()
+    return active
 
 
 @final

@@ -6,9 +6,11 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -18,7 +20,7 @@ from seesay.exemplars.choosing import choose, fires_together
 from seesay.exemplars.collection import N_TOGETHER, Collection
 from seesay.exemplars.config import CollectionConfig
 from seesay.exemplars.exemplar import KeptImage
-from seesay.exemplars.hashing import image_id_of, part_of
+from seesay.exemplars.hashing import PARTS, image_id_of, parts_of
 from seesay.files import replaced_folder, unwritable, write_json
 from seesay.images.loading import Batch, batches
 from seesay.images.sources import ImageSource
@@ -27,7 +29,7 @@ from seesay.sae import SAE
 from seesay.sae.identity import digest as sae_digest
 from seesay.sae.nearest import nearest
 from seesay.store.database import refusing, transaction
-from seesay.store.exemplars import add_exemplars, add_features, add_images, drop_other_images
+from seesay.store.exemplars import add_exemplars, add_features, add_images
 from seesay.store.run import Run
 from seesay.store.thumbnails import LARGEST_SIDE
 from seesay.vlm.encoder import Encoder
@@ -37,6 +39,9 @@ from seesay.vlm.identity import digest, fingerprint
 STAGE = "collect"
 _ALGORITHM = 1
 """Raised when the same images would give other rows."""
+
+_WRITERS = 4
+"""Threads that write thumbnails; Pillow lets go of Python's lock while it encodes one."""
 
 _STATE, _PLACE = "state.safetensors", "place.json"
 
@@ -135,7 +140,8 @@ def _go_through(
     waiting: list[KeptImage] = []
     saved_at = time.monotonic()
 
-    with gently_interrupted() as is_interrupted:
+    written: list[Future[None]] = []
+    with gently_interrupted() as is_interrupted, ThreadPoolExecutor(_WRITERS) as writers:
         for batch in batches(
             source, start=position, batch_size=images_at_once, n_workers=encoder.n_workers, prepare=encoder.prepare
         ):
@@ -143,32 +149,44 @@ def _go_through(
             image_ids = [image_id_of(each) for each in batch.pixel_hashes]  # while an accelerator encodes
             is_kept = collection.update(activity(subject.sae, encoded, N_TOGETHER), image_ids)
             kept = [number for number, stays in enumerate(is_kept) if stays]
-            for number in kept:
-                run.thumbnails.write(batch.pixel_hashes[number], batch.images[number])
-            waiting += [_kept_image(batch, encoded.geometries[number], number) for number in kept]
+            _wait_for(written)
+            # while the next batch is encoded
+            written = [writers.submit(run.thumbnails.write, batch.pixel_hashes[n], batch.images[n]) for n in kept]
+            waiting += _kept_images(batch, image_ids, encoded.geometries, kept)
             on_batch(batch.next_position - position)
             position = batch.next_position
             if is_interrupted() or time.monotonic() - saved_at >= checkpoint_seconds:
+                _wait_for(written)
                 checkpoint.save(collection, position, waiting)
                 waiting, saved_at = [], time.monotonic()
             if is_interrupted():
                 raise KeyboardInterrupt
+        _wait_for(written)
     with refusing(run.folder), transaction(run.connection):
         add_images(run.connection, waiting)
 
 
-def _kept_image(batch: Batch, geometry: Geometry, number: int) -> KeptImage:
-    pixel_hash = batch.pixel_hashes[number]
-    image_id = image_id_of(pixel_hash)
-    return KeptImage(
-        image_id=image_id,
-        pixel_hash=pixel_hash,
-        source_id=batch.ids[number],
-        part=part_of(image_id),
-        size=geometry.image_size,
-        grid=geometry.grid,
-        box=geometry.box,
-    )
+def _wait_for(written: Sequence[Future[None]]) -> None:
+    for each in written:
+        each.result()
+
+
+def _kept_images(
+    batch: Batch, image_ids: Sequence[int], geometries: Sequence[Geometry], kept: Sequence[int]
+) -> list[KeptImage]:
+    parts = parts_of(torch.tensor(image_ids)).tolist()
+    return [
+        KeptImage(
+            image_id=image_ids[number],
+            pixel_hash=batch.pixel_hashes[number],
+            source_id=batch.ids[number],
+            part=PARTS[parts[number]],
+            size=geometries[number].image_size,
+            grid=geometries[number].grid,
+            box=geometries[number].box,
+        )
+        for number in kept
+    ]
 
 
 def _write(run: Run, subject: Subject, collection: Collection) -> dict[str, Any]:
@@ -185,9 +203,7 @@ def _write(run: Run, subject: Subject, collection: Collection) -> dict[str, Any]
     n_nearest = collection.config.n_nearest
     with refusing(run.folder), transaction(run.connection):
         add_features(run.connection, statistics, fires_together(collection), nearest(subject.sae, n_nearest))
-        add_exemplars(run.connection, choose(collection))
-        pixel_hashes = drop_other_images(run.connection)
-        summary["n_kept_images"] = len(pixel_hashes)
+        summary["n_kept_images"] = add_exemplars(run.connection, choose(collection))
         run.finish(STAGE, summary)
     return summary
 
@@ -237,8 +253,9 @@ class _Checkpoint:
 
     def remove(self) -> None:
         """Remove it and the images that are no exemplars, once the collection is written."""
-        rows = self._run.connection.execute("SELECT pixel_hash FROM images")
-        self._run.thumbnails.keep_only({pixel_hash for (pixel_hash,) in rows})
+        self._run.thumbnails.keep_only(
+            {pixel_hash for (pixel_hash,) in self._run.rows("SELECT pixel_hash FROM images")}
+        )
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

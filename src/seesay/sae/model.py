@@ -240,7 +240,7 @@ class SAE:
 
     def _active(self, centred_rd: Tensor, chosen: slice) -> tuple[Tensor, Tensor]:
         assert self.W_enc is not None
-        pre_rf = centred_rd @ self.W_enc[:, chosen] + self.b_enc[chosen]
+        pre_rf = torch.addmm(self.b_enc[chosen], centred_rd, self.W_enc[:, chosen])
         if self.threshold is not None:
             pre_rf = pre_rf * (pre_rf > self.threshold[chosen])
         return self._largest(pre_rf)

@@ -1,5 +1,6 @@
 """Opening `run.db`: SQLite, brought up to date when it is to be written, and left as it is when it is only read."""
 
+import logging
 import os
 import sqlite3
 from collections.abc import Generator
@@ -10,6 +11,8 @@ from pathlib import Path
 from seesay.errors import UnusablePath
 from seesay.store.filesystems import is_on_network
 from seesay.store.migrations import MIGRATIONS
+
+_LOG = logging.getLogger(__name__)
 
 _BUSY_S = 30.0
 
@@ -30,7 +33,7 @@ def open_to_write(file: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None)
         try:
             connection.execute("PRAGMA trusted_schema = OFF")
-            connection.execute(f"PRAGMA journal_mode = {'DELETE' if is_on_network(file) else 'WAL'}")
+            connection.execute(f"PRAGMA journal_mode = {_journal_mode(file)}")
             connection.execute("PRAGMA synchronous = FULL")
             _migrate(connection, file)
         except BaseException:
@@ -110,6 +113,13 @@ def refusing(file: Path) -> Generator[None]:
             expected="a run's database that can be read, and written where that is asked for",
             remedy="see that there is room on the disk and that you may write there; what was written before is kept",
         ) from error
+
+
+def _journal_mode(file: Path) -> str:
+    if not is_on_network(file):
+        return "WAL"
+    _LOG.warning("%s is on a network file system: whoever reads it may have to wait while it is written", file)
+    return "DELETE"
 
 
 def _migrate(connection: sqlite3.Connection, file: Path) -> None:

@@ -3,23 +3,28 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seesay.errors import FeatureNotFound, UnusablePath
+from seesay.errors import FeatureNotFound
 from seesay.exemplars.choosing import NO_QUANTILE, Chosen, Kind
 from seesay.exemplars.exemplar import Exemplar, KeptImage
 from seesay.exemplars.hashing import PARTS, Part
-from seesay.exemplars.heatmaps import Heatmap, to_bytes
+from seesay.exemplars.heatmaps import ACTIVE, Heatmap, packed
 from seesay.exemplars.statistics import N_BINS, Statistics
 from seesay.records import FeatureStats
 from seesay.split import split_of
 from seesay.store.run import Run
 
 Neighbours = tuple[Int[Tensor, "feature other"], Float[Tensor, "feature other"]]
+
+IMAGE = np.dtype([("image_id", "<i8"), ("activation", "<f4"), ("quantile", "<i4"), ("n_active", "<i4")])
+"""An exemplar as it is stored; `n_active` are the patches of its heatmap."""
 
 _IMAGE_COLUMNS = "image_id, pixel_hash, source_id, part, width, height, n_rows, n_columns, box"
 _FEATURE_COLUMNS = (
@@ -41,38 +46,38 @@ def add_images(connection: sqlite3.Connection, images: Iterable[KeptImage]) -> N
     connection.executemany(f"INSERT OR IGNORE INTO images ({_IMAGE_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", rows)
 
 
-def drop_other_images(connection: sqlite3.Connection) -> list[str]:
-    """Forget images that are no exemplars.
-
-    Args:
-        connection: in a transaction.
-
-    Returns:
-        The pixel hashes of those that stay.
-    """
-    connection.execute("DELETE FROM images WHERE image_id NOT IN (SELECT image_id FROM exemplars)")
-    return [pixel_hash for (pixel_hash,) in connection.execute("SELECT pixel_hash FROM images")]
-
-
-def add_exemplars(connection: sqlite3.Connection, selections: Iterable[Chosen]) -> None:
-    """Write exemplars.
+def add_exemplars(connection: sqlite3.Connection, selections: Sequence[Chosen]) -> int:
+    """Write exemplars, and forget images that are none.
 
     Args:
         connection: in a transaction.
         selections: of every kind.
+
+    Returns:
+        How many images are left.
     """
     for selection in selections:
+        # Exemplars come by part, feature and rank, so that those of a row are one piece.
+        key = selection.parts * (1 << 32) + selection.feature_ids
+        n_images = key.unique_consecutive(return_counts=True)[1]
+        ends = n_images.cumsum(0)
+        n_active = torch.nn.functional.pad(selection.lengths.cumsum(0), (1, 0))
+        images = np.empty(len(selection), IMAGE)
+        images["image_id"], images["activation"] = selection.image_ids.cpu(), selection.activations.cpu()
+        images["quantile"], images["n_active"] = selection.quantiles.cpu(), selection.lengths.cpu()
+        heatmaps = packed(selection.patches, selection.patch_activations, selection.starts, selection.lengths)
         columns = [
-            selection.feature_ids.tolist(),
-            [PARTS[part] for part in selection.parts.tolist()],
-            [selection.kind] * len(selection),
-            selection.ranks.tolist(),
-            selection.image_ids.tolist(),
-            selection.activations.tolist(),
-            [None if each == NO_QUANTILE else each for each in selection.quantiles.tolist()],
-            to_bytes(selection.patches, selection.patch_activations, selection.starts, selection.lengths),
+            selection.feature_ids[ends - 1].tolist(),
+            [PARTS[part] for part in selection.parts[ends - 1].tolist()],
+            [selection.kind] * len(n_images),
+            _pieces(images, ends),
+            _pieces(heatmaps, n_active[ends]),
         ]
-        connection.executemany("INSERT INTO exemplars VALUES (?,?,?,?,?,?,?,?)", zip(*columns, strict=True))
+        connection.executemany("INSERT INTO exemplars VALUES (?,?,?,?,?)", zip(*columns, strict=True))
+    exemplary = set(torch.cat([selection.image_ids for selection in selections]).unique().tolist())
+    others = [row for row in connection.execute("SELECT image_id FROM images") if row[0] not in exemplary]
+    connection.executemany("DELETE FROM images WHERE image_id = ?", others)
+    return len(exemplary)
 
 
 def add_features(
@@ -94,8 +99,8 @@ def add_features(
         [split_of(feature_id) for feature_id in range(len(n_active))],
         n_active.tolist(),
         statistics.n_active_images.tolist(),
-        (n_active / n_patches).tolist(),
-        (statistics.n_active_images / n_images).tolist(),
+        (n_active.double() / n_patches).tolist(),
+        (statistics.n_active_images.double() / n_images).tolist(),
         (statistics.sums / n_active.clamp_min(1)).tolist(),
         statistics.maxima.tolist(),
         [histogram.tobytes() for histogram in histograms],
@@ -118,15 +123,14 @@ def features(run: Run, feature_ids: Sequence[int] | None = None) -> list[Feature
     """
     query = f"SELECT {_FEATURE_COLUMNS} FROM features"
     if feature_ids is None:
-        rows = run.connection.execute(f"{query} ORDER BY feature_id").fetchall()
-        return [_feature(run, row) for row in rows]
+        return [_feature(run, row) for row in run.rows(f"{query} ORDER BY feature_id")]
     found: list[FeatureStats] = []
     for feature_id in feature_ids:
-        row = run.connection.execute(f"{query} WHERE feature_id = ?", (feature_id,)).fetchone()
-        if row is None:
-            (n,) = run.connection.execute("SELECT count(*) FROM features").fetchone()
+        rows = run.rows(f"{query} WHERE feature_id = ?", (feature_id,))
+        if not rows:
+            ((n,),) = run.rows("SELECT count(*) FROM features")
             raise FeatureNotFound(f"feature {feature_id}", expected=f"0 to {n - 1}, those of {run.folder}")
-        found.append(_feature(run, row))
+        found.append(_feature(run, rows[0]))
     return found
 
 
@@ -143,20 +147,26 @@ def exemplars(run: Run, feature_id: int, part: Part, kind: Kind, n: int | None =
     Raises:
         UnusablePath: what it says is damaged.
     """
-    columns = ", ".join(f"images.{name}" for name in _IMAGE_COLUMNS.split(", "))
-    rows = run.connection.execute(
-        f"""SELECT rank, activation, quantile, heatmap, {columns} FROM exemplars JOIN images USING (image_id)
-        WHERE feature_id = ? AND exemplars.part = ? AND kind = ? ORDER BY rank LIMIT ?""",
-        (feature_id, part, kind, -1 if n is None else n),
-    )
-    found: list[Exemplar] = []
-    for rank, activation, quantile, data, *facts in rows:
-        image = _image(run, facts)
-        try:
-            heatmap = Heatmap.from_bytes(data, image.grid[0] * image.grid[1])
-        except (ValueError, TypeError) as error:
-            raise _damaged(run, f"exemplar {rank} of feature {feature_id}", error) from error
-        found.append(Exemplar(feature_id, kind, rank, image, activation, quantile, heatmap))
+    query = "SELECT images, heatmaps FROM exemplars WHERE feature_id = ? AND part = ? AND kind = ?"
+    rows = run.rows(query, (feature_id, part, kind))
+    if not rows:
+        return []
+    try:
+        images, active = (np.frombuffer(data, of) for data, of in zip(rows[0], (IMAGE, ACTIVE), strict=True))
+        if (images["n_active"] < 0).any() or images["n_active"].sum() != len(active):
+            raise ValueError(f"{len(active)} active patches in all")
+        heatmaps = np.split(active, images["n_active"].cumsum()[:-1])
+        found: list[Exemplar] = []
+        for rank, (facts, heat) in enumerate(zip(images[:n].tolist(), heatmaps, strict=False)):
+            image_id, activation, quantile, _n_active = facts
+            image = _image(run, image_id)
+            if image.part != part:
+                raise ValueError(f"image {image_id} is for {image.part}")
+            heatmap = Heatmap.unpacked(heat, image.grid[0] * image.grid[1])
+            which = None if quantile == NO_QUANTILE else quantile
+            found.append(Exemplar(feature_id, kind, rank, image, activation, which, heatmap))
+    except (ValueError, TypeError) as error:
+        raise run.damaged(f"{kind} exemplars of feature {feature_id}", error) from error
     return found
 
 
@@ -175,18 +185,25 @@ def _feature(run: Run, row: Sequence[Any]) -> FeatureStats:
             nearest=_from_json(nearest),
         )
     except (ValueError, TypeError) as error:
-        raise _damaged(run, f"feature {feature_id}", error) from error
+        raise run.damaged(f"feature {feature_id}", error) from error
 
 
-def _image(run: Run, facts: Sequence[Any]) -> KeptImage:
-    image_id, pixel_hash, source_id, part, width, height, n_rows, n_columns, box = facts
-    try:
-        left, top, right, bottom = map(float, json.loads(box))
-        size, grid = (int(width), int(height)), (int(n_rows), int(n_columns))
-        run.thumbnails.path(pixel_hash)
-    except (ValueError, TypeError) as error:
-        raise _damaged(run, f"image {image_id}", error) from error
+def _image(run: Run, image_id: int) -> KeptImage:
+    rows = run.rows(f"SELECT {_IMAGE_COLUMNS} FROM images WHERE image_id = ?", (image_id,))
+    if not rows:
+        raise ValueError(f"no image {image_id}")
+    ((_image_id, pixel_hash, source_id, part, width, height, n_rows, n_columns, box),) = rows
+    left, top, right, bottom = map(float, json.loads(box))
+    size, grid = (int(width), int(height)), (int(n_rows), int(n_columns))
+    run.thumbnails.path(pixel_hash)  # refuses what is no hash
     return KeptImage(image_id, pixel_hash, source_id, part, size, grid, (left, top, right, bottom))
+
+
+def _pieces(array: np.ndarray, ends: Int[Tensor, " piece"]) -> list[memoryview]:
+    """The bytes of an array, divided."""
+    whole = memoryview(array.tobytes())
+    edges = [0, *(ends * array.itemsize).tolist()]
+    return [whole[first:last] for first, last in pairwise(edges)]
 
 
 def _as_json(neighbours: Neighbours) -> list[str]:
@@ -200,9 +217,3 @@ def _as_json(neighbours: Neighbours) -> list[str]:
 
 def _from_json(text: str) -> tuple[tuple[int, float], ...]:
     return tuple((int(other), float(number)) for other, number in json.loads(text))
-
-
-def _damaged(run: Run, what: str, error: Exception) -> UnusablePath:
-    return UnusablePath(
-        f"{what} in {run.folder} is damaged: {error}", expected="what seesay collect wrote", remedy="collect it again"
-    )

@@ -22,8 +22,10 @@ def create_run(connection: sqlite3.Connection) -> None:
 def create_exemplars(connection: sqlite3.Connection) -> None:
     """Features with their statistics, images with the place of their patches, exemplars with their heatmaps.
 
-    A `histogram` is int64 counts; a `heatmap` is int32 patches, then float32 activations; all little-endian. `box` is
-    the part of the image, in its pixels, that the grid of patches covers.
+    A `histogram` is int64 counts. `box` is the part of the image, in its pixels, that the grid of patches covers. The
+    exemplars of one feature, part and kind are one row, for half a million rows would take longer than all the rest:
+    `images` are [seesay.store.exemplars.IMAGE][], the best first, and `heatmaps` their active patches one after
+    another, [seesay.exemplars.heatmaps.ACTIVE][]. All numbers are little-endian.
     """
     connection.execute(
         """CREATE TABLE features (
@@ -58,13 +60,10 @@ def create_exemplars(connection: sqlite3.Connection) -> None:
             feature_id INTEGER NOT NULL REFERENCES features,
             part TEXT NOT NULL CHECK (part IN ('explaining', 'scoring')),
             kind TEXT NOT NULL CHECK (kind IN ('top', 'quantile', 'inactive')),
-            rank INTEGER NOT NULL,
-            image_id INTEGER NOT NULL REFERENCES images,
-            activation REAL NOT NULL,
-            quantile INTEGER,
-            heatmap BLOB NOT NULL,
-            PRIMARY KEY (feature_id, part, kind, rank)
-        ) WITHOUT ROWID"""
+            images BLOB NOT NULL,
+            heatmaps BLOB NOT NULL,
+            PRIMARY KEY (feature_id, part, kind)
+        )"""
     )
 
 

@@ -3,7 +3,7 @@
 import fcntl
 import json
 import sqlite3
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,6 +73,8 @@ class Run:
                 raise UnusablePath(
                     f"another process is writing {folder}", remedy="wait for it, or give another folder"
                 ) from error
+            except OSError as error:  # a file system without locks
+                raise unwritable(folder, f"it cannot be locked: {error.strerror}") from error
             with cls(folder, open_to_write(folder / _DATABASE)) as run:
                 run._claim(subject)
                 yield run
@@ -81,7 +83,32 @@ class Run:
     @property
     def subject(self) -> dict[str, Any]:
         """What the run is of: the subject's name, the layer, the SAE, and their `identity`."""
-        return {name: json.loads(value) for name, value in self.connection.execute("SELECT name, value FROM run")}
+        try:
+            return {name: json.loads(value) for name, value in self.rows("SELECT name, value FROM run")}
+        except (ValueError, TypeError) as error:
+            raise self.damaged("what it is of", error) from error
+
+    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Ask its database, of which anything may be expected if it is a stranger's.
+
+        Raises:
+            UnusablePath: it is damaged.
+        """
+        with refusing(self.folder / _DATABASE):
+            return self.connection.execute(query, parameters).fetchall()
+
+    def damaged(self, what: str, error: Exception) -> UnusablePath:
+        """An error that says so.
+
+        Args:
+            what: of the run.
+            error: that was met with.
+        """
+        return UnusablePath(
+            f"{what} in {self.folder} is damaged: {error}",
+            expected="what seesay wrote",
+            remedy="make the run again",
+        )
 
     def finished(self, stage: str) -> dict[str, Any] | None:
         """A stage's summary, or None if it is not done.
@@ -89,10 +116,11 @@ class Run:
         Args:
             stage: such as `collect`.
         """
-        row = self.connection.execute(
-            "SELECT summary FROM stages WHERE name = ? AND finished_at IS NOT NULL", (stage,)
-        ).fetchone()
-        return None if row is None else json.loads(row[0])
+        found = self.rows("SELECT summary FROM stages WHERE name = ? AND finished_at IS NOT NULL", (stage,))
+        try:
+            return json.loads(found[0][0]) if found else None
+        except (ValueError, TypeError) as error:
+            raise self.damaged(f"the summary of {stage}", error) from error
 
     def check_finished(self, stage: str) -> None:
         """Check that a stage is done.

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Collection
 from pathlib import Path
+from threading import get_ident
 from typing import final
 
 from PIL import Image
@@ -46,7 +47,7 @@ class Thumbnails:
         return self._folder / pixel_hash[:2] / f"{pixel_hash}.webp"
 
     def write(self, pixel_hash: str, image: Image.Image) -> None:
-        """Keep an image, no larger than `LARGEST_SIDE`; one that is there already is left alone.
+        """Keep an image, no larger than `LARGEST_SIDE`; one that is there already is left alone. Threads may do so.
 
         Args:
             pixel_hash: of the image.
@@ -59,7 +60,7 @@ class Thumbnails:
         if path.exists():
             return
         data = _encoded(image)
-        aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        aside = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
