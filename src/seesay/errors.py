@@ -44,6 +44,10 @@ class InvalidTraining(SeesayError):
     """A training that cannot be: fewer features than a patch is to activate, or a rate at which nothing is learnt."""
 
 
+class InvalidCollection(SeesayError):
+    """A number of exemplars that cannot be kept."""
+
+
 class UnknownChoice(SeesayError):
     """A word where one of a few is meant."""
 
@@ -86,6 +90,10 @@ class UnreadableImages(SeesayError):
 
 class MismatchedEncoder(SeesayError):
     """An explainer whose vision encoder is not the subject's."""
+
+
+class NotFinite(SeesayError):
+    """Numbers that overflowed: a number format too narrow for the model, or damaged weights."""
 
 
 class NotEnoughMemory(SeesayError):

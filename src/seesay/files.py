@@ -52,7 +52,7 @@ def _replace(path: Path, text: str) -> None:
 
 def unwritable(path: Path, reason: str) -> UnusablePath:
     """The error for a file that cannot be written."""
-    return UnusablePath(f"cannot write {path}: {reason}", expected="a file in a folder that you may write to")
+    return UnusablePath(f"cannot write {path}: {reason}", expected="room, and a place where you may write")
 
 
 @contextmanager
@@ -80,12 +80,12 @@ def replaced_folder(path: Path) -> Generator[Path]:
         for written in [*aside.rglob("*"), aside]:
             if written.is_file():
                 make_readable(written)
-            _sync(written)
+            sync(written)
         # Folders cannot be exchanged in one step: a kill in between leaves no folder, but never half of one.
         if path.exists():
             path.rename(before)
         aside.rename(path)
-        _sync(path.parent)
+        sync(path.parent)
         shutil.rmtree(before, ignore_errors=True)
     except OSError as error:
         raise unwritable(path, error.strerror or str(error)) from error
@@ -98,7 +98,7 @@ def make_readable(path: Path) -> None:
     path.chmod(0o666 & ~mask)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Wait until a file or folder is on the disk, so that a rename after it never shows what is not."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

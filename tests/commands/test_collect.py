@@ -25,7 +25,9 @@ def test_a_run_is_collected_and_listed(run: Path, tmp_path: Path, capsys: pytest
     assert collect(run, "--json", str(tmp_path / "c.json")) == 0
     said = json.loads((tmp_path / "c.json").read_text())
     assert (said["n_images"], said["n_features"], said["layer"]) == (60, 1536, 5)
-    assert f"{said['n_live_features']} of 1536 features active" in " ".join(capsys.readouterr().out.split())
+    words = " ".join(capsys.readouterr().out.split())
+    assert f"features active: {said['n_live_features']} of 1536" in words
+    assert "It is collected already." in words
     for sort, field in (("frequency", "frequency"), ("images", "image_frequency"), ("max", "max_activation")):
         file = tmp_path / f"{sort}.json"
         assert main(["features", str(run), "--sort", sort, "--rows", "5", "--json", str(file)]) == 0
@@ -39,7 +41,8 @@ def test_features_that_are_like_one_come_with_their_cosines(run: Path, tmp_path:
     assert main(["features", str(run), "--like", "42", "--json", str(tmp_path / "f.json")]) == 0
     found = json.loads((tmp_path / "f.json").read_text())["features"]
     assert found[0]["feature_id"] == 42
-    assert [each["feature_id"] for each in found[1:]] == [other for other, _ in found[0]["nearest"]]
+    nearest = [[each["feature_id"], each["cosine"]] for each in found]
+    assert nearest == [[42, 1.0], *found[0]["nearest"]]
 
 
 @pytest.mark.parametrize(
@@ -48,13 +51,16 @@ def test_features_that_are_like_one_come_with_their_cosines(run: Path, tmp_path:
         ("features {tmp}/none", "no run"),
         ("features {tmp}", "no run.db"),
         ("features {run} --like 5000", "feature 5000; expected 0 to 1535"),
-        ("collect --images world:30 --out {run}", "fingerprint of the images"),
+        ("collect --images world:30 --out {run}", "images world:60, and images world:30 was asked for"),
         (
             "collect --images world:60 --sae world:early --out {run}",
-            "another sae: world:late; expected world:early",
+            "sae world:late, and sae world:early was asked for",
         ),
-        ("collect --images world:60 --top 3 --out {run}", "n_top: 10; expected 3"),
-        ("collect --images {tmp} --out {tmp}/new", "no images in"),
+        ("collect --images world:60 --top 3 --out {run}", "n_top 10, and n_top 3 was asked for"),
+        ("collect --images {tmp} --out {run}-new", "no images in"),
+        ("collect --images {tmp} --out {tmp}/new", "within the images"),
+        ("collect --images world:60 --quantiles 2000 --out {tmp}/new", "n_quantiles 2000; expected 1 to 1000"),
+        ("features {run} --like 99999999999999999999", "feature 99999999999999999999; expected 0 to 1535"),
         ("collect --images {table} --out {tmp}/new", "has images; expected one of images"),
         ("collect --images world:60 --out {run}/run.db", "run.db"),
         ("collect --images world:60 --layer 9 --out {tmp}/new", "block 9"),

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seesay.errors import SeesayError
 from seesay.exemplars.activity import Activity, _sorted
-from seesay.exemplars.choosing import NO_QUANTILE, Chosen, choose, fires_together
+from seesay.exemplars.choosing import Chosen, choose, fires_together
 from seesay.exemplars.collection import N_TOGETHER, Collection
-from seesay.exemplars.config import CollectionConfig, Reduction
-from seesay.exemplars.hashing import PARTS, hashed, image_id_of, part_of
-from seesay.exemplars.statistics import BINS_PER_OCTAVE, N_BINS, bin_edge
+from seesay.exemplars.config import PARTS, CollectionConfig, Reduction
+from seesay.exemplars.exemplar import NO_QUANTILE
+from seesay.exemplars.hashing import hashed, image_id_of, part_of
+from seesay.exemplars.histogram import BINS_PER_OCTAVE, N_BINS, bin_edge
 from seesay.sae.model import Codes
 
 N_FEATURES, N_PATCHES, K = 12, 9, 3
@@ -157,6 +160,25 @@ def test_statistics_are_those_of_all_activations() -> None:
         assert {place: int(histogram[place]) for place in histogram.nonzero().flatten().tolist()} == places
         for place in places:
             assert ((values >= bin_edge(place)) & (values < bin_edge(place + 1))).sum() == places[place]
+
+
+def test_an_activation_on_an_edge_falls_into_the_bin_that_begins_there() -> None:
+    edges = np.array([bin_edge(place) for place in range(1, N_BINS)], dtype=np.float32)
+    values = np.concatenate([edges, np.nextafter(edges, np.float32(0)), np.nextafter(edges, np.float32(np.inf))])
+    dense = np.zeros((len(values), N_FEATURES), dtype=np.float32)
+    dense[:, 0] = values
+    collection = Collection(CONFIG, N_FEATURES)
+    codes = Codes(*torch.from_numpy(dense).topk(K, dim=1))
+    collection.update(_sorted(codes, [len(values)], N_FEATURES, N_TOGETHER), [1])
+    bounds = np.array([0, *(bin_edge(place) for place in range(1, N_BINS)), np.inf])
+    wanted = np.histogram(values.astype(np.float64), bounds)[0]
+    assert collection.statistics.histograms[0].tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize("options", [{"n_top": 0}, {"n_inactive": 1001}, {"n_quantiles": 9, "n_per_quantile": 5}])
+def test_what_cannot_be_kept_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(SeesayError, match="expected"):
+        CollectionConfig(**options)
 
 
 def test_features_that_fire_together_are_counted_on_a_sample_of_patches() -> None:

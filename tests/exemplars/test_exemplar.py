@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from seesay.exemplars.exemplar import Exemplar, KeptImage
-from seesay.exemplars.heatmaps import Heatmap
+from seesay.exemplars.heatmap import Heatmap
 
 SIZE, BOX = (200, 100), (20.0, 0.0, 180.0, 100.0)
 

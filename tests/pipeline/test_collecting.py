@@ -1,5 +1,6 @@
 """Collecting into a run, against a reference that keeps every activation; stopped, killed and gone on with."""
 
+import errno
 import os
 import signal
 import sqlite3
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
-from seesay.errors import FeatureNotFound, MismatchedSAE, UnreadableImages, UnusablePath
-from seesay.exemplars.config import CollectionConfig
-from seesay.exemplars.hashing import PARTS, image_id_of, part_of
+from seesay.errors import FeatureNotFound, MismatchedSAE, NotFinite, UnreadableImages, UnusablePath
+from seesay.exemplars.config import PARTS, CollectionConfig
+from seesay.exemplars.hashing import image_id_of, part_of
 from seesay.images.decoding import pixel_hash
 from seesay.images.sources import First, ImageSource, open_source
-from seesay.pipeline import collecting
+from seesay.pipeline import checkpoint, collecting
+from seesay.pipeline.checkpoint import n_collected
 from seesay.pipeline.collecting import Subject, collect
 from seesay.sae.model import SAE, unit_rows
 from seesay.store.exemplars import exemplars, features
@@ -165,15 +169,18 @@ def test_a_run_that_is_stopped_goes_on(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda subject, source: (subject, First(source, 20), CONFIG), "another fingerprint of the images"),
-        (lambda subject, source: (subject, source, CollectionConfig()), "another n_top: 4; expected 10"),
+        (
+            lambda subject, source: (subject, First(source, 20), CONFIG),
+            "images .* was asked for",
+        ),
+        (lambda subject, source: (subject, source, CollectionConfig()), "n_top 4, and n_top 10 was asked for"),
         (
             lambda subject, source: (
                 Subject(subject.encoder, small_sae(1), LAYER, {**subject.names, "sae": "other"}),
                 source,
                 CONFIG,
             ),
-            "another sae: small; expected other",
+            "sae small, and sae other was asked for",
         ),
         (lambda subject, source: (Subject(subject.encoder, subject.sae, 0, subject.names), source, CONFIG), "layer"),
     ],
@@ -209,6 +216,9 @@ def test_images_that_cannot_be_read_are_an_error_and_the_run_stays_usable(
     (tmp_path / "bad" / "a.png").write_bytes(b"no image")
     with pytest.raises(UnreadableImages):
         collected(tmp_path / "run", subject, open_source(tmp_path / "bad"))
+    (tmp_path / "bad" / "a.png").write_bytes(next(iter(source.entries())).read().tobytes())
+    Image.new("RGB", (20, 20), "red").save(tmp_path / "bad" / "a.png")
+    assert collected(tmp_path / "run", subject, open_source(tmp_path / "bad"))["n_images"] == 1
 
 
 def test_a_disk_that_is_full_leaves_a_run_to_go_on_with(
@@ -219,7 +229,7 @@ def test_a_disk_that_is_full_leaves_a_run_to_go_on_with(
     def full(*_arguments: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    with monkeypatch.context() as patch, pytest.raises(UnusablePath, match=r"disk is full.*room on the disk"):
+    with monkeypatch.context() as patch, pytest.raises(UnusablePath, match="disk is full"):
         patch.setattr(collecting, "add_exemplars", full)
         collected(tmp_path / "run", subject, source, checkpoint_seconds=0)
     with Run.open(tmp_path / "run") as run:
@@ -234,10 +244,56 @@ def test_a_damaged_checkpoint_is_named(
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
         patch.setattr(collecting, "_write", lambda *_: 1 // 0)
         collected(tmp_path, subject, source, checkpoint_seconds=0)
-    state = tmp_path / "collecting" / "state.safetensors"
+    state = tmp_path / "collecting.safetensors"
     state.write_bytes(state.read_bytes()[:-50])
-    with pytest.raises(UnusablePath, match=r"collecting.*remove that folder"):
+    with pytest.raises(UnusablePath, match=r"collecting.safetensors.*remove that file"):
         collected(tmp_path, subject, source)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
+    subject: Subject, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collected(tmp_path / "whole", subject, source)
+    n_saved = 0
+
+    def save(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
+        nonlocal n_saved
+        n_saved += 1
+        path.write_bytes(b"half")
+        if n_saved == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save_file(tensors, path, metadata)
+
+    with monkeypatch.context() as patch, pytest.raises(UnusablePath, match=r"No space left.*expected room"):
+        patch.setattr(checkpoint, "save_file", save)
+        collected(tmp_path / "run", subject, source, checkpoint_seconds=0)
+    assert n_collected(tmp_path / "run") == 14
+    (tmp_path / "run" / "collecting.partial").write_bytes(b"left by a kill")
+    done: list[int] = []
+    collected(tmp_path / "run", subject, source, on_batch=done.append)
+    assert done[0] == 14
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def test_a_thumbnail_that_cannot_be_written_is_an_error_in_one_line(
+    subject: Subject, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(UnusablePath, match=r"webp: No space left.*expected room"):
+        patch.setattr(Path, "write_bytes", full)
+        collected(tmp_path, subject, source)
+    assert collected(tmp_path, subject, source)["n_images"] == 61
+
+
+def test_numbers_that_overflow_are_an_error_in_one_line(source: ImageSource, tmp_path: Path) -> None:
+    sae = small_sae()
+    assert sae.W_enc is not None
+    broken = replace(sae, W_enc=sae.W_enc.clone().fill_(torch.nan))
+    task = Subject(gemma3().vlm().encoder, broken, LAYER, {"subject": "tiny", "sae": "broken"})
+    with pytest.raises(NotFinite, match="no finite numbers.*another --dtype"):
+        collected(tmp_path, task, source)
 
 
 def test_a_feature_that_there_is_not_is_refused(subject: Subject, source: ImageSource, tmp_path: Path) -> None:
@@ -252,6 +308,12 @@ def test_a_feature_that_there_is_not_is_refused(subject: Subject, source: ImageS
         "UPDATE images SET pixel_hash = '../../x' || image_id",
         "UPDATE images SET n_rows = 1",
         "UPDATE images SET box = '{}'",
+        "UPDATE images SET box = '[0, 0, 0, 0]'",
+        "UPDATE images SET box = '[0, 0, NaN, 1]'",
+        "UPDATE images SET width = 0",
+        "UPDATE images SET n_rows = 100000000, n_columns = 100000000",
+        "UPDATE images SET n_rows = 9e999",
+        "UPDATE images SET pixel_hash = x'00' || image_id",
         "UPDATE images SET part = 'scoring'",
         "DELETE FROM images",
         "UPDATE exemplars SET images = x'00'",
@@ -272,6 +334,37 @@ def test_a_strangers_run_that_is_damaged_is_refused_in_one_line(
     with Run.open(tmp_path) as run, pytest.raises(UnusablePath, match="damaged|64 hex digits|Could not decode"):
         for feature_id in range(N_FEATURES):
             exemplars(run, feature_id, "explaining", "top")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "fires_with = '[[Infinity, 1]]'",
+        "fires_with = '" + "[" * 100_000 + "'",
+        "nearest = '[[1]]'",
+        "max_activation = 9e999",
+        "histogram = x'00'",
+        "frequency = 'often'",
+    ],
+)
+def test_statistics_that_are_damaged_are_refused_in_one_line(
+    damage: str, subject: Subject, source: ImageSource, tmp_path: Path
+) -> None:
+    collected(tmp_path, subject, source)
+    connection = sqlite3.connect(tmp_path / "run.db")
+    connection.execute(f"UPDATE features SET {damage}")
+    connection.commit()
+    connection.close()
+    with Run.open(tmp_path) as run, pytest.raises(UnusablePath, match="feature 0 in .* is damaged"):
+        features(run)
+
+
+def test_exemplars_of_a_feature_that_there_is_not_are_refused(
+    subject: Subject, source: ImageSource, tmp_path: Path
+) -> None:
+    collected(tmp_path, subject, source)
+    with Run.open(tmp_path) as run, pytest.raises(FeatureNotFound, match="feature 40; expected 0 to 39"):
+        exemplars(run, N_FEATURES, "explaining", "top")
 
 
 SCRIPT = """
@@ -296,21 +389,22 @@ def test_a_run_that_is_killed_at_any_moment_ends_as_one_that_is_not(tmp_path: Pa
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / name), str(images)], env=environment)
 
-    def wait_for(is_time: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
-        while process.poll() is None and not is_time():
-            time.sleep(0.002)
-
     folder = tmp_path / "killed"
-    for is_time, delay in (
-        ((folder / "run.db").exists, 0.3),
-        ((folder / "collecting").exists, 0.4),
-        ((folder / ".collecting.partial").exists, 0.0),
-    ):
-        process = start("killed")
-        wait_for(is_time, process)
-        time.sleep(delay)
-        with process:
+    done = [0]
+    for moment, delay in (("begun", 0.3), ("saved", 0.2), ("saving", 0.0)):
+        with start("killed") as process:
+            while process.poll() is None:
+                is_further = n_collected(folder) > done[-1]
+                is_saving = (folder / "collecting.partial").exists()
+                if {"begun": (folder / "run.db").exists(), "saved": is_further}.get(moment, is_further and is_saving):
+                    break
+                time.sleep(0.001)
+            time.sleep(delay)
             process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL, f"{moment}: it had ended before"
+        done.append(n_collected(folder))
+    assert done[1] <= done[2] <= done[3]
+    assert 0 < done[2] < done[3], "each went on from a checkpoint"
     for name in ("whole", "killed"):
         with start(name) as process:
             assert process.wait() == 0

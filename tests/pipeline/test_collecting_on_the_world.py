@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import seesay
-from seesay.exemplars.config import CollectionConfig
-from seesay.exemplars.hashing import PARTS, Part, hashed, image_id_of, part_of
-from seesay.exemplars.statistics import N_BINS, bin_edge
+from seesay.exemplars.config import PARTS, CollectionConfig, Part
+from seesay.exemplars.hashing import hashed, image_id_of, part_of
+from seesay.exemplars.histogram import N_BINS, bin_edge
 from seesay.images.decoding import pixel_hash
 from seesay.pipeline.collecting import Subject, collect
 from seesay.sae import load_sae

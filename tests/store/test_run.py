@@ -46,12 +46,12 @@ def test_a_run_at_rest_is_one_file_and_its_images(tmp_path: Path) -> None:
 def test_a_run_of_something_else_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
     made(tmp_path)
     with (
-        pytest.raises(UnusablePath, match="run with another layer: 1; expected 2"),
+        pytest.raises(UnusablePath, match="run of layer 1, and layer 2 was asked for"),
         Run.writing(tmp_path, {**SUBJECT, "layer": 2, "identity": "def"}),
     ):
         pass
     with (
-        pytest.raises(UnusablePath, match="another weights"),
+        pytest.raises(UnusablePath, match="what has changed since"),
         Run.writing(tmp_path, {**SUBJECT, "identity": "def"}),
     ):
         pass
@@ -88,6 +88,40 @@ def test_a_run_that_cannot_be_written_can_be_read(tmp_path: Path, monkeypatch: p
             run.connection.execute("DELETE FROM run")
     tmp_path.chmod(0o700)
     assert sorted(os.listdir(tmp_path)) == [".lock", "run.db"]
+    with Run.writing(tmp_path, SUBJECT) as writing:
+        writing.begin("explain", "1", {})
+        assert (tmp_path / "run.db-wal").stat().st_size
+        with Run.open(tmp_path) as run:
+            assert run.rows("SELECT name FROM stages ORDER BY name") == [("collect",), ("explain",)], "log and all"
+
+
+def test_a_run_that_was_read_while_it_was_finished_is_whole_in_its_file(tmp_path: Path) -> None:
+    made(tmp_path)
+    with Run.open(tmp_path) as reading:
+        with Run.writing(tmp_path, SUBJECT) as run:
+            assert reading.subject == SUBJECT
+            run.begin("explain", "1", {})
+        log = tmp_path / "run.db-wal"
+        assert not log.exists() or not log.stat().st_size
+    with Run.open(tmp_path) as run:
+        assert len(run.rows("SELECT name FROM stages")) == 2
+
+
+def test_a_run_is_not_laid_among_other_things(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    for place, message in ((tmp_path, "not empty, and no run"), (tmp_path / "notes.txt", "is a file")):
+        with pytest.raises(UnusablePath, match=message), Run.writing(place, SUBJECT):
+            pass
+    assert os.listdir(tmp_path) == ["notes.txt"]
+
+
+def test_a_stage_that_nothing_was_done_for_may_become_another(tmp_path: Path) -> None:
+    made(tmp_path)
+    with Run.writing(tmp_path, SUBJECT) as run:
+        run.begin("collect", "2", {"images": "others"}, anew=True)
+        run.finish("collect", {"n": 1})
+        with pytest.raises(UnusablePath, match="collect of images others, and images some was asked for"):
+            run.begin("collect", "1", {"images": "some"}, anew=True)
 
 
 def test_a_file_system_without_locks_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,14 +152,28 @@ def test_the_log_is_written_ahead_on_a_local_disk_alone(
 
 def test_file_systems_are_told_by_where_they_are_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = tmp_path / "mounts"
-    lines = ("/dev/a / ext4 rw", "host:/x /data nfs4 rw", "/dev/b /data/fast xfs rw", "host:/y /my\\040own cifs rw")
+    lines = (
+        "/dev/a / ext4 rw",
+        "gcs /bucket fuse.gcsfuse rw",
+        "host:/x /data nfs4 rw",
+        "/dev/b /data/fast xfs rw",
+        "host:/y /my\\040own cifs rw",
+    )
     mounts.write_text("".join(f"{line} 0 0\n" for line in lines))
-    wanted = {"/home": "ext4", "/data": "nfs4", "/data/runs": "nfs4", "/data/fast/x": "xfs", "/my own": "cifs"}
+    wanted = {
+        "/home": "ext4",
+        "/bucket": "fuse.gcsfuse",
+        "/data": "nfs4",
+        "/data/runs": "nfs4",
+        "/data/fast/x": "xfs",
+        "/my own": "cifs",
+    }
     kinds = {place: kind_of(Path(place), mounts) for place in wanted}
     assert kinds == wanted
     assert kind_of(tmp_path, tmp_path / "none") == ""
     monkeypatch.setattr(filesystems, "kind_of", lambda folder: kinds[str(folder)])
     assert filesystems.is_on_network(Path("/data/runs"))
+    assert filesystems.is_on_network(Path("/bucket"))
     assert not filesystems.is_on_network(Path("/home"))
 
 
@@ -154,12 +202,24 @@ def test_a_step_that_fails_leaves_the_tables_as_they_were(tmp_path: Path, monkey
 def test_other_versions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(tmp_path)
     monkeypatch.setattr(database, "MIGRATIONS", migrations.MIGRATIONS[:1])
+    before = (tmp_path / "run.db").read_bytes()
     for opened in (open_to_read, open_to_write):
         with pytest.raises(UnusablePath, match="newer seesay.*create_exemplars.*upgrade"):
             opened(tmp_path / "run.db")
+    assert (tmp_path / "run.db").read_bytes() == before
     monkeypatch.setattr(database, "MIGRATIONS", (*migrations.MIGRATIONS, test_other_versions_are_refused))
     with pytest.raises(UnusablePath, match="older seesay"):
         Run.open(tmp_path)
+
+
+def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "run.db")
+    connection.execute("CREATE TABLE mine (x)")
+    connection.close()
+    before = (tmp_path / "run.db").read_bytes()
+    with pytest.raises(UnusablePath, match="no run's database"):
+        open_to_write(tmp_path / "run.db")
+    assert (tmp_path / "run.db").read_bytes() == before
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all" * 100])
@@ -192,8 +252,25 @@ def test_thumbnails_are_named_by_their_pixels_and_written_once(tmp_path: Path) -
         before = run.thumbnails.path(pixel_hash(small)).stat().st_mtime_ns
         run.thumbnails.write(pixel_hash(small), small)
         assert run.thumbnails.path(pixel_hash(small)).stat().st_mtime_ns == before
+        left_over = run.thumbnails.path(pixel_hash(large)).with_name(f".{pixel_hash(large)}.webp.7-8.tmp")
+        left_over.write_bytes(b"half")
         run.thumbnails.keep_only([pixel_hash(small)])
         assert not run.thumbnails.path(pixel_hash(large)).exists()
+        assert not left_over.exists()
+
+
+def test_nothing_but_thumbnails_is_removed(tmp_path: Path) -> None:
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "run"
+    elsewhere.mkdir()
+    other = f"{'a' * 64}.webp"
+    (elsewhere / other).write_bytes(b"precious")
+    with Run.writing(folder, SUBJECT) as run:
+        (folder / "images" / "bb" / "sub").mkdir(parents=True)
+        (folder / "images" / "bb" / "notes").write_text("mine")
+        (folder / "images" / "aa").symlink_to(elsewhere)
+        run.thumbnails.keep_only([])
+    assert (elsewhere / other).exists()
+    assert sorted(os.listdir(folder / "images" / "bb")) == ["notes", "sub"]
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "A" * 64, "ab", "", "0" * 63 + "/"])

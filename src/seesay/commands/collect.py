@@ -11,6 +11,7 @@ from seesay.commands.images import ImageOptions
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
+from seesay.errors import UnusablePath
 from seesay.exemplars.config import CollectionConfig
 
 
@@ -89,10 +90,12 @@ class Collect:
             SeesayError: whatever is wrong with the model, the SAE, the images or the folder.
         """
         from seesay.commands.loading import load_encoder
-        from seesay.pipeline.collecting import Subject, collect
+        from seesay.pipeline.checkpoint import n_collected
+        from seesay.pipeline.collecting import STAGE, Subject, collect
         from seesay.store.run import Run
 
         output = Output(self.common)
+        self._check_out()
         source = self.reading.open(self.images)
         sae = self.finding.load(self.sae)
         layer = self.finding.layer(self.sae, sae, self.layer)
@@ -107,9 +110,13 @@ class Collect:
                 Run.writing(self.out, subject.as_json()) as run,
                 output.progress("collecting", total=source.n_images) as advance,
             ):
+                if run.finished(STAGE):
+                    output.console.print("It is collected already.")
+                elif before := n_collected(self.out):
+                    output.console.print(f"Going on after {before} images.")
                 summary = collect(run, subject, source, self.config, images_at_once=self.batch_size, on_batch=advance)
         except KeyboardInterrupt:
-            output.console.print("What was collected is kept: the same command goes on from there.")
+            output.console.print(_stopped(n_collected(self.out)))
             raise
         output.console.print(_in_words(summary))
         output.finish(
@@ -118,12 +125,24 @@ class Collect:
         )
         return 0
 
+    def _check_out(self) -> None:
+        """Refuse a run among the images, which would be images of the next collection."""
+        images, out = Path(self.images).resolve(), self.out.resolve()
+        if images.is_dir() and out.is_relative_to(images):
+            raise UnusablePath(f"the run {self.out} within the images {self.images}", expected="a folder elsewhere")
+
+
+def _stopped(n: int) -> str:
+    if not n:
+        return "Stopped before the first checkpoint: the same command begins anew."
+    return f"Stopped: the same command goes on after the first {n} images."
+
 
 def _in_words(summary: dict[str, Any]) -> str:
     repeated = summary["n_images"] - summary["n_distinct_images"]
     return (
-        f"{summary['n_images']} images"
-        + (f" ({repeated} of them repeated)" if repeated else "")
-        + f", {summary['n_live_features']} of {summary['n_features']} features active, "
-        f"{summary['n_kept_images']} images kept"
+        f"images: {summary['n_images']}"
+        + (f" ({repeated} repeated)" if repeated else "")
+        + f"; of these kept, for any feature: {summary['n_kept_images']}; "
+        f"features active: {summary['n_live_features']} of {summary['n_features']}"
     )

@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, final
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from seesay.commands.counts import Count
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 Sort = Literal["id", "frequency", "images", "mean", "max"]
 
-_MOST_TOGETHER = 3
+_MOST_TOGETHER = 2
 
 
 @final
@@ -35,10 +37,11 @@ class Features:
     """The run's folder."""
 
     sort: Sort = "frequency"
-    """The largest first: by share of patches (frequency) or images, by mean or largest activation; or by id."""
+    """The largest first: by share of patches (frequency) or images where it is active, by mean activation on those
+    patches or the largest one; or by id."""
 
     like: Annotated[int | None, arg(metavar="ID")] = None
-    """Only this feature and those whose directions are nearest to its own."""
+    """Only this feature and the eight whose directions are nearest to its own, by cosine."""
 
     rows: Count = 20
     """At most so many."""
@@ -56,7 +59,8 @@ class Features:
 
         output = Output(self.common)
         with Run.open(self.path) as run:
-            run.check_finished("collect")
+            summary = run.check_finished("collect")
+            subject = run.subject
             if self.like is None:
                 found = sorted(features(run), key=_key(self.sort))
                 cosines: dict[int, float] = {}
@@ -65,11 +69,25 @@ class Features:
                 cosines = {self.like: 1.0, **dict(first.nearest)}
                 found = features(run, list(cosines))
         shown = found[: self.rows]
+        output.console.print(
+            Text(
+                f"{subject.get('subject')}, block {subject.get('layer')}, {subject.get('sae')}: "
+                f"{summary.get('n_images')} images, {summary.get('n_live_features')} of {summary.get('n_features')} "
+                "features active"
+            )
+        )
         output.console.print(features_table(shown, cosines))
         if len(found) > len(shown):
             output.console.print(f"{len(shown)} of {len(found)}: --rows shows more")
         output.finish(
-            {"run": str(self.path), "features": [asdict(each) for each in shown]},
+            {
+                "run": str(self.path),
+                "of": subject,
+                "collected": summary,
+                "features": [
+                    {**asdict(each), **({"cosine": cosines[each.feature_id]} if cosines else {})} for each in shown
+                ],
+            },
             next_steps=[
                 f"seesay features {self.path} --like {shown[0].feature_id}   those whose directions are nearest"
             ]
@@ -98,12 +116,12 @@ def features_table(found: "Sequence[FeatureStats]", cosines: dict[int, float]) -
         found: which ones.
         cosines: of their directions with that of one of them; empty if that is not asked for.
     """
-    table = Table(header_style="bold")
+    table = Table(header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("feature", "patches", "images", "mean", "max"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     if cosines:
-        table.add_column("cosine", justify="right")
-    table.add_column("fires with")
+        table.add_column("cosine", justify="right", no_wrap=True)
+    table.add_column("fires with", overflow="fold")
     table.add_column("split")
     for each in found:
         together = ", ".join(f"{other} ({share:.0%})" for other, share in each.fires_with[:_MOST_TOGETHER])

@@ -5,12 +5,13 @@ Shape suffixes: e entries (a feature active on a patch), c pairs (a feature acti
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import assert_never, final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from seesay.errors import NotFinite
 from seesay.exemplars.config import Reduction
 from seesay.sae.model import SAE, Codes
 from seesay.vlm.encoded import Encoded
@@ -69,6 +70,9 @@ def activity(sae: SAE, encoded: Encoded, n_together: int) -> Activity:
         sae: of the block up to which they are encoded.
         encoded: at least one image.
         n_together: at most so many features of a patch are told.
+
+    Raises:
+        NotFinite: numbers overflowed on the way.
     """
     positions = [geometry.position_of_patch.to(encoded.residual.device) for geometry in encoded.geometries]
     residuals = [encoded.residual[image, patches] for image, patches in enumerate(positions)]
@@ -78,6 +82,12 @@ def activity(sae: SAE, encoded: Encoded, n_together: int) -> Activity:
 
 def _sorted(codes: Codes, n_patches: Sequence[int], n_features: int, n_together: int) -> Activity:
     values, feature_ids = codes.values.float(), codes.feature_ids
+    if not values.isfinite().all():
+        raise NotFinite(
+            "activations that are no finite numbers",
+            expected="numbers",
+            remedy="take another --dtype: what is too large for float16 is not for bfloat16 and float32",
+        )
     place = values.device
     n_patches_i = torch.tensor(n_patches, device=place)
     image_of_row = torch.arange(len(n_patches), device=place).repeat_interleave(n_patches_i)
@@ -120,4 +130,6 @@ def pairs(active: Activity, n_features: int, reduction: Reduction) -> Pairs:
             activations_c = empty_c.index_add(0, pair_of_e, activations_e) / active.n_patches[images_c]
         case "max":
             activations_c = empty_c.scatter_reduce(0, pair_of_e, activations_e, "amax")
+        case _:
+            assert_never(reduction)
     return Pairs(key_c % n_features, images_c, activations_c.float(), n_c.cumsum(0) - n_c, n_c)

@@ -5,24 +5,22 @@ r runs of equal ones.
 """
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from seesay.exemplars.collection import N_TOGETHER, Collection
+from seesay.exemplars.config import CollectionConfig, Kind
+from seesay.exemplars.exemplar import NO_QUANTILE
 from seesay.exemplars.hashing import hashed
 from seesay.exemplars.heatmaps import Arena
 from seesay.exemplars.kept import EMPTY
 
-Kind = Literal["top", "quantile", "inactive"]
-"""Why an image is an exemplar: it activates the feature most; or stands for a part of all that do; or does not."""
-
-NO_QUANTILE = -1
-
 _INACTIVE = 5  # salt
 _FEATURES_AT_ONCE = 1024
+_GROUPS_AT_ONCE = 4096
 
 
 @final
@@ -32,7 +30,7 @@ class Chosen:
 
     Args:
         kind: why they are exemplars.
-        parts: what each may be used for, a place in [seesay.exemplars.hashing.PARTS][].
+        parts: what each may be used for, a place in [seesay.exemplars.config.PARTS][].
         feature_ids: whose each is.
         ranks: from 0, the best first: by activation; from the most active quantile down; by chance.
         image_ids: which image each is.
@@ -79,23 +77,32 @@ def _top(collection: Collection) -> Chosen:
 def _quantiles(collection: Collection) -> Chosen:
     """Divide each group's sample by activation, and take those with the largest hashes from each part."""
     collection.sampled.settle()
-    kept, config = collection.sampled.kept, collection.config
-    is_there_gk = kept.members != EMPTY
+    kept = collection.sampled.kept
+    parts = zip(kept.members.split(_GROUPS_AT_ONCE), kept.columns["activation"].split(_GROUPS_AT_ONCE), strict=True)
+    quantile_gk = torch.cat([_quantiles_of(*part, collection.config) for part in parts])
+    order_gk = quantile_gk.argsort(dim=1, descending=True, stable=True)
+    quantile_gk = quantile_gk.gather(1, order_gk)
+    members_gk = kept.members.gather(1, order_gk).masked_fill(quantile_gk == NO_QUANTILE, EMPTY)
+    columns = {name: column.gather(1, order_gk) for name, column in kept.columns.items()}
+    return _selection("quantile", collection, members_gk, columns, collection.sampled.arena, quantile_gk)
+
+
+def _quantiles_of(members_gk: Tensor, activation_gk: Tensor, config: CollectionConfig) -> Tensor:
+    """The quantile of each member that is chosen to stand for one, `NO_QUANTILE` for the others."""
+    is_there_gk = members_gk != EMPTY
     # The smaller image id first where activations are the same; the empty places last.
-    by_id_gk = kept.members.argsort(dim=1, stable=True)
-    activation_gk = kept.columns["activation"].masked_fill(~is_there_gk, torch.inf)
+    by_id_gk = members_gk.argsort(dim=1, stable=True)
+    activation_gk = activation_gk.masked_fill(~is_there_gk, torch.inf)
     by_activation_gk = by_id_gk.gather(1, activation_gk.gather(1, by_id_gk).argsort(dim=1, stable=True))
     place_gk = by_activation_gk.argsort(dim=1)
     quantile_gk = place_gk * config.n_quantiles // is_there_gk.sum(1, keepdim=True).clamp_min(1)
     quantile_gk = quantile_gk.masked_fill(~is_there_gk, NO_QUANTILE)
-    is_of_gkq = quantile_gk[:, :, None] == torch.arange(config.n_quantiles, device=quantile_gk.device)
-    rank_gk = (is_of_gkq.cumsum(1) * is_of_gkq).sum(2) - 1  # within its quantile, in the order of the hashes
-    is_chosen_gk = is_there_gk & (rank_gk < config.n_per_quantile)
-    order_gk = quantile_gk.masked_fill(~is_chosen_gk, NO_QUANTILE).argsort(dim=1, descending=True, stable=True)
-    members_gk = kept.members.masked_fill(~is_chosen_gk, EMPTY).gather(1, order_gk)
-    columns = {name: column.gather(1, order_gk) for name, column in kept.columns.items()}
-    arena = collection.sampled.arena
-    return _selection("quantile", collection, members_gk, columns, arena, quantile_gk.gather(1, order_gk))
+    chosen_gk = torch.full_like(quantile_gk, NO_QUANTILE)
+    for quantile in range(config.n_quantiles):
+        is_of_gk = quantile_gk == quantile
+        # Members stand in the order of their hashes.
+        chosen_gk[is_of_gk & (is_of_gk.cumsum(1) <= config.n_per_quantile)] = quantile
+    return chosen_gk
 
 
 def _inactive(collection: Collection) -> Chosen:
@@ -113,7 +120,7 @@ def _inactive(collection: Collection) -> Chosen:
     members_gk = torch.cat(chosen)
     zeros_gk = torch.zeros_like(members_gk)
     columns = {"activation": zeros_gk.float(), "start": zeros_gk, "length": zeros_gk}
-    return _selection("inactive", collection, members_gk, columns, Arena())
+    return _selection("inactive", collection, members_gk, columns, Arena(members_gk.device))
 
 
 def _selection(

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from seesay.exemplars.activity import Activity, Pairs, pairs
-from seesay.exemplars.config import CollectionConfig
-from seesay.exemplars.hashing import PARTS, hashed, parts_of
+from seesay.exemplars.config import PARTS, CollectionConfig
+from seesay.exemplars.hashing import hashed, parts_of
 from seesay.exemplars.heatmaps import Arena
 from seesay.exemplars.kept import EMPTY, Kept
 from seesay.exemplars.statistics import Statistics
@@ -59,10 +59,11 @@ class KeptImages:
         starts_c = lengths_c.cumsum(0) - lengths_c
         shift_e = (found.starts[wanted_c] - starts_c).repeat_interleave(lengths_c)
         entries_e = torch.arange(len(shift_e), device=shift_e.device) + shift_e
+        if not self.kept.has_room(len(lengths_c)):
+            self.settle()
         base = self.arena.append(active.patches[entries_e].to(torch.int32), active.activations[entries_e])
         columns = {"activation": found.activations[wanted_c], "start": base + starts_c, "length": lengths_c}
-        if self.kept.offer(groups_c[wanted_c], keys_c[wanted_c], image_ids_c[wanted_c], columns):
-            self._tidy()
+        self.kept.offer(groups_c[wanted_c], keys_c[wanted_c], image_ids_c[wanted_c], columns)
         return wanted_c
 
     def merge(self, other: "KeptImages") -> None:
@@ -91,10 +92,6 @@ class KeptImages:
         """Put back what `state_dict` gave."""
         self.kept.load_state_dict(state)
         self.arena.load_state_dict(state)
-
-    def _tidy(self) -> None:
-        if len(self.arena) > 2 * int(self.kept.columns["length"].sum()):
-            self._compact()
 
     def _compact(self) -> None:
         columns = self.kept.columns

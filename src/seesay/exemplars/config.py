@@ -1,7 +1,21 @@
 """What is kept of each feature while images go by. Free of torch, so that the command line starts at once."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+from seesay.errors import InvalidCollection, UnknownChoice
+
+Part = Literal["explaining", "scoring"]
+PARTS: tuple[Part, ...] = ("explaining", "scoring")
+"""What an image may be used for: to explain a feature, or to score the explanation; never for both."""
+
+Kind = Literal["top", "quantile", "inactive"]
+"""Why an image is an exemplar: it activates the feature most; or stands for a part of all that do; or does not."""
+
+KINDS: tuple[Kind, ...] = ("top", "quantile", "inactive")
+
+MOST = 1000
+"""Images of one kind that may be kept of a feature."""
 
 Reduction = Literal["mean", "max"]
 """What makes one activation of an image's patches."""
@@ -35,3 +49,16 @@ class CollectionConfig:
     n_patches: int = 32
     n_together: int = 8
     n_nearest: int = 8
+
+    def __post_init__(self) -> None:
+        if self.reduction not in get_args(Reduction):
+            raise UnknownChoice(f"reduction {self.reduction!r}", expected=f"one of {', '.join(get_args(Reduction))}")
+        for field in fields(self):
+            n = getattr(self, field.name)
+            if field.name != "reduction" and not 1 <= n <= MOST:
+                raise InvalidCollection(f"{field.name} {n}", expected=f"1 to {MOST}")
+        if not self.n_quantiles * self.n_per_quantile <= self.n_sampled:
+            raise InvalidCollection(
+                f"{self.n_quantiles} quantiles of {self.n_per_quantile} images, from a sample of {self.n_sampled}",
+                expected="a sample of as many images",
+            )

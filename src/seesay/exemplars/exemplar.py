@@ -7,12 +7,13 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
-from seesay.exemplars.choosing import Kind
-from seesay.exemplars.hashing import Part
-from seesay.exemplars.heatmaps import Heatmap
-from seesay.images.grid import Box
+from seesay.exemplars.config import Kind, Part
+from seesay.exemplars.heatmap import Heatmap
+from seesay.images.grid import Box, Grid, Size
 from seesay.images.overlays import Overlay, draw
-from seesay.vlm.geometry import Grid, Size
+
+NO_QUANTILE = -1
+"""The quantile of an exemplar that stands for none."""
 
 
 @final

@@ -3,15 +3,11 @@
 Random samples keep what has the largest hash. All hashes are non-negative 64-bit integers.
 """
 
-from typing import Literal
-
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-Part = Literal["explaining", "scoring"]
-PARTS: tuple[Part, ...] = ("explaining", "scoring")
-"""What an image may be used for: to explain a feature, or to score the explanation; never for both."""
+from seesay.exemplars.config import PARTS, Part
 
 _BITS = 64
 _LARGEST = 2**63 - 1

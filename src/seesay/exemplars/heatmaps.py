@@ -1,57 +1,17 @@
-"""Heatmaps as they are kept: the patches where a feature is active, and how much; all others are zero."""
+"""Many heatmaps at once, end to end, as tensors while images go by and as they are written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int, Int32
+from jaxtyping import Float, Int
 from torch import Tensor
 
-_FEWEST = 1 << 16
-ACTIVE = np.dtype([("patch", "<i4"), ("activation", "<f4")])
-"""An active patch as it is stored; a heatmap is some of them."""
+from seesay.exemplars.heatmap import ACTIVE
 
-
-@final
-@dataclass(frozen=True, eq=False)
-class Heatmap:
-    """One feature's activations on one image.
-
-    Args:
-        patches: the active ones, counted row by row from the top left.
-        activations: theirs, all above zero.
-    """
-
-    patches: Int32[np.ndarray, " active"]
-    activations: Float32[np.ndarray, " active"]
-
-    def dense(self, grid: tuple[int, int]) -> Float32[np.ndarray, "row column"]:
-        """One activation for every patch.
-
-        Args:
-            grid: rows and columns of patches.
-        """
-        whole = np.zeros(grid, dtype=np.float32)
-        whole.reshape(-1)[self.patches] = self.activations
-        return whole
-
-    @classmethod
-    def unpacked(cls, active: np.ndarray, n_patches: int) -> "Heatmap":
-        """Read one out of what `packed` wrote.
-
-        Args:
-            active: of type `ACTIVE`; may be from a stranger.
-            n_patches: of the image.
-
-        Raises:
-            ValueError: it is no heatmap of so many patches.
-        """
-        patches = active["patch"]
-        if len(patches) and not 0 <= patches.min() <= patches.max() < n_patches:
-            raise ValueError(f"patches {patches.min()} to {patches.max()}, of {n_patches}")
-        return cls(patches.astype(np.int32), active["activation"].astype(np.float32))
+_FEWEST, _AT_ONCE = 1 << 16, 1 << 18  # active patches
 
 
 def packed(
@@ -80,7 +40,7 @@ def packed(
 
 @final
 class Arena:
-    """Many heatmaps end to end; what nobody refers to any more is thrown away when it is the larger part.
+    """Many heatmaps end to end.
 
     Args:
         device: where they are kept.
@@ -124,10 +84,19 @@ class Arena:
             Where they start now.
         """
         old, n = starts.reshape(-1), lengths.reshape(-1)
-        new = n.cumsum(0) - n
-        shift = (old - new).repeat_interleave(n)
-        kept = torch.arange(len(shift), device=shift.device) + shift
-        self._patches, self._activations, self._n = self._patches[kept], self._activations[kept], len(kept)
+        ends = n.cumsum(0)
+        new = ends - n
+        total = int(n.sum())
+        patches, activations = self._patches.new_empty(total), self._activations.new_empty(total)
+        # A part at a time, since the places alone take more memory than what is found there.
+        marks = torch.arange(0, total, _AT_ONCE, device=ends.device)
+        for first, last in pairwise([*torch.searchsorted(ends, marks, right=True).tolist(), len(n)]):
+            kept = (old[first:last] - new[first:last]).repeat_interleave(n[first:last])
+            start = int(new[first])
+            kept += torch.arange(start, start + len(kept), device=kept.device)
+            patches[start : start + len(kept)] = self._patches[kept]
+            activations[start : start + len(kept)] = self._activations[kept]
+        self._patches, self._activations, self._n = patches, activations, total
         return new.reshape(starts.shape)
 
     def parts(self) -> tuple[Int[Tensor, " active"], Float[Tensor, " active"]]:

@@ -23,8 +23,8 @@ class Kept:
     """For each group the members with the largest keys.
 
     Which they are does not depend on the order in which they were offered, nor on how they were divided before they
-    were merged. Candidates gather until there are about as many as places, so that keeping them in order costs each of
-    them little.
+    were merged. Candidates wait until there are as many as places, so that keeping them in order costs each of them
+    little; the room where they wait is made once, so that memory does not grow.
 
     Args:
         n_groups: how many groups.
@@ -41,7 +41,10 @@ class Kept:
         self.columns: dict[str, Tensor] = {
             name: empty.new_zeros(n_groups, size, *empty.shape[1:], device=device) for name, empty in columns.items()
         }
-        self._waiting: list[Columns] = []
+        number = torch.empty(0, dtype=torch.long)
+        types = {_GROUP: number, _KEY: number, _MEMBER: number, **columns}
+        room = max(1, self.keys.numel())
+        self._waiting = {name: empty.new_empty(room, *empty.shape[1:], device=device) for name, empty in types.items()}
         self._n_waiting = 0
 
     def __len__(self) -> int:
@@ -62,7 +65,7 @@ class Kept:
         keys_c: Int[Tensor, " candidate"],
         members_c: Int[Tensor, " candidate"],
         columns: Columns,
-    ) -> bool:
+    ) -> None:
         """Offer candidates that `wants` has let through.
 
         Args:
@@ -70,26 +73,27 @@ class Kept:
             keys_c: theirs, at least 0.
             members_c: which they are; none is offered twice.
             columns: what goes with them.
-
-        Returns:
-            Whether that led to taking in all that waited.
         """
-        if not len(keys_c):
-            return False
-        self._waiting.append({_GROUP: groups_c, _KEY: keys_c, _MEMBER: members_c, **columns})
-        self._n_waiting += len(keys_c)
-        if self._n_waiting < self.keys.numel():
-            return False
-        self.settle()
-        return True
+        if not self.has_room(len(keys_c)):
+            self.settle()
+        waiting = slice(self._n_waiting, self._n_waiting + len(keys_c))
+        for name, offered in {_GROUP: groups_c, _KEY: keys_c, _MEMBER: members_c, **columns}.items():
+            if waiting.stop > len(self._waiting[name]):  # a batch that is larger than all that is kept
+                self._waiting[name] = offered.new_empty(waiting.stop, *offered.shape[1:])
+            self._waiting[name][waiting] = offered
+        self._n_waiting = waiting.stop
+
+    def has_room(self, n: int) -> bool:
+        """Whether so many more candidates can wait before those that do are taken in."""
+        return self._n_waiting + n <= len(self._waiting[_KEY])
 
     def settle(self) -> None:
         """Take in all candidates that wait."""
-        if not self._waiting:
+        if not self._n_waiting:
             return
-        columns = {name: torch.cat([each[name] for each in self._waiting]) for name in self._waiting[0]}
+        columns = {name: waiting[: self._n_waiting] for name, waiting in self._waiting.items()}
         groups_c, keys_c, members_c = columns[_GROUP], columns[_KEY], columns[_MEMBER]
-        self._waiting, self._n_waiting = [], 0
+        self._n_waiting = 0
         # By group, and in each by key: two stable sorts, the lesser one first.
         order_c = keys_c.argsort(descending=True, stable=True)
         order_c = order_c[groups_c[order_c].argsort(stable=True)]

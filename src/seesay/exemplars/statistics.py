@@ -1,6 +1,5 @@
 """How often and how much each feature is active: counts and sums, which add up over shards."""
 
-import math
 from collections.abc import Mapping
 from typing import final
 
@@ -9,22 +8,9 @@ from jaxtyping import Float, Float64, Int, Shaped
 from torch import Tensor
 
 from seesay.exemplars.activity import Activity, Pairs
+from seesay.exemplars.histogram import N_BINS, bin_edge
 
-BINS_PER_OCTAVE = 4
-_FIRST_OCTAVE, _LAST_OCTAVE = -16, 16
-N_BINS = BINS_PER_OCTAVE * (_LAST_OCTAVE - _FIRST_OCTAVE)
-
-
-def bin_edge(place: int) -> float:
-    """Where a bin of the activation histogram begins; it ends where the next one begins.
-
-    All features have the same bins, so that histograms add up: four to an octave, from 2^-16 to 2^16. What is smaller
-    or larger counts in the first or last one.
-
-    Args:
-        place: of the bin, 0 to `N_BINS`.
-    """
-    return math.pow(2.0, _FIRST_OCTAVE + place / BINS_PER_OCTAVE)
+_INNER_EDGES = tuple(bin_edge(place) for place in range(1, N_BINS))
 
 
 @final
@@ -61,8 +47,9 @@ class Statistics:
         self.n_active_images.index_add_(0, found.feature_ids, torch.ones_like(found.feature_ids))
         self.sums.index_add_(0, active.feature_ids, active.activations.double())
         self.maxima.scatter_reduce_(0, active.feature_ids, active.activations, "amax")
-        octaves_e = active.activations.log2() - _FIRST_OCTAVE
-        bins_e = (BINS_PER_OCTAVE * octaves_e).floor().long().clamp(0, N_BINS - 1)
+        # Looked up: a logarithm would put what lies on an edge on either side of it.
+        edges = torch.tensor(_INNER_EDGES, dtype=torch.float64, device=ones_e.device)
+        bins_e = torch.bucketize(active.activations.double(), edges, right=True)
         self.histograms.view(-1).index_add_(0, active.feature_ids * N_BINS + bins_e, ones_e)
 
     def merge(self, other: "Statistics") -> None:

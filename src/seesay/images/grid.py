@@ -3,6 +3,12 @@
 import numpy as np
 from jaxtyping import Bool, Int
 
+Grid = tuple[int, int]
+"""Rows and columns of patches."""
+
+Size = tuple[int, int]
+"""Width and height in pixels, as PIL gives them."""
+
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in an image's pixels; beyond its edges where the model pads it."""
 

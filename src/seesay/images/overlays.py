@@ -3,11 +3,12 @@
 Pure functions on pixels, at the image's own size; method.md, section 1, names what each method shows.
 """
 
-from typing import Literal, assert_never
+from typing import Literal, assert_never, get_args
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from seesay.errors import check_choice
 from seesay.images.grid import Box, cells
 
 Overlay = Literal["plain", "mask", "heatmap", "crop"]
@@ -32,7 +33,11 @@ def draw(
         pixels: of the image.
         active: which patches are.
         box: the part of the image that the grid covers; all of it if None.
+
+    Raises:
+        UnknownChoice: another overlay.
     """
+    check_choice(overlay, get_args(Overlay), "overlay")
     match overlay:
         case "plain":
             return pixels

@@ -33,6 +33,8 @@ def open_to_write(file: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None)
         try:
             connection.execute("PRAGMA trusted_schema = OFF")
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                _applied(connection, file)  # refuses what is not ours before anything is changed
             connection.execute(f"PRAGMA journal_mode = {_journal_mode(file)}")
             connection.execute("PRAGMA synchronous = FULL")
             _migrate(connection, file)
@@ -53,8 +55,11 @@ def open_to_read(file: Path) -> sqlite3.Connection:
     """
     if not file.is_file():
         raise UnusablePath(f"no {file.name} in {file.parent}", expected="a run", remedy="make one by seesay collect")
-    # Where nothing can be written SQLite cannot keep the memory that it shares with a writer; there is none, either.
-    mode = "mode=ro" if os.access(file, os.W_OK) and os.access(file.parent, os.W_OK) else "immutable=1"
+    # Where nothing can be written SQLite cannot keep the memory that it shares with a writer. Without a log there is no
+    # writer; with one, what that memory's file holds does.
+    log = file.with_name(f"{file.name}-wal")
+    is_writable = os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
+    mode = "mode=ro" if is_writable or (log.exists() and log.stat().st_size) else "immutable=1"
     with refusing(file):
         connection = sqlite3.connect(
             f"{file.resolve().as_uri()}?{mode}", uri=True, timeout=_BUSY_S, isolation_level=None
@@ -83,6 +88,7 @@ def settle(connection: sqlite3.Connection) -> None:
         connection: of the only one who writes; whoever reads at this moment keeps the log there.
     """
     with suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA journal_mode = DELETE")
 
 
@@ -92,10 +98,10 @@ def transaction(connection: sqlite3.Connection) -> Generator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        connection.commit()
     except BaseException:
         connection.rollback()
         raise
-    connection.commit()
 
 
 @contextmanager
@@ -108,11 +114,11 @@ def refusing(file: Path) -> Generator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise UnusablePath(
-            f"{file}: {error}",
-            expected="a run's database that can be read, and written where that is asked for",
-            remedy="see that there is room on the disk and that you may write there; what was written before is kept",
-        ) from error
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:  # none if Python itself complains
+            expected, remedy = "room on the disk", "make some and run the same again: what was written before is kept"
+        else:
+            expected, remedy = "a run's database that can be read, and written where that is asked for", ""
+        raise UnusablePath(f"{file}: {error}", expected=expected, remedy=remedy) from error
 
 
 def _journal_mode(file: Path) -> str:

@@ -4,15 +4,18 @@ import os
 from pathlib import Path
 
 _NETWORK = frozenset(
-    """9p afs beegfs ceph cifs davfs fuse.ceph fuse.glusterfs fuse.juicefs fuse.rclone fuse.s3fs fuse.sshfs gpfs lustre
+    """9p afs beegfs ceph cifs davfs gpfs lustre
     ncpfs nfs nfs4 orangefs panfs smb3 smbfs virtiofs vboxsf wekafs""".split()  # noqa: SIM905
 )
 _MOUNTS = Path("/proc/self/mounts")
 
 
 def is_on_network(folder: Path) -> bool:
-    """Whether a folder is on a file system that several machines may share; unknown ones are taken to be local."""
-    return kind_of(folder) in _NETWORK
+    """Whether a folder is on a file system that several machines may share, as far as its name tells; most of what
+    goes by FUSE is one.
+    """
+    kind = kind_of(folder)
+    return kind in _NETWORK or kind.startswith("fuse.")
 
 
 def kind_of(folder: Path, mounts: Path = _MOUNTS) -> str:

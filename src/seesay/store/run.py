@@ -14,6 +14,12 @@ from seesay.files import unwritable
 from seesay.store.database import open_to_read, open_to_write, refusing, settle, transaction
 from seesay.store.thumbnails import Thumbnails
 
+DAMAGE = (ValueError, TypeError, OverflowError, RecursionError, AttributeError, KeyError)
+"""What comes of reading something else than what was written."""
+
+_LONGEST_NAME = 60
+_CHANGED = ("what had the same name", "what has changed since")
+
 _DATABASE, _LOCK, _IMAGES = "run.db", ".lock", "images"
 
 
@@ -61,6 +67,7 @@ class Run:
             UnusablePath: the folder cannot be written, another process writes it, or it is a run of something else.
         """
         try:
+            _check_place(folder)
             folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / _LOCK).open("a")
         except OSError as error:
@@ -85,7 +92,7 @@ class Run:
         """What the run is of: the subject's name, the layer, the SAE, and their `identity`."""
         try:
             return {name: json.loads(value) for name, value in self.rows("SELECT name, value FROM run")}
-        except (ValueError, TypeError) as error:
+        except DAMAGE as error:
             raise self.damaged("what it is of", error) from error
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -95,7 +102,10 @@ class Run:
             UnusablePath: it is damaged.
         """
         with refusing(self.folder / _DATABASE):
-            return self.connection.execute(query, parameters).fetchall()
+            try:
+                return self.connection.execute(query, parameters).fetchall()
+            except OverflowError as error:
+                raise self.damaged("a number", error) from error
 
     def damaged(self, what: str, error: Exception) -> UnusablePath:
         """An error that says so.
@@ -119,42 +129,52 @@ class Run:
         found = self.rows("SELECT summary FROM stages WHERE name = ? AND finished_at IS NOT NULL", (stage,))
         try:
             return json.loads(found[0][0]) if found else None
-        except (ValueError, TypeError) as error:
+        except DAMAGE as error:
             raise self.damaged(f"the summary of {stage}", error) from error
 
-    def check_finished(self, stage: str) -> None:
+    def check_finished(self, stage: str) -> dict[str, Any]:
         """Check that a stage is done.
+
+        Returns:
+            Its summary.
 
         Raises:
             UnusablePath: it is not.
         """
-        if self.finished(stage) is None:
+        summary = self.finished(stage)
+        if summary is None:
             raise UnusablePath(
                 f"{self.folder} is not collected to its end",
                 expected=f"a run of which `{stage}` is done",
                 remedy="run the same seesay collect again: it goes on where it was stopped",
             )
+        return summary
 
-    def begin(self, stage: str, identity: str, config: Mapping[str, Any]) -> None:
+    def begin(self, stage: str, identity: str, config: Mapping[str, Any], *, anew: bool = False) -> None:
         """Note that a stage is being done.
 
         Args:
             stage: such as `collect`.
             identity: a hash of all that its results depend on.
             config: the same, as plain data, for people.
+            anew: another identity may take the place of one that is not finished, as nothing was done yet.
 
         Raises:
             UnusablePath: the run holds that stage with another identity.
         """
         with refusing(self.folder), transaction(self.connection):
-            row = self.connection.execute("SELECT identity, config FROM stages WHERE name = ?", (stage,)).fetchone()
-            if row is None:
+            found = self.rows("SELECT identity, config, finished_at FROM stages WHERE name = ?", (stage,))
+            if not found or (anew and found[0][2] is None):
                 self.connection.execute(
-                    "INSERT INTO stages (name, identity, config) VALUES (?, ?, ?)",
+                    "INSERT OR REPLACE INTO stages (name, identity, config) VALUES (?, ?, ?)",
                     (stage, identity, json.dumps(config)),
                 )
-            elif row[0] != identity:
-                raise self._other(stage, json.loads(row[1]), config)
+            elif found[0][0] != identity:
+                try:
+                    before = dict(json.loads(found[0][1]))
+                except DAMAGE as error:
+                    raise self.damaged(f"the setting of {stage}", error) from error
+                raise self._other(stage, before, config)
 
     def finish(self, stage: str, summary: Mapping[str, Any]) -> None:
         """Note, in the transaction that writes its results, that a stage is done.
@@ -183,10 +203,21 @@ class Run:
 
     def _other(self, what: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> UnusablePath:
         differing = [name for name in wanted if name != "identity" and found.get(name) != wanted[name]]
-        name = differing[0] if differing else "weights"
-        was, shall = found.get(name, "others"), wanted.get(name, "these")
+        # Names may be the same where what they stand for is not, and hashes tell people nothing.
+        name = next((each for each in differing if len(str(wanted[each])) < _LONGEST_NAME), "")
+        was, shall = (f"{name} {each.get(name)}" for each in (found, wanted)) if name else _CHANGED
         return UnusablePath(
-            f"{self.folder} holds a {what} with another {name}: {was}",
-            expected=str(shall),
-            remedy="give the same again, or another --out",
+            f"{self.folder} holds a {what} of {was}, and {shall} was asked for",
+            expected="the same as before",
+            remedy="give it, or another --out",
         )
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a place where a run would lie among other things."""
+    expected = "a run's folder, there or not"
+    if folder.exists() and not folder.is_dir():
+        raise UnusablePath(f"{folder} is a file", expected=expected)
+    is_run = (folder / _DATABASE).exists()
+    if folder.exists() and not is_run and any(path.name != _LOCK for path in folder.iterdir()):
+        raise UnusablePath(f"{folder} is not empty, and no run", expected=expected, remedy="name another one")

@@ -20,6 +20,7 @@ _LOSSLESS_UP_TO = 128
 
 _QUALITY = 90
 _HASH = re.compile(r"[0-9a-f]{64}")
+_OURS = re.compile(r"[0-9a-f]{64}\.webp|\.[0-9a-f]{64}\.webp\.[0-9-]+\.tmp")
 
 
 @final
@@ -42,7 +43,7 @@ class Thumbnails:
         Raises:
             UnusablePath: that is no hash; it may have come from outside.
         """
-        if not _HASH.fullmatch(pixel_hash):
+        if not isinstance(pixel_hash, str) or not _HASH.fullmatch(pixel_hash):  # pyright: ignore[reportUnnecessaryIsInstance] (a database may hold anything)
             raise UnusablePath(f"an image called {pixel_hash!r}", expected="the hash of its pixels, 64 hex digits")
         return self._folder / pixel_hash[:2] / f"{pixel_hash}.webp"
 
@@ -85,10 +86,13 @@ class Thumbnails:
 
     def keep_only(self, pixel_hashes: Collection[str]) -> None:
         """Remove all others, and what a killed process left half written."""
-        wanted = {self.path(pixel_hash) for pixel_hash in pixel_hashes}
-        for path in self._folder.glob("??/*"):
-            if path not in wanted:
-                path.unlink(missing_ok=True)
+        wanted = {f"{pixel_hash}.webp" for pixel_hash in pixel_hashes}
+        # Nothing but what looks like ours is removed, and no link is followed: the folder may be a stranger's.
+        for folder in self._folder.glob("??"):
+            if not folder.is_symlink():
+                for path in folder.glob("*"):
+                    if _OURS.fullmatch(path.name) and path.name not in wanted and path.is_file():
+                        path.unlink(missing_ok=True)
 
 
 def _encoded(image: Image.Image) -> bytes:

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from seesay.errors import LayerNotFound, NotEnoughMemory, UnreadableImage
 from seesay.images.decoding import in_colour
+from seesay.images.grid import Size
 from seesay.vlm.batches import fitting, is_out_of_memory
 from seesay.vlm.blocks import Forward, capture, count_blocks, device_of, find_blocks, pass_through, replaced_forwards
 from seesay.vlm.encoded import Encoded, Prepared, join
 from seesay.vlm.families import EncoderFamily
-from seesay.vlm.geometry import Geometry, Size, side
+from seesay.vlm.geometry import Geometry, side
 
 Result = TypeVar("Result")
 

@@ -9,13 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers.vision_utils import get_vision_window_index
 
-from seesay.images.grid import Box, cells
-
-Grid = tuple[int, int]
-"""Rows and columns of patches."""
-
-Size = tuple[int, int]
-"""Width and height in pixels, as PIL gives them."""
+from seesay.images.grid import Box, Grid, Size, cells
 
 
 @final

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from seesay.vlm.geometry import Geometry, Grid
+from seesay.images.grid import Grid
+from seesay.vlm.geometry import Geometry
 
 
 @final

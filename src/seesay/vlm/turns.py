@@ -12,7 +12,7 @@ from typing import Any, final
 from jinja2 import TemplateError
 
 from seesay.errors import UnreadableModel
-from seesay.vlm.geometry import Grid
+from seesay.images.grid import Grid
 
 
 @final
