@@ -171,7 +171,7 @@ def test_a_run_that_is_stopped_goes_on(
     [
         (
             lambda subject, source: (subject, First(source, 20), CONFIG),
-            "images .* was asked for",
+            "what has changed since was asked for",
         ),
         (lambda subject, source: (subject, source, CollectionConfig()), "n_top 4, and n_top 10 was asked for"),
         (
