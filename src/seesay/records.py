@@ -16,6 +16,10 @@ StrengthUnit = Literal["coefficient", "residual_norm", "max_activation"]
 """What a strength of 1 means; see [seesay.steering.coefficient][]."""
 
 
+Mode = Literal["add", "replace", "clamp"]
+"""How a direction is pushed: onto the residual, in its place, or until the feature's activation is the strength."""
+
+
 @dataclass(frozen=True)
 class Strength:
     """How hard a feature is pushed.

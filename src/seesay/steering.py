@@ -10,40 +10,57 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from seesay.errors import FeatureNotFound, InvalidStrength
-from seesay.records import Strength, StrengthUnit
+from seesay.records import Mode, Strength, StrengthUnit
 
 MAX_COEFFICIENT = 1e6
 """Far above the norm of any residual; larger numbers only overflow on the way to the language model."""
 
 
-def add_direction(
-    residual: Float[Tensor, "1 position d_model"],
-    directions: Float[Tensor, "feature d_model"],
-    coefficients: Float[Tensor, " feature"],
-    positions: Bool[Tensor, " position"] | None = None,
-    scale: Float[Tensor, " position"] | None = None,
-) -> Float[Tensor, "feature position d_model"]:
-    """Push one image's residual along many directions, each in a copy of its own: `h <- h + alpha * d`.
+def intervene(
+    residual: Float[Tensor, "image position d_model"],
+    directions: Float[Tensor, "row d_model"],
+    coefficients: Float[Tensor, " row"],
+    mode: Mode = "add",
+    *,
+    positions: Bool[Tensor, "#image position"] | None = None,
+    scale: Float[Tensor, "#image position"] | None = None,
+    activations: Float[Tensor, "row position"] | None = None,
+) -> Float[Tensor, "row position d_model"]:
+    """Push residuals along directions, each in a copy of its own.
 
     Args:
-        residual: the image's residual stream after the steered block, prefix tokens (CLS) included.
+        residual: images' residual streams after the steered block, prefix tokens (CLS) included: one for each
+            direction, or one for all of them.
         directions: unit-norm directions.
         coefficients: alpha of each direction.
-        positions: where to push; everywhere if None.
+        mode: `add`: `h <- h + alpha * d`; `replace`: `h <- alpha * d`; `clamp`: `h <- h + (alpha - a) * d`, which sets
+            the feature's activation to alpha as far as its direction goes.
+        positions: where to push; everywhere if None. All others stay as they are.
         scale: what an activation of 1 comes to at each position, 1 if None; see `SAE.activation_scale`.
+        activations: what each feature's activation is by now; for `clamp` alone.
 
     Returns:
-        One residual per feature, in the number format of `residual`.
+        One residual per direction, in the number format of `residual`.
 
-    Source: arXiv 2603.22593, Steering adds at every position, CLS included.
+    Raises:
+        ValueError: `clamp` without activations, or images that are neither one nor one for each direction.
+
+    Source: arXiv 2603.22593; Steering adds (or replaces) at every position, CLS included, the hybrid at the active
+    patches only. Clamping is Pach et al., arXiv 2504.02821.
     """
-    shift_fd = coefficients[:, None] * directions
-    shift_fpd = shift_fd[:, None, :].to(residual.dtype)
+    if len(residual) not in (1, len(directions)):
+        raise ValueError(f"{len(residual)} images for {len(directions)} directions")
+    amounts_rp = coefficients[:, None]
+    if mode == "clamp":
+        if activations is None:
+            raise ValueError("to clamp a feature, its activations have to be known")
+        amounts_rp = amounts_rp - activations
+    shift_rpd = (amounts_rp[:, :, None] * directions[:, None, :]).to(residual.dtype)
     if scale is not None:
-        shift_fpd = shift_fpd * scale[None, :, None].to(residual.dtype)
-    if positions is not None:
-        shift_fpd = shift_fpd * positions[None, :, None]
-    return residual + shift_fpd
+        shift_rpd = shift_rpd * scale[:, :, None].to(residual.dtype)
+    whole_rpd = residual.expand(len(directions), *residual.shape[1:])
+    steered_rpd = shift_rpd.expand_as(whole_rpd) if mode == "replace" else whole_rpd + shift_rpd
+    return steered_rpd if positions is None else steered_rpd.where(positions[:, :, None], whole_rpd)
 
 
 def coefficient(

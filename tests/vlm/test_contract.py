@@ -21,7 +21,7 @@ from transformers import ProcessorMixin
 from seesay.errors import LayerNotFound
 from seesay.images.blank import blank_image
 from seesay.records import Decoding
-from seesay.steering import add_direction
+from seesay.steering import intervene
 from seesay.vlm import VLM, Encoded
 from seesay.vlm.tokens import pack
 from tests.families import BUILDERS, D_MODEL, N_BLOCKS, QUESTION, Tiny, llava
@@ -57,7 +57,7 @@ def directions(n: int = N, scale: float = 4.0) -> Tensor:
 
 def steered(vlm: VLM, layer: int, directions_fd: Tensor) -> Encoded:
     encoded = vlm.encode_to([blank(vlm)], layer)
-    return encoded.with_residual(add_direction(encoded.residual, directions_fd, torch.ones(len(directions_fd))))
+    return encoded.with_residual(intervene(encoded.residual, directions_fd, torch.ones(len(directions_fd))))
 
 
 @contextmanager
@@ -125,8 +125,8 @@ def test_no_strength_is_no_intervention(family: str, layer: int) -> None:
 def test_adding_a_direction_and_taking_it_away_is_no_intervention(family: str) -> None:
     vlm = vlm_of(family)
     encoded = vlm.encode_to([blank(vlm)], 1)
-    pushed = add_direction(encoded.residual, directions(1), torch.ones(1))
-    back = add_direction(pushed, directions(1), -torch.ones(1))
+    pushed = intervene(encoded.residual, directions(1), torch.ones(1))
+    back = intervene(pushed, directions(1), -torch.ones(1))
     (expected,), (found,) = vlm.encode([blank(vlm)]), vlm.encode_from(encoded.with_residual(back))
     torch.testing.assert_close(found.tokens, expected.tokens, rtol=1e-4, atol=1e-4)
 

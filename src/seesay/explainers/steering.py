@@ -16,7 +16,7 @@ from seesay.errors import LayerNotFound, check_choice
 from seesay.images.blank import EmptyImage, blank_image
 from seesay.records import Decoding, Explanation, Status, Strength
 from seesay.sae.model import SAE
-from seesay.steering import add_direction, coefficient, permuted, random_direction
+from seesay.steering import coefficient, intervene, permuted, random_direction
 from seesay.vlm.answers import Answer
 from seesay.vlm.batches import halving
 from seesay.vlm.encoder import Encoder
@@ -152,7 +152,7 @@ def explain(
     def answer(batch: Sequence[int]) -> list[Answer]:
         directions_fd = _directions(sae, batch, control, donors, seed).to(blank.residual.device)
         coefficients_f = torch.full((len(batch),), alpha, device=directions_fd.device)
-        steered_fpd = add_direction(blank.residual, directions_fd, coefficients_f, scale=scale_p)
+        steered_fpd = intervene(blank.residual, directions_fd, coefficients_f, scale=scale_p[None])
         seen = vlm.encode_from(blank.with_residual(steered_fpd))
         return vlm.say(prompt, [[image] for image in seen], decoding, keys=batch)
 
