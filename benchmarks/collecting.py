@@ -208,9 +208,10 @@ def compare(case: str, n_images: int) -> None:
         assert not subject.encoder.n_workers, "with workers, encoding goes on beside all else: time it on the CPU"
         beyond: list[float] = []
         for label, way in (("seesay", one_pass), ("the paper's way", two_passes)):
+            (out := folder / way.__name__).mkdir()  # beside the images, not among them
             started = time.perf_counter()
             with clocked() as encoding:
-                way(subject, source, batch_size, folder)
+                way(subject, source, batch_size, out)
             total = time.perf_counter() - started
             beyond.append(total - encoding())
             print(f"{label:16}{total:7.1f} s, {encoding():.1f} of them encoding: {total / encoding():.2f} times that")

@@ -68,6 +68,14 @@ def collected(folder: Path, subject: Subject, source: ImageSource, **options: An
         return collect(run, subject, source, CONFIG, images_at_once=7, **options)
 
 
+def alter(folder: Path, statement: str) -> None:
+    """Do to a run what a stranger may have done."""
+    connection = sqlite3.connect(folder / "run.db")
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
 def contents(folder: Path) -> dict[str, Any]:
     """All that a run holds, but for when it was made."""
     connection = sqlite3.connect(folder / "run.db")
@@ -327,10 +335,7 @@ def test_a_strangers_run_that_is_damaged_is_refused_in_one_line(
     damage: str, subject: Subject, source: ImageSource, tmp_path: Path
 ) -> None:
     collected(tmp_path, subject, source)
-    connection = sqlite3.connect(tmp_path / "run.db")
-    connection.execute(damage)
-    connection.commit()
-    connection.close()
+    alter(tmp_path, damage)
     with Run.open(tmp_path) as run, pytest.raises(UnusablePath, match="damaged|64 hex digits|Could not decode"):
         for feature_id in range(N_FEATURES):
             exemplars(run, feature_id, "explaining", "top")
@@ -351,10 +356,7 @@ def test_statistics_that_are_damaged_are_refused_in_one_line(
     damage: str, subject: Subject, source: ImageSource, tmp_path: Path
 ) -> None:
     collected(tmp_path, subject, source)
-    connection = sqlite3.connect(tmp_path / "run.db")
-    connection.execute(f"UPDATE features SET {damage}")
-    connection.commit()
-    connection.close()
+    alter(tmp_path, f"UPDATE features SET {damage}")
     with Run.open(tmp_path) as run, pytest.raises(UnusablePath, match="feature 0 in .* is damaged"):
         features(run)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
-from seesay.errors import InvalidCollection, UnknownChoice
+from seesay.errors import InvalidCollection, check_choice
 
 Part = Literal["explaining", "scoring"]
 PARTS: tuple[Part, ...] = ("explaining", "scoring")
@@ -51,8 +51,7 @@ class CollectionConfig:
     n_nearest: int = 8
 
     def __post_init__(self) -> None:
-        if self.reduction not in get_args(Reduction):
-            raise UnknownChoice(f"reduction {self.reduction!r}", expected=f"one of {', '.join(get_args(Reduction))}")
+        check_choice(self.reduction, get_args(Reduction), "reduction")
         for field in fields(self):
             n = getattr(self, field.name)
             if field.name != "reduction" and not 1 <= n <= MOST:

@@ -26,6 +26,7 @@ _FEATURE_COLUMNS = (
     "feature_id, split, frequency, image_frequency, mean_activation, max_activation, histogram, fires_with, nearest"
 )
 
+_LARGEST_ID = 2**63 - 1  # that SQLite holds
 _LONGEST_SIDE, _MOST_PATCHES = 1 << 20, 1 << 20
 
 
@@ -43,21 +44,18 @@ def features(run: Run, feature_ids: Sequence[int] | None = None) -> list[Feature
     query = f"SELECT {_FEATURE_COLUMNS} FROM features"
     if feature_ids is None:
         return [_feature(run, row) for row in run.rows(f"{query} ORDER BY feature_id")]
-    check_features(run, feature_ids)
+    for feature_id in feature_ids:
+        _check_feature(run, feature_id)
     return [_feature(run, run.rows(f"{query} WHERE feature_id = ?", (each,))[0]) for each in feature_ids]
 
 
-def check_features(run: Run, feature_ids: Sequence[int]) -> None:
-    """Check that a run has features.
-
-    Raises:
-        FeatureNotFound: it has not.
-    """
-    there = {feature_id for (feature_id,) in run.rows("SELECT feature_id FROM features")}
-    for feature_id in feature_ids:
-        if feature_id not in there:
-            expected = f"0 to {len(there) - 1}, those of {run.folder}" if there else "a run that is collected"
-            raise FeatureNotFound(f"feature {feature_id}", expected=expected)
+def _check_feature(run: Run, feature_id: int) -> None:
+    can_be = 0 <= feature_id <= _LARGEST_ID
+    if can_be and run.rows("SELECT 1 FROM features WHERE feature_id = ?", (feature_id,)):
+        return
+    ((n,),) = run.rows("SELECT count(*) FROM features")
+    expected = f"0 to {n - 1}, those of {run.folder}" if n else "a run that is collected"
+    raise FeatureNotFound(f"feature {feature_id}", expected=expected)
 
 
 def exemplars(run: Run, feature_id: int, part: Part, kind: Kind, n: int | None = None) -> list[Exemplar]:
@@ -81,7 +79,7 @@ def exemplars(run: Run, feature_id: int, part: Part, kind: Kind, n: int | None =
     """
     check_choice(part, PARTS, "part")
     check_choice(kind, KINDS, "kind")
-    check_features(run, [feature_id])
+    _check_feature(run, feature_id)
     query = "SELECT images, heatmaps FROM exemplars WHERE feature_id = ? AND part = ? AND kind = ?"
     rows = run.rows(query, (feature_id, part, kind))
     if not rows:
