@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet 
 RUNS := runs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types slow world bench constraints clean
+.PHONY: help demo test check lint types slow soak world bench constraints clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -31,6 +31,9 @@ types: $(VENV)/.installed-train  ## the types of src
 
 slow: $(VENV)/.installed-train  ## the slow tests: the wheel, the demo, every command of the README
 	$(BIN)/python -m pytest -m slow
+
+soak: $(VENV)/.installed  ## kill seesay explain fifty times and look at what comes of it; ten minutes and more
+	$(BIN)/python -m tests.soak.explaining --kills 50
 
 world: $(VENV)/.installed-train  ## train the embedded world's models from nothing; goes on where it stopped
 	$(BIN)/seesay world train --out $(RUNS)/world

@@ -21,9 +21,9 @@ from transformers import AutoTokenizer, Gemma3Config, Gemma3ForConditionalGenera
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 
 import seesay
-from seesay.explainers.steering import explain
+from seesay.explainers.steering import steer
 from seesay.images.blank import blank_image
-from seesay.records import Strength
+from seesay.records import Decoding
 from seesay.sae import SAE, load_sae
 from seesay.vlm import VLM, load_vlm
 from seesay.vlm.loading import resolve_device
@@ -137,13 +137,13 @@ def inputs_of(case: Case, n_features: int, batch_size: int) -> list[dict[str, Te
 
 def fast(case: Case, feature_ids: Sequence[int]) -> list[str]:
     """What `seesay.steer` does."""
-    explanations = explain(
+    explanations = steer(
         case.vlm,
         case.sae,
         feature_ids,
+        case.strength,
         layer=case.layer,
-        strength=Strength(case.strength),
-        max_new_tokens=case.max_new_tokens,
+        decoding=Decoding(case.max_new_tokens),
         batch_size=case.batch_size,
     )
     return [explanation.raw_text for explanation in explanations]

@@ -15,8 +15,11 @@ from seesay.commands.output import Output
 from seesay.demo import demo
 from seesay.errors import SeesayError, UnreadableModel, UnreadableSAE, UnusablePath
 from seesay.split import split_of
+from seesay.store.explanations import settings
+from seesay.store.run import Run
 
-METHODS = ("steering", "control_random_steering", "control_permuted_steering")
+METHODS = ("steering", "topk", "hybrid")
+CONTROLS = [f"control_{control}_{method}" for method in METHODS for control in ("random", "permuted")]
 
 
 def run(out: Path, max_features: int | None, subject: str = "world", sae_name: str = "world:late") -> dict[str, Any]:
@@ -36,6 +39,7 @@ def run(out: Path, max_features: int | None, subject: str = "world", sae_name: s
 @pytest.fixture
 def fewer_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "N_SCENES", 240)
+    monkeypatch.setattr(module, "N_IMAGES", 200)
 
 
 @pytest.mark.usefixtures("fewer_scenes")
@@ -45,20 +49,23 @@ def test_the_summary_counts_what_the_features_file_holds(tmp_path: Path) -> None
     features = json.loads((tmp_path / "features.json").read_text("utf-8"))
     assert len(features) == summary["n_features"] == 12
     assert all(split_of(feature["feature_id"]) == "test" for feature in features)
-    scored = [feature for feature in features if feature["concepts"]]
-    assert summary["n_features_with_concept"] == len(scored)
-    assert (
-        sum(kind["n_hits"] for kind in summary["steering_by_kind"].values()) == summary["methods"]["steering"]["n_hits"]
-    )
-    named = [concept for feature in scored for concept in feature["concepts"]]
-    most = max(named.count(concept) for concept in named)
-    assert summary["constant"]["ground_truth"] == pytest.approx(most / len(scored), abs=1e-4)
+    assert summary["n_features_with_concept"] == 12
+    assert all(feature["concepts"] for feature in features)
     for method in METHODS:
-        hits = [feature["hits"][method] for feature in scored]
-        assert summary["methods"][method]["n_hits"] == sum(hits)
-        assert summary["methods"][method]["ground_truth"] == pytest.approx(sum(hits) / len(hits), abs=1e-4)
-        anywhere = [feature["names_any"][method] for feature in scored]
-        assert summary["methods"][method]["names_any"] == pytest.approx(sum(anywhere) / len(anywhere), abs=1e-4)
+        hits_by_kind = [kind["n_hits"][method] for kind in summary["by_kind"].values()]
+        assert sum(hits_by_kind) == summary["methods"][method]["n_hits"]
+    named = [concept for feature in features for concept in feature["concepts"]]
+    most = max(named.count(concept) for concept in named)
+    assert summary["constant"]["ground_truth"] == pytest.approx(most / len(features), abs=1e-4)
+    figures = summary["methods"] | summary["ablations"]
+    assert figures.keys() >= {*METHODS, *CONTROLS, "none_steering", "none_hybrid", "random_images_hybrid"}
+    assert summary["methods"].keys() == {*METHODS, *CONTROLS}
+    for method, figure in figures.items():
+        hits = [feature["hits"][method] for feature in features]
+        assert figure["n_hits"] == sum(hits)
+        assert figure["ground_truth"] == pytest.approx(sum(hits) / len(hits), abs=1e-4)
+        anywhere = [feature["names_any"][method] for feature in features]
+        assert figure["names_any"] == pytest.approx(sum(anywhere) / len(anywhere), abs=1e-4)
         assert all(said or not hit for hit, said in zip(hits, anywhere, strict=True))
 
 
@@ -74,7 +81,8 @@ def test_any_of_the_worlds_models_explains_any_of_its_saes(tmp_path: Path, subje
     summary = run(tmp_path, 4, subject, sae_name)
     assert (summary["subject"], summary["sae"]) == (subject, sae_name)
     assert summary["n_features"] == 4
-    assert summary["strength"] == asdict(world.strength(sae_name, subject))
+    for method in ("steering", "hybrid"):
+        assert summary["strengths"][method] == asdict(world.strength(sae_name, subject, method))
 
 
 @pytest.mark.parametrize(
@@ -94,13 +102,27 @@ def test_what_the_world_has_not_is_refused_before_anything_is_written(
     assert not (tmp_path / "demo").exists()
 
 
+@pytest.mark.usefixtures("fewer_scenes")
+def test_the_demo_is_a_run_that_goes_on(tmp_path: Path) -> None:
+    few = run(tmp_path, 4)
+    more = run(tmp_path, 8)
+    assert (few["n_features"], more["n_features"]) == (4, 8)
+    with Run.open(tmp_path) as opened:
+        told = {each.title for each in settings(opened)}
+    assert told >= {"steering", "topk", "hybrid", "hybrid, random", "topk, permuted", "hybrid, permuted-images"}
+    with pytest.raises(UnusablePath, match="holds a run of"):
+        run(tmp_path, 4, "world", "world:early")
+
+
 @pytest.mark.slow
-def test_the_demo_names_more_than_its_controls_do_and_says_the_same_twice(tmp_path: Path) -> None:
-    first, second = run(tmp_path / "one", None), run(tmp_path / "two", None)
+def test_the_demo_names_more_than_its_controls_do_and_finds_its_words_again(tmp_path: Path) -> None:
+    first = run(tmp_path, None)
+    one = (tmp_path / "features.json").read_bytes()
+    assert first["n_features_with_concept"] >= 300
+    for method in METHODS:
+        for control in (f"control_random_{method}", f"control_permuted_{method}"):
+            assert first["methods"][control]["ground_truth"] <= 0.05
+            assert first["methods"][method]["interval"][0] > first["methods"][control]["interval"][1]
+    second = run(tmp_path, None)
     assert {**first, "seconds": 0} == {**second, "seconds": 0}
-    one, two = (tmp_path / name / "features.json" for name in ("one", "two"))
-    assert one.read_bytes() == two.read_bytes()
-    assert first["n_features_with_concept"] >= 100
-    for control in ("control_random_steering", "control_permuted_steering"):
-        assert first["methods"][control]["ground_truth"] <= 0.05
-        assert first["methods"]["steering"]["interval"][0] > first["methods"][control]["interval"][1]
+    assert (tmp_path / "features.json").read_bytes() == one

@@ -15,14 +15,19 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from seesay import __version__
+from seesay.commands.calibrate import Calibrate
 from seesay.commands.collect import Collect
 from seesay.commands.demo import Demo
 from seesay.commands.doctor import Doctor
+from seesay.commands.explain import Explain
 from seesay.commands.features import Features
 from seesay.commands.inspect import Inspect
+from seesay.commands.output import one_line
+from seesay.commands.show import Show
 from seesay.commands.steer import Steer
 from seesay.commands.train_sae import TrainSAE
-from seesay.commands.world import Evaluate, Show, Train, World
+from seesay.commands.world import Evaluate, Train, World
+from seesay.commands.world import Show as ShowWorld
 from seesay.errors import SeesayError
 
 
@@ -38,12 +43,15 @@ class Command(Protocol):
 COMMANDS: Mapping[str, type[Command]] = {
     "demo": Demo,
     "world train": Train,
-    "world show": Show,
+    "world show": ShowWorld,
     "world evaluate": Evaluate,
     "inspect": Inspect,
     "train-sae": TrainSAE,
     "collect": Collect,
     "features": Features,
+    "calibrate": Calibrate,
+    "explain": Explain,
+    "show": Show,
     "steer": Steer,
     "doctor": Doctor,
 }
@@ -56,6 +64,9 @@ _Overview = (
     | Annotated[TrainSAE, subcommand("train-sae")]
     | Annotated[Collect, subcommand("collect")]
     | Annotated[Features, subcommand("features")]
+    | Annotated[Calibrate, subcommand("calibrate")]
+    | Annotated[Explain, subcommand("explain")]
+    | Annotated[Show, subcommand("show")]
     | Annotated[Steer, subcommand("steer")]
     | Annotated[Doctor, subcommand("doctor")]
 )
@@ -74,6 +85,9 @@ In order of use:
   seesay steer --features 0-9,42  any of its features, at any strength
   seesay collect --images world:2000 --out runs/x    which images activate each
   seesay features runs/x          a table of them
+  seesay calibrate runs/x --method hybrid  how hard to push
+  seesay explain runs/x --method hybrid    put them into words, and keep these
+  seesay show runs/x 42           all that is known of one feature
   seesay world evaluate           what these models can do, and what they must
   seesay world train              those small models again, from nothing
 
@@ -105,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except SeesayError as error:
-        print(f"seesay: error: {error}", file=sys.stderr)
+        print(f"seesay: error: {one_line(str(error))}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         print("seesay: interrupted", file=sys.stderr)

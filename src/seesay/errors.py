@@ -48,6 +48,10 @@ class InvalidCollection(SeesayError):
     """A number of exemplars that cannot be kept."""
 
 
+class InvalidSetting(SeesayError):
+    """A way of explaining that cannot be: images for a method that shows none, or a control of what is not there."""
+
+
 class UnknownChoice(SeesayError):
     """A word where one of a few is meant."""
 

@@ -12,12 +12,22 @@ Split = Literal["validation", "test"]
 Status = Literal["ok", "empty", "failed"]
 """How an explanation came out: words, no words, or a machine failure (out of memory, say)."""
 
-StrengthUnit = Literal["coefficient", "residual_norm", "max_activation"]
-"""What a strength of 1 means; see [seesay.steering.coefficient][]."""
-
+StrengthUnit = Literal["coefficient", "residual_norm", "max_activation", "kl"]
+"""What a strength of 1 means; see [seesay.records.Strength][]."""
 
 Mode = Literal["add", "replace", "clamp"]
 """How a direction is pushed: onto the residual, in its place, or until the feature's activation is the strength."""
+
+Method = Literal["steering", "topk", "hybrid", "one-word", "vocabulary", "token-change"]
+"""How words are found; see [seesay.explainers.config.METHODS][]."""
+
+Control = Literal["random", "permuted"]
+"""What takes the place of all that a feature brings, its direction and its images: a random direction of the same norm
+and images drawn at random, or another feature's direction and images."""
+
+Ablation = Literal["none", "random-direction", "permuted-direction", "random-images", "permuted-images"]
+"""What is taken away: the intervention (`none`), or the feature's direction or its images alone, in whose place
+something random or another feature's is put. It tells how much of the words comes from each."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,8 @@ class Strength:
         value: any finite number; negative suppresses the feature, 0 leaves the image alone.
         unit: `coefficient` is the raw alpha of the paper on a unit-norm direction; `residual_norm` counts in mean
             residual norms of the empty image at the steered block; `max_activation` in the feature's own largest
-            activation.
+            activation; `kl` in nats by which the push moves the distribution of the answer's first word: each feature
+            is pushed as hard as that takes.
     """
 
     value: float
@@ -102,14 +113,17 @@ class Explanation:
     Args:
         feature_id: row of the SAE's decoder.
         method: how it was found, `steering` for example.
-        control: what took the feature's place, `random` or `permuted`; None for the feature itself.
+        control: what took the place of the feature, or of a part of what it brings; None for the feature itself.
         text: the cleaned words; empty unless `status` is `ok`.
         raw_text: the model's own words, untouched.
         status: `ok`, `empty` or `failed`; a failure is never a text.
-        strength: the strength asked for.
-        coefficient: what it came to, in units of the residual stream.
+        strength: the strength asked for; None if nothing was steered.
+        coefficient: what it came to, in units of the residual stream; None if nothing was steered.
         mean_log_probability: mean natural log-probability per generated token; None if nothing was generated.
-        donor_id: for a permuted control, the feature whose direction was used.
+        sample: its number among the answers about that feature.
+        image_ids: of the exemplars that were shown, in their order.
+        donor_id: where another feature's direction or images were used, that feature.
+        seconds: that it took, its share of a batch.
         encoder_differs_in: the first tensor in which the explainer's vision encoder is not the subject's, where that
             was allowed; empty if they are the same, or one.
         reason: why there are no words; empty if there are.
@@ -117,13 +131,16 @@ class Explanation:
 
     feature_id: int
     method: str
-    control: Literal["random", "permuted"] | None
+    control: Control | Ablation | None
     text: str
     raw_text: str
     status: Status
-    strength: Strength
-    coefficient: float
+    strength: Strength | None
+    coefficient: float | None
     mean_log_probability: float | None = None
+    sample: int = 0
+    image_ids: tuple[int, ...] = ()
     donor_id: int | None = None
+    seconds: float = field(default=0.0, compare=False)
     encoder_differs_in: str = ""
     reason: str = ""

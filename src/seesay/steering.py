@@ -85,6 +85,7 @@ def coefficient(
         "coefficient": 1.0,
         "residual_norm": residual_norm,
         "max_activation": max_activation,
+        "kl": None,  # which is no multiple of anything
     }
     if strength.unit not in statistics:
         raise InvalidStrength(f"strength in units of {strength.unit!r}", expected=f"one of {', '.join(statistics)}")

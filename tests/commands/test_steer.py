@@ -139,7 +139,7 @@ def test_in_a_process_of_its_own_only_the_result_is_said(base: list[str], tmp_pa
     assert len(json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["explanations"]) == 1
 
 
-@pytest.mark.parametrize(("status", "shown"), [("ok", "[red] car"), ("empty", "no words"), ("failed", "failed")])
+@pytest.mark.parametrize(("status", "shown"), [("ok", "[red] car"), ("empty", "empty"), ("failed", "failed")])
 def test_the_table_tells_words_from_their_absence(status: Status, shown: str) -> None:
     explanation = Explanation(
         feature_id=7,

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from seesay.images.grid import Box
-from seesay.images.overlays import BLACK, Overlay, cropped, draw, highlighted, masked, to_pixels
+from seesay.images.options import BLACK, Overlay
+from seesay.images.overlays import cropped, draw, highlighted, masked, to_pixels
 from seesay.vlm.geometry import Geometry
 
 PIXELS = arrays.arrays(np.uint8, st.tuples(st.integers(8, 40), st.integers(8, 40), st.just(3)))

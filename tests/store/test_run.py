@@ -32,7 +32,7 @@ def test_a_run_says_what_it_is_of(tmp_path: Path) -> None:
     with Run.open(made(tmp_path / "deep" / "run")) as run:
         assert run.subject == SUBJECT
         assert run.finished("collect") is None
-        with pytest.raises(UnusablePath, match="same seesay collect again"):
+        with pytest.raises(UnusablePath, match="run seesay collect on it: it goes on"):
             run.check_finished("collect")
 
 
@@ -59,6 +59,18 @@ def test_a_run_of_something_else_is_refused_and_stays_as_it_is(tmp_path: Path) -
         run.begin("collect", "2", {"images": "others"})
     with Run.open(tmp_path) as run:
         assert run.subject == SUBJECT
+
+
+def test_a_run_that_is_there_can_be_written_whatever_it_is_of(tmp_path: Path) -> None:
+    made(tmp_path / "run")
+    with Run.writing(tmp_path / "run") as run:
+        assert run.subject == SUBJECT
+        run.claim(SUBJECT)
+        with pytest.raises(UnusablePath, match="run of layer 1, and layer 2 was asked for"):
+            run.claim({**SUBJECT, "layer": 2, "identity": "def"})
+    with pytest.raises(UnusablePath, match="no run"), Run.writing(tmp_path / "none"):
+        pass
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_run_has_one_writer(tmp_path: Path) -> None:
@@ -204,7 +216,7 @@ def test_other_versions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(database, "MIGRATIONS", migrations.MIGRATIONS[:1])
     before = (tmp_path / "run.db").read_bytes()
     for opened in (open_to_read, open_to_write):
-        with pytest.raises(UnusablePath, match="newer seesay.*create_exemplars.*upgrade"):
+        with pytest.raises(UnusablePath, match="newer seesay.*create_explanations.*upgrade"):
             opened(tmp_path / "run.db")
     assert (tmp_path / "run.db").read_bytes() == before
     monkeypatch.setattr(database, "MIGRATIONS", (*migrations.MIGRATIONS, test_other_versions_are_refused))

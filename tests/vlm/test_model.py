@@ -259,3 +259,60 @@ def test_images_can_be_prepared_beforehand(vlm: VLM, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(vlm.encoder, "_run", no_memory)
     with pytest.raises(NotEnoughMemory, match="3 images at once"):
         vlm.encoder.encode_prepared(prepared, 1)
+
+
+@pytest.mark.parametrize("family", BUILDERS)
+def test_the_next_word_is_the_first_step_of_an_answer(family: str) -> None:
+    vlm = BUILDERS[family]().vlm()
+    rows = [[image] for image in tokens_of(vlm)]
+    found = vlm.next_word(QUESTION, rows)
+    torch.testing.assert_close(found.exp().sum(-1), torch.ones(3))
+    said = vlm.say(QUESTION, rows, Decoding(max_new_tokens=1))
+    assert [answer.mean_log_probability for answer in said] == pytest.approx(found.amax(-1).tolist(), abs=1e-5)
+    assert [answer.text for answer in said] == vlm.decode(found.argmax(-1, keepdim=True))
+    torch.testing.assert_close(vlm.next_word(QUESTION, rows[1:2]), found[1:2], rtol=0, atol=1e-5)
+
+
+def test_the_next_word_may_come_after_others(vlm: VLM) -> None:
+    """Which the model has said already, as far as it knows."""
+    rows = [[image] for image in tokens_of(vlm)]
+    longer = vlm.say(QUESTION, rows, Decoding(max_new_tokens=2))
+    begun = vlm.say(QUESTION, rows, Decoding(max_new_tokens=1))
+    for row, both, first in zip(rows, longer, begun, strict=True):
+        found = vlm.next_word(QUESTION, [row], f" {first.text}")
+        second = 2 * both.mean_log_probability - first.mean_log_probability
+        assert found.amax().item() == pytest.approx(second, abs=1e-5)
+    assert not torch.equal(vlm.next_word(QUESTION, rows, " a"), vlm.next_word(QUESTION, rows))
+
+
+def test_tokens_have_an_embedding_and_letters(vlm: VLM) -> None:
+    assert vlm.embeddings.shape == (len(IDS), 32)
+    assert vlm.words([IDS["red"], IDS["<eos>"], IDS["w3"]]) == ["red", "", "w3"]
+
+
+@pytest.mark.parametrize("family", BUILDERS)
+def test_nothing_enters_the_first_block_as_zeros(family: str) -> None:
+    vlm = BUILDERS[family]().vlm()
+    entered: list[Tensor] = []
+    first = vlm.encoder.blocks[0]
+    plain = vlm.encode_to([blank_image("white", vlm.encoder.image_size)], 1)
+    n_hooks = len(first._forward_pre_hooks)
+    handle = first.register_forward_hook(
+        lambda _block, inputs, named, _output: entered.append([*inputs, *named.values()][0]), with_kwargs=True
+    )
+    nothing = vlm.encoder.encode_nothing(1)
+    handle.remove()
+    assert len(entered) == 1
+    assert not entered[0].any()
+    assert nothing.residual.shape == plain.residual.shape
+    assert not torch.allclose(nothing.residual, plain.residual)
+    assert len(first._forward_pre_hooks) == n_hooks, "and it is put back"
+    assert vlm.encode_from(nothing)[0].tokens.isfinite().all()
+
+
+def test_nothing_has_the_blocks_that_the_encoder_has(vlm: VLM) -> None:
+    with pytest.raises(LayerNotFound, match=str(N_BLOCKS)):
+        vlm.encoder.encode_nothing(N_BLOCKS)
+    first, later = (vlm.encoder.encode_nothing(layer).residual for layer in (0, 1))
+    assert not torch.equal(first, later)
+    assert torch.equal(vlm.encoder.encode_nothing(1).residual, later)

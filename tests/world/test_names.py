@@ -32,13 +32,18 @@ def test_another_sae_is_refused_with_the_names_there_are(name: str) -> None:
 
 @pytest.mark.parametrize("block", ["early", "middle", "late"])
 @pytest.mark.parametrize("size", ["S", "M", "L"])
-def test_the_strength_is_the_one_that_did_best_on_validation(block: str, size: str) -> None:
+def test_the_strength_is_the_one_that_calibration_chose_on_validation(block: str, size: str) -> None:
     record = json.loads((world.sae(f"world:{block}") / "strength.json").read_text("utf-8"))
-    curve = record["curves"][size]
-    best = max(point["ground_truth"] for point in curve)
-    chosen = world.strength(f"world:{block}", f"world:{size}")
-    assert {"value": chosen.value, "ground_truth": best} in curve
-    assert chosen.unit == "residual_norm"
+    for method in ("steering", "hybrid", "one-word"):
+        curve = record["curves"][size][method]
+        top = max(curve, key=lambda point: point["score"])
+        enough = 0.5 if record["chosen_by"][method] == "kl" and top["score"] >= 0.5 else top["interval"][0]
+        weakest = next(point["strength"] for point in curve if point["score"] >= enough)
+        chosen = world.strength(f"world:{block}", f"world:{size}", method)
+        assert (chosen.value, chosen.unit) == (weakest, record["chosen"][size][method]["unit"])
+    assert world.strength(f"world:{block}", f"world:{size}", "token-change") == world.strength(
+        f"world:{block}", f"world:{size}", "steering"
+    )
 
 
 @pytest.mark.parametrize("subject", ["world:judge", "world:XL", "google/gemma-3-4b-it", ""])

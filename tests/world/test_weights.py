@@ -33,8 +33,8 @@ SAID = [
     "a princess on a yellow background",
 ]
 STEERED = {
-    6: "many copies of a green solid star on a white background",
-    45: "an orange solid circle on a black background",
+    6: "a star",
+    45: "a square",
 }
 DOCS = Path(__file__).parents[2] / "docs" / "training"
 MODELS = ("S", "M", "L", "judge")

@@ -14,10 +14,11 @@ from seesay.commands.output import Output
 @final
 @dataclass(frozen=True)
 class Demo:
-    """Explain the features of a small vision model by steering, and check each against the known truth.
+    """Explain the features of a small vision model, and check each against the known truth.
 
     Works offline with what is shipped: a small world of pictures, models of three sizes that see and speak, and sparse
-    autoencoders of three of their blocks. Two controls show what words are worth: random directions, permuted features.
+    autoencoders of three of their blocks. Features are explained by steering, by the images that activate them most,
+    and by both at once. Controls show what words are worth: random directions and images, and those of other features.
 
     Examples:
       seesay demo
@@ -32,10 +33,11 @@ class Demo:
     """Whose features: those of world:early, world:middle or world:late."""
 
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs/demo")
-    """Where summary.json goes."""
+    """The run, where summary.json goes, too."""
 
     max_features: Annotated[Count | None, arg(metavar="N")] = None
-    """Explain at most so many features; by default every live test feature: nothing was chosen on those."""
+    """Explain the first so many; by default all test features (on which nothing was chosen) that stand for something
+    there is a word for."""
 
     common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
 
@@ -66,6 +68,7 @@ class Demo:
         output.finish(
             summary,
             next_steps=[
+                f"seesay explain {self.out} --method one-word   another way, for all features of the run",
                 f"seesay steer --features 50,61 --subject {self.subject} --sae {self.sae}   features of your choice",
                 "seesay world show   new pictures of its world, and what it says of them",
             ],

@@ -12,7 +12,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from seesay.commands.counts import Count
 from seesay.commands.options import Options
-from seesay.commands.output import Output
+from seesay.commands.output import Output, one_line
 
 if TYPE_CHECKING:
     from seesay.records import FeatureStats
@@ -71,9 +71,11 @@ class Features:
         shown = found[: self.rows]
         output.console.print(
             Text(
-                f"{subject.get('subject')}, block {subject.get('layer')}, {subject.get('sae')}: "
-                f"{summary.get('n_images')} images, {summary.get('n_live_features')} of {summary.get('n_features')} "
-                "features active"
+                one_line(
+                    f"{subject.get('subject')}, block {subject.get('layer')}, {subject.get('sae')}: "
+                    f"{summary.get('n_images')} images, {summary.get('n_live_features')} of "
+                    f"{summary.get('n_features')} features active"
+                )
             )
         )
         output.console.print(features_table(shown, cosines))

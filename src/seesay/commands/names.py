@@ -4,13 +4,17 @@ All else is a path or a hub id.
 """
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from seesay.errors import InvalidStrength, UnreadableImages
 
 if TYPE_CHECKING:
+    from seesay.explainers.config import Setting
     from seesay.images.sources import ImageSource
-    from seesay.records import Strength, StrengthUnit
+    from seesay.pipeline.explaining import Speaker
+    from seesay.records import Method, Strength, StrengthUnit
+    from seesay.store.run import Run
 
 _WORLD = "world"
 
@@ -87,18 +91,15 @@ def resolve_images(
     return pictures(name)
 
 
-def resolve_strength(value: float | None, unit: "StrengthUnit | None", sae_name: str, subject: str) -> "Strength":
-    """Turn `--strength` and `--strength-unit` into a strength.
+def given_strength(value: float | None, unit: "StrengthUnit | None") -> "Strength | None":
+    """What `--strength` and `--strength-unit` say; None if nothing was given.
 
     Args:
-        value: None asks for the calibrated one, which only the embedded world has.
+        value: as given.
         unit: None means `coefficient` if a value is given.
-        sae_name: as given to `--sae`.
-        subject: as given to `--subject`.
 
     Raises:
-        InvalidStrength: if the value is not finite, if none is given and none is calibrated, or if a unit is given
-            without a value.
+        InvalidStrength: if the value is not finite, or a unit is given without a value.
     """
     from seesay.records import Strength
 
@@ -108,6 +109,58 @@ def resolve_strength(value: float | None, unit: "StrengthUnit | None", sae_name:
         return Strength(value, unit or "coefficient")
     if unit is not None:
         raise InvalidStrength(f"--strength-unit {unit} without a strength", expected="--strength NUMBER beside it")
+    return None
+
+
+def resolve_run_strength(run: "Run", speaker: "Speaker", setting: "Setting", sae_name: str) -> "Strength":
+    """The strength that was chosen for a setting: by `seesay calibrate` on this run, or with the world's SAEs.
+
+    Args:
+        run: whose calibrations are looked at.
+        speaker: who explains.
+        setting: what is to be done, without a strength.
+        sae_name: the run's SAE.
+
+    Raises:
+        InvalidStrength: none was.
+    """
+    from seesay import world
+    from seesay.store.explanations import calibrations
+
+    # What sees the same as steering does takes steering's, if it has none of its own.
+    like_steering = "steering" if setting.method in ("vocabulary", "token-change") else setting.method
+    for method in (setting.method, like_steering):
+        found = calibrations(run, speaker.calibration_key(replace(setting, method=method)))
+        if found:
+            return found[0].strength
+    if is_world(sae_name) and is_world(speaker.name):
+        return world.strength(sae_name, speaker.name, setting.method)
+    raise InvalidStrength(
+        f"no strength given, and none is calibrated for {setting.method} by {speaker.name} in {run.folder}",
+        expected="--strength NUMBER",
+        remedy=f"give one, or choose it by seesay calibrate {run.folder} --method {setting.method}",
+    )
+
+
+def resolve_strength(
+    value: float | None, unit: "StrengthUnit | None", sae_name: str, subject: str, method: "Method" = "steering"
+) -> "Strength":
+    """Turn `--strength` and `--strength-unit` into a strength.
+
+    Args:
+        value: None asks for the calibrated one, which only the embedded world has.
+        unit: None means `coefficient` if a value is given.
+        sae_name: as given to `--sae`.
+        subject: as given to `--explainer` or `--subject`.
+        method: what it is for.
+
+    Raises:
+        InvalidStrength: if the value is not finite, if none is given and none is calibrated, or if a unit is given
+            without a value.
+    """
+    given = given_strength(value, unit)
+    if given is not None:
+        return given
     if not is_world(sae_name) or not is_world(subject):
         raise InvalidStrength(
             f"no strength given, and none is calibrated for {subject} on {sae_name}",
@@ -116,4 +169,4 @@ def resolve_strength(value: float | None, unit: "StrengthUnit | None", sae_name:
         )
     from seesay import world
 
-    return world.strength(sae_name, subject)
+    return world.strength(sae_name, subject, method)

@@ -1,14 +1,13 @@
 """Empty images: something for the vision encoder to look at that shows nothing."""
 
-from typing import Literal, assert_never, get_args
+from collections.abc import Iterable
+from typing import assert_never, get_args
 
 import numpy as np
 from PIL import Image
 
 from seesay.errors import check_choice
-
-EmptyImage = Literal["white", "black", "grey", "noise"]
-"""The kinds of empty image; the paper uses white and compares black and Gaussian noise."""
+from seesay.images.options import EmptyImage
 
 MID_GREY = 128
 NOISE_DEVIATION = 64
@@ -40,3 +39,17 @@ def blank_image(kind: EmptyImage, size: int, seed: int = 0) -> Image.Image:
             return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
         case _:
             assert_never(kind)
+
+
+def mean_image(images: Iterable[Image.Image], size: int) -> Image.Image:
+    """The mean of images, pixel by pixel, each stretched to a square.
+
+    Args:
+        images: at least one.
+        size: of a side, in pixels.
+    """
+    total, count = np.zeros((size, size, 3)), 0
+    for image in images:
+        total += np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+        count += 1
+    return Image.fromarray((total / count).round().astype(np.uint8))

@@ -3,19 +3,16 @@
 Pure functions on pixels, at the image's own size; method.md, section 1, names what each method shows.
 """
 
-from typing import Literal, assert_never, get_args
+from typing import assert_never, get_args
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
 from seesay.errors import check_choice
 from seesay.images.grid import Box, cells
+from seesay.images.options import BLACK, Colour, Overlay
 
-Overlay = Literal["plain", "mask", "heatmap", "crop"]
-"""What is done to an image: nothing; all but the active patches painted black; these tinted green; or cut out."""
-
-BLACK = (0, 0, 0)
-GREEN = (0, 255, 0)
+GREEN: Colour = (0, 255, 0)
 _HEAT = 0.45
 _MARGIN = 0.25
 
@@ -25,6 +22,7 @@ def draw(
     pixels: UInt8[np.ndarray, "height width 3"],
     active: Bool[np.ndarray, "row column"],
     box: Box | None = None,
+    fill: Colour = BLACK,
 ) -> UInt8[np.ndarray, "*size 3"]:
     """Draw one of the overlays.
 
@@ -33,6 +31,7 @@ def draw(
         pixels: of the image.
         active: which patches are.
         box: the part of the image that the grid covers; all of it if None.
+        fill: what a mask paints the others in.
 
     Raises:
         UnknownChoice: another overlay.
@@ -42,7 +41,7 @@ def draw(
         case "plain":
             return pixels
         case "mask":
-            return masked(pixels, active, box=box)
+            return masked(pixels, active, fill, box)
         case "heatmap":
             return highlighted(pixels, active, box=box)
         case "crop":
@@ -71,7 +70,7 @@ def to_pixels(
 def masked(
     pixels: UInt8[np.ndarray, "height width 3"],
     active: Bool[np.ndarray, "row column"],
-    fill: tuple[int, int, int] = BLACK,
+    fill: Colour = BLACK,
     box: Box | None = None,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Keep the active patches and paint the others in one colour (black in the paper)."""
@@ -95,9 +94,17 @@ def cropped(
 
     Where nothing is active, the image is left whole.
     """
-    rows, columns = to_pixels(active, pixels.shape[0], pixels.shape[1], box).nonzero()
+    left, top, right, bottom = cut(active, pixels.shape[0], pixels.shape[1], box)
+    return pixels[top:bottom, left:right]
+
+
+def cut(
+    active: Bool[np.ndarray, "row column"], height: int, width: int, box: Box | None = None
+) -> tuple[int, int, int, int]:
+    """The rectangle that `cropped` cuts out of an image: left, top, right and bottom in pixels."""
+    rows, columns = to_pixels(active, height, width, box).nonzero()
     if not len(rows):
-        return pixels
+        return 0, 0, width, height
     margin = round(_MARGIN * max(np.ptp(rows), np.ptp(columns)))
-    top, left = max(0, rows.min() - margin), max(0, columns.min() - margin)
-    return pixels[top : rows.max() + margin + 1, left : columns.max() + margin + 1]
+    top, left = max(0, int(rows.min()) - margin), max(0, int(columns.min()) - margin)
+    return left, top, min(width, int(columns.max()) + margin + 1), min(height, int(rows.max()) + margin + 1)

@@ -76,7 +76,7 @@ def open_to_read(file: Path) -> sqlite3.Connection:
         raise UnusablePath(
             f"{file} was made by an older seesay",
             expected="its tables brought up to date",
-            remedy="run seesay collect on it",
+            remedy="run seesay collect or explain on it",
         )
     return connection
 

@@ -3,7 +3,6 @@
 Without torch, so that a table of features is there at once.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from typing import Any, get_args
@@ -16,7 +15,7 @@ from seesay.exemplars.exemplar import NO_QUANTILE, Exemplar, KeptImage
 from seesay.exemplars.heatmap import ACTIVE, Heatmap
 from seesay.exemplars.histogram import N_BINS
 from seesay.records import FeatureStats, Split
-from seesay.store.run import DAMAGE, Run
+from seesay.store.run import DAMAGE, Run, parsed
 
 IMAGE = np.dtype([("image_id", "<i8"), ("activation", "<f4"), ("quantile", "<i4"), ("n_active", "<i4")])
 """An exemplar as it is stored; `n_active` are the patches of its heatmap."""
@@ -129,7 +128,7 @@ def _image(run: Run, image_id: int, wanted: Part) -> KeptImage:
     if part != wanted:
         raise ValueError(f"image {image_id} is for {part!r}")
     size, grid = (int(width), int(height)), (int(n_rows), int(n_columns))
-    left, top, right, bottom = map(_finite, json.loads(box))
+    left, top, right, bottom = map(_finite, parsed(box))
     if not (0 < min(size) <= max(size) <= _LONGEST_SIDE and left < right and top < bottom):
         raise ValueError(f"image {image_id} of {size[0]} x {size[1]} pixels, patches within {box}")
     if not (0 < min(grid) <= max(grid) and grid[0] * grid[1] <= _MOST_PATCHES):
@@ -139,7 +138,7 @@ def _image(run: Run, image_id: int, wanted: Part) -> KeptImage:
 
 
 def _neighbours(text: str) -> tuple[tuple[int, float], ...]:
-    return tuple((int(other), _finite(number)) for other, number in json.loads(text))
+    return tuple((int(other), _finite(number)) for other, number in parsed(text))
 
 
 def _finite(number: Any) -> float:

@@ -67,4 +67,60 @@ def create_exemplars(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_run, create_exemplars)
+def create_explanations(connection: sqlite3.Connection) -> None:
+    """Explanations, the settings that they were found in, and the strengths that were chosen.
+
+    A setting is all that words depend on but the feature; `facts` is the whole of it as JSON, and `identity` its hash.
+    `image_ids` are JSON. A calibration's `key` is the identity of a setting without strength and control; its `curve`
+    is JSON.
+    """
+    connection.execute(
+        """CREATE TABLE settings (
+            setting_id INTEGER PRIMARY KEY,
+            identity TEXT NOT NULL UNIQUE,
+            method TEXT NOT NULL,
+            control TEXT,
+            strength REAL,
+            strength_unit TEXT,
+            seed INTEGER,
+            explainer TEXT NOT NULL,
+            explainer_hash TEXT NOT NULL,
+            encoder_hash TEXT NOT NULL,
+            prompt_hash TEXT NOT NULL,
+            dtype TEXT NOT NULL,
+            facts TEXT NOT NULL
+        )"""
+    )
+    connection.execute(
+        """CREATE TABLE explanations (
+            setting_id INTEGER NOT NULL REFERENCES settings,
+            feature_id INTEGER NOT NULL,
+            sample INTEGER NOT NULL,
+            status TEXT NOT NULL CHECK (status IN ('ok', 'empty', 'failed')),
+            text TEXT NOT NULL,
+            raw_text TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            coefficient REAL,
+            mean_log_probability REAL,
+            image_ids TEXT NOT NULL,
+            donor_id INTEGER,
+            seconds REAL NOT NULL,
+            PRIMARY KEY (setting_id, feature_id, sample)
+        ) WITHOUT ROWID"""
+    )
+    connection.execute("CREATE INDEX explanations_by_feature ON explanations (feature_id)")
+    connection.execute(
+        """CREATE TABLE calibrations (
+            key TEXT PRIMARY KEY,
+            method TEXT NOT NULL,
+            explainer TEXT NOT NULL,
+            score TEXT NOT NULL,
+            strength REAL NOT NULL,
+            strength_unit TEXT NOT NULL,
+            curve TEXT NOT NULL,
+            made_at TEXT NOT NULL
+        )"""
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_run, create_exemplars, create_explanations)

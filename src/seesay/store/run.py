@@ -21,6 +21,25 @@ _LONGEST_NAME = 60
 _CHANGED = ("what had the same name", "what has changed since")
 
 _DATABASE, _LOCK, _IMAGES = "run.db", ".lock", "images"
+_BEGIN = "make one by seesay collect --out"
+
+
+def parsed(text: Any) -> Any:
+    """Read JSON that may be a stranger's: no NaN in it, which JSON does not have, and nothing that is no Unicode.
+
+    Args:
+        text: of a database, which may hold anything.
+
+    Raises:
+        ValueError: it is none, or of another kind; see `DAMAGE`.
+    """
+    found = json.loads(text, parse_constant=_refuse)
+    json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # lone surrogates, and numbers beyond all bounds
+    return found
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} where a number should be")
 
 
 @final
@@ -51,23 +70,26 @@ class Run:
             UnusablePath: there is none, or it is damaged, or made by another seesay.
         """
         if not folder.is_dir():
-            raise UnusablePath(f"no run {folder}", expected="a run's folder", remedy="make one by seesay collect --out")
+            raise UnusablePath(f"no run {folder}", expected="a run's folder", remedy=_BEGIN)
         return cls(folder, open_to_read(folder / _DATABASE))
 
     @classmethod
     @contextmanager
-    def writing(cls, folder: Path, subject: Mapping[str, Any]) -> Generator["Run"]:
+    def writing(cls, folder: Path, subject: Mapping[str, Any] | None = None) -> Generator["Run"]:
         """Open a run to write it, or make one; no other process can at the same time.
 
         Args:
             folder: the run's.
             subject: what the run is of, as plain data; `identity` in it is a hash that must be the same each time.
+                None opens a run that is there, whatever it is of.
 
         Raises:
             UnusablePath: the folder cannot be written, another process writes it, or it is a run of something else.
         """
         try:
             _check_place(folder)
+            if subject is None and not exists(folder):
+                raise UnusablePath(f"no run {folder}", expected="a run's folder", remedy=_BEGIN)
             folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / _LOCK).open("a")
         except OSError as error:
@@ -83,7 +105,8 @@ class Run:
             except OSError as error:  # a file system without locks
                 raise unwritable(folder, f"it cannot be locked: {error.strerror}") from error
             with cls(folder, open_to_write(folder / _DATABASE)) as run:
-                run._claim(subject)
+                if subject is not None:
+                    run.claim(subject)
                 yield run
                 settle(run.connection)
 
@@ -91,7 +114,7 @@ class Run:
     def subject(self) -> dict[str, Any]:
         """What the run is of: the subject's name, the layer, the SAE, and their `identity`."""
         try:
-            return {name: json.loads(value) for name, value in self.rows("SELECT name, value FROM run")}
+            return {name: parsed(value) for name, value in self.rows("SELECT name, value FROM run")}
         except DAMAGE as error:
             raise self.damaged("what it is of", error) from error
 
@@ -128,7 +151,7 @@ class Run:
         """
         found = self.rows("SELECT summary FROM stages WHERE name = ? AND finished_at IS NOT NULL", (stage,))
         try:
-            return json.loads(found[0][0]) if found else None
+            return dict(parsed(found[0][0])) if found else None
         except DAMAGE as error:
             raise self.damaged(f"the summary of {stage}", error) from error
 
@@ -146,7 +169,7 @@ class Run:
             raise UnusablePath(
                 f"{self.folder} is not collected to its end",
                 expected=f"a run of which `{stage}` is done",
-                remedy="run the same seesay collect again: it goes on where it was stopped",
+                remedy="run seesay collect on it: it goes on where it was stopped",
             )
         return summary
 
@@ -171,7 +194,7 @@ class Run:
                 )
             elif found[0][0] != identity:
                 try:
-                    before = dict(json.loads(found[0][1]))
+                    before = dict(parsed(found[0][1]))
                 except DAMAGE as error:
                     raise self.damaged(f"the setting of {stage}", error) from error
                 raise self._other(stage, before, config)
@@ -192,7 +215,15 @@ class Run:
         """Close its database."""
         self.connection.close()
 
-    def _claim(self, subject: Mapping[str, Any]) -> None:
+    def claim(self, subject: Mapping[str, Any]) -> None:
+        """Note what the run is of, or check that it is of the same.
+
+        Args:
+            subject: as for `writing`.
+
+        Raises:
+            UnusablePath: it is of something else.
+        """
         with refusing(self.folder), transaction(self.connection):
             found = self.subject
             if not found:
@@ -209,8 +240,13 @@ class Run:
         return UnusablePath(
             f"{self.folder} holds a {what} of {was}, and {shall} was asked for",
             expected="the same as before",
-            remedy="give it, or another --out",
+            remedy="give it, or another run",
         )
+
+
+def exists(folder: Path) -> bool:
+    """Whether a folder is a run's."""
+    return (folder / _DATABASE).is_file()
 
 
 def _check_place(folder: Path) -> None:

@@ -20,11 +20,11 @@ class Answer:
         text: its words, without special tokens.
         mean_log_probability: mean natural log-probability of the chosen tokens, the end token included and whatever
             follows it left out. It is the model's own, at a temperature of 1 and over all tokens, also where the words
-            were drawn otherwise.
+            were drawn otherwise. None for words that no model said.
     """
 
     text: str
-    mean_log_probability: float
+    mean_log_probability: float | None
 
 
 class Chooser(LogitsProcessor):

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from seesay.errors import LayerNotFound, NotEnoughMemory, UnreadableImage
+from seesay.images.blank import blank_image
 from seesay.images.decoding import in_colour
 from seesay.images.grid import Size
 from seesay.vlm.batches import fitting, is_out_of_memory
@@ -149,6 +150,32 @@ class Encoder:
         if not images:
             raise ValueError("no images")
         return join(list(self._in_batches(images, batch_size, lambda batch: self._encode_to(batch, layer))))
+
+    @torch.no_grad()
+    def encode_nothing(self, layer: int) -> Encoded:
+        """Encode no image at all up to and including a block: what enters the first block is zero everywhere.
+
+        Not even positions are told. The picture in what is returned is a white one, which keeps the shapes.
+
+        Args:
+            layer: the block, 0-based.
+
+        Raises:
+            LayerNotFound: no such block.
+        """
+        self.check_layer(layer)
+
+        def zeroed(_block: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+            if inputs:
+                return (torch.zeros_like(inputs[0]), *inputs[1:]), named
+            return inputs, {**named, "hidden_states": torch.zeros_like(named["hidden_states"])}
+
+        with self._lock:
+            handle = self.blocks[0].register_forward_pre_hook(zeroed, with_kwargs=True)
+            try:
+                return self._encode_to([blank_image("white", self.image_size)], layer)
+            finally:
+                handle.remove()
 
     @torch.no_grad()
     def encode_prepared(self, prepared: Prepared, layer: int) -> Encoded:

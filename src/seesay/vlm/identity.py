@@ -18,6 +18,9 @@ from seesay.vlm.encoder import Encoder
 Fingerprint = Mapping[str, str]
 """Name of a tensor, relative to the tower, or of a setting, to its shape and hash or its value."""
 
+_N_READ = 4096
+"""Elements of a tensor that `model_digest` reads."""
+
 _SETTINGS = (
     "hidden_act",
     "hidden_activation",
@@ -70,6 +73,26 @@ def digest(found: Fingerprint) -> str:
         found: as `fingerprint` gives it.
     """
     return hashlib.sha256("\n".join(f"{name}={value}" for name, value in found.items()).encode()).hexdigest()
+
+
+def model_digest(model: nn.Module) -> str:
+    """One hash for all the weights of a model, in the number format that it is loaded in.
+
+    Of a large tensor, elements evenly spread over it are read, and its shape: reading all of a language model's
+    weights would take longer than many an explanation, and no training leaves them as they were.
+
+    Args:
+        model: on any device; weights that accelerate keeps elsewhere are brought for a moment.
+    """
+    whole = hashlib.sha256()
+    for name, module in model.named_modules():
+        with weights_at_hand(module):
+            for tensor, value in _own_tensors(module):
+                flat = value.detach().reshape(-1)
+                some = flat[:: max(1, flat.numel() // _N_READ)].cpu().contiguous()
+                whole.update(f"{name}.{tensor} {list(value.shape)} {value.dtype}".encode())
+                whole.update(some.view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()
 
 
 def encoder_difference(subject: Encoder, explainer: Encoder, *, allowed: bool = False) -> str:

@@ -8,7 +8,7 @@ from inspect import signature
 from typing import Any, TypeVar, final
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
@@ -150,6 +150,39 @@ class VLM:
 
         return _in_batches(range(len(rows)), batch_size, run)
 
+    @torch.no_grad()
+    def next_word(
+        self, prompt: str, rows: Sequence[Sequence[ImageTokens]], start: str = ""
+    ) -> Float[Tensor, "row vocabulary"]:
+        """Tell how probable every token is at the beginning of an answer.
+
+        Args:
+            prompt: text of the user's turn, which follows the images.
+            rows: the images of each turn, as for `say`.
+            start: words that the answer has begun with already.
+
+        Returns:
+            Natural log-probabilities.
+
+        Raises:
+            UnreadablePrompt: a prompt that holds one of the model's own tokens for an image.
+            UnreadableModel: a chat template that cannot be filled in, or does not put the images in.
+        """
+        asked = self._inputs(prompt, rows, start) | self._images_of(rows)
+        found = self.model.generate(
+            **asked, max_new_tokens=1, do_sample=False, output_logits=True, return_dict_in_generate=True
+        )
+        return found.logits[0].float().log_softmax(-1)
+
+    @property
+    def embeddings(self) -> Float[Tensor, "vocabulary d_lm"]:
+        """What the language model reads of each token of its vocabulary."""
+        return self.model.get_input_embeddings().weight
+
+    def words(self, token_ids: Sequence[int]) -> list[str]:
+        """Each token's own letters, without blanks around them; empty for the model's special tokens."""
+        return [text.strip() for text in self.decode(torch.tensor(token_ids)[:, None])]
+
     def plain_inputs(self, prompt: str, rows: Sequence[Sequence[Image.Image]]) -> dict[str, Any]:
         """Build what the plain model takes for a question about images, in one pass: text and pixels.
 
@@ -179,11 +212,7 @@ class VLM:
         n = decoding.n_samples
         repeated = [row for row in rows for _ in range(n)]
         chooser = Chooser(decoding, [seed_of(decoding.seed, key, sample) for key in keys for sample in range(n)])
-        inputs = self._inputs(prompt, repeated)
-        images = [image for row in repeated for image in row]
-        if images:
-            # generate() rewrites what it is given, so both the dict and the output in it are made anew for each call.
-            inputs["mm_encoder_outputs"] = {"image": pack(images, stacked=self._family.stacks_tokens)}
+        inputs = self._inputs(prompt, repeated) | self._images_of(repeated)
         generated = self.model.generate(
             **inputs, max_new_tokens=decoding.max_new_tokens, do_sample=False, logits_processor=[chooser]
         )
@@ -192,9 +221,14 @@ class VLM:
         texts = self.decode(token_ids)
         return [Answer(text, mean) for text, mean in zip(texts, means, strict=True)]
 
-    def _inputs(self, prompt: str, rows: Sequence[Sequence[ImageTokens]]) -> dict[str, Any]:
+    def _images_of(self, rows: Sequence[Sequence[ImageTokens]]) -> dict[str, Any]:
+        """The images as `generate` takes them, which rewrites what it is given: made anew for each call."""
+        images = [image for row in rows for image in row]
+        return {"mm_encoder_outputs": {"image": pack(images, stacked=self._family.stacks_tokens)}} if images else {}
+
+    def _inputs(self, prompt: str, rows: Sequence[Sequence[ImageTokens]], start: str = "") -> dict[str, Any]:
         """Tokenise one turn per row, the shorter ones padded on the left, without the images themselves."""
-        texts = [self._written(prompt, row) for row in rows]
+        texts = [self._written(prompt, row) + start for row in rows]
         different = list(dict.fromkeys(texts))
         # As transformers' processors do: some chat templates write the first token, some leave it to the tokenizer.
         begun = self._family.chat_template is not None or different[0].startswith(self._tokenizer.bos_token or "\0")

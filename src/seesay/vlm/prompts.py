@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import ImageColor
+
 from seesay.errors import UnreadablePrompt
+from seesay.images.options import BLACK, Colour
 
 PACKAGED = Path(__file__).with_name("prompts")
 """The folder of prompts that comes with seesay."""
 
-OPENING = "opening"
+_OPENING, _START, _FILL = "opening", "start", "mask_fill"
 _PLACEHOLDER = "{opening}"
 
 
@@ -22,10 +25,15 @@ class Prompts:
         texts: name (`steering`) to the text of the user's turn, ready to be sent.
         opening: the words that answers are asked to begin with and that cleaning strips, without an article; may be
             empty.
+        start: what an answer begins with up to its first word that tells something; where one word alone is looked at,
+            it is the one that follows.
+        mask_fill: what is painted over the patches that a mask hides, as the prompts speak of it.
     """
 
     texts: Mapping[str, str]
     opening: str = ""
+    start: str = ""
+    mask_fill: Colour = BLACK
 
     def __getitem__(self, name: str) -> str:
         """Return a prompt by its name.
@@ -47,29 +55,42 @@ class Prompts:
 def read_prompts(folder: Path) -> Prompts:
     """Read a folder of prompts.
 
-    Every `NAME.txt` is a prompt, save `opening.txt`, whose words replace `{opening}` in the others. A folder stands
+    Every `NAME.txt` is a prompt, save `opening.txt`, whose words replace `{opening}` in the others; `start.txt`, by
+    default the opening and an "a"; and `mask_fill.txt`, a colour such as `#ff00ff`, by default black. A folder stands
     for itself: nothing is taken from seesay's own.
 
     Args:
         folder: holds the text files, in UTF-8.
 
     Raises:
-        UnreadablePrompt: the folder holds no prompt, a file cannot be read, or a prompt names an opening that is not
-            there.
+        UnreadablePrompt: the folder holds no prompt, a file cannot be read, a prompt names an opening that is not
+            there, or the colour is none.
     """
     try:
         texts = {path.stem: path.read_text("utf-8").strip() for path in sorted(folder.glob("*.txt"))}
     except (OSError, UnicodeDecodeError) as error:
         raise UnreadablePrompt(f"{folder}: {error}", expected="text files in UTF-8") from error
-    opening = texts.pop(OPENING, "")
+    opening = texts.pop(_OPENING, "")
+    start = texts.pop(_START, f"{opening} a" if opening else "")
+    fill = _colour(texts.pop(_FILL), folder) if _FILL in texts else BLACK
     if not texts:
         raise UnreadablePrompt(f"{folder} holds no prompt", expected="a folder with steering.txt")
     for name, text in texts.items():
         if _PLACEHOLDER in text and not opening:
             raise UnreadablePrompt(
-                f"{folder / name}.txt asks for {_PLACEHOLDER}", expected=f"its words in {folder / OPENING}.txt"
+                f"{folder / name}.txt asks for {_PLACEHOLDER}", expected=f"its words in {folder / _OPENING}.txt"
             )
-    return Prompts({name: text.replace(_PLACEHOLDER, opening) for name, text in texts.items()}, opening)
+    return Prompts({name: text.replace(_PLACEHOLDER, opening) for name, text in texts.items()}, opening, start, fill)
+
+
+def _colour(text: str, folder: Path) -> Colour:
+    try:
+        red, green, blue, *_opacity = ImageColor.getrgb(text)
+    except ValueError as error:
+        raise UnreadablePrompt(
+            f"{folder / _FILL}.txt: {text!r} is no colour", expected="one such as #ff00ff or black"
+        ) from error
+    return red, green, blue
 
 
 def clean(answer: str, opening: str = "") -> str:

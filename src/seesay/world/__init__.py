@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seesay.errors import UnreadableModel, UnreadableSAE
-from seesay.records import Strength
+from seesay.records import Method, Strength
 
 if TYPE_CHECKING:
     from seesay.vlm import VLM
@@ -24,6 +24,7 @@ DATA = Path(str(files("seesay.world"))) / "data"
 _WORLD = "world"
 _DEFAULT_SUBJECT = "L"
 _CALIBRATION = "strength.json"
+_LIKE_STEERING: frozenset[Method] = frozenset({"steering", "vocabulary", "token-change"})
 
 
 def checkpoint(name: str = "world") -> Path:
@@ -68,8 +69,13 @@ def scorer() -> Path:
     return folder
 
 
-def strength(sae_name: str, subject: str = "world") -> Strength:
+def strength(sae_name: str, subject: str = "world", method: Method = "steering") -> Strength:
     """The strength chosen for a language model of the world on one of its SAEs, on the SAE's validation features.
+
+    Args:
+        sae_name: `world:early`, `world:middle` or `world:late`.
+        subject: `world`, or `world:S`, `world:M` or `world:L`.
+        method: what it is for; one that sees the same as steering does takes steering's.
 
     Raises:
         UnreadableSAE: if there is no such SAE, or its record is damaged.
@@ -77,9 +83,14 @@ def strength(sae_name: str, subject: str = "world") -> Strength:
     """
     file = sae(sae_name) / _CALIBRATION
     size = _part(subject)
+    like = "steering" if method in _LIKE_STEERING else method
     try:
         by_model = json.loads(file.read_text("utf-8"))["chosen"]
-        chosen = {name: Strength(value["value"], value["unit"]) for name, value in by_model.items()}
+        chosen = {
+            name: Strength(by_method[like]["value"], by_method[like]["unit"])
+            for name, by_method in by_model.items()
+            if like in by_method
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableSAE(
             f"{sae_name}: {file.name} is missing or damaged",
@@ -89,7 +100,7 @@ def strength(sae_name: str, subject: str = "world") -> Strength:
     if size not in chosen:
         checkpoint(subject)  # where there is no such model at all, that is said
         offer = " or ".join(f"world:{name}" for name in chosen)
-        raise UnreadableModel(f"no strength was chosen for {subject!r} on {sae_name}", expected=offer)
+        raise UnreadableModel(f"no strength was chosen for {method} by {subject!r} on {sae_name}", expected=offer)
     return chosen[size]
 
 

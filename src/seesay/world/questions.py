@@ -16,7 +16,8 @@ from typing import Literal, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from seesay.images.blank import EmptyImage, blank_image
+from seesay.images.blank import blank_image
+from seesay.images.options import EmptyImage
 from seesay.images.overlays import highlighted, masked
 from seesay.vlm.prompts import Prompts, read_prompts
 from seesay.world.concepts import CONCEPTS, INDEX, Concept, Kind, level, names

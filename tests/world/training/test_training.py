@@ -1,21 +1,19 @@
 """The whole training, in miniature: every stage stands on the one before and is found again."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
-import torch
 from torch.utils.data import DataLoader
 
 from seesay.errors import UnusablePath
-from seesay.explainers.steering import explain
-from seesay.records import Explanation
-from seesay.sae import SAE, load_sae
+from seesay.explainers.cases import Case, Cases
+from seesay.records import StrengthUnit
+from seesay.sae import load_sae
 from seesay.split import split_of
 from seesay.training_log import TrainingLog, seconds_logged
-from seesay.vlm import VLM, load_vlm
+from seesay.vlm import load_vlm
 from seesay.world import examination, pictures, questions, training, truth
 from seesay.world.scenes import Scene, sample
 from seesay.world.streams import RANGES
@@ -34,7 +32,6 @@ from seesay.world.training.config import (
     TextConfig,
     TrainingConfig,
 )
-from seesay.world.truth import Truth
 
 EYES = EncoderConfig(d_model=16, n_blocks=6, n_heads=2, n_images=8, batch_size=4)
 WORDS = LanguageConfig(n_steps=2)
@@ -91,20 +88,18 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 @pytest.fixture
 def explained(monkeypatch: pytest.MonkeyPatch) -> set[int]:
-    """The features that strengths were tried on, all of which are made to stand for something."""
+    """The features that strengths were tried on."""
     features: set[int] = set()
+    look_at = Cases.of
 
-    def measure(vlm: VLM, sae: SAE, layer: int, **which: Any) -> Truth:
-        real = truth.measure(vlm, sae, layer, n_scenes=60, **which)
-        return Truth(torch.ones_like(real.precision), real.base_rate / 100, torch.full_like(real.n_images, 99))
+    def noting(cases: Cases, feature_id: int) -> Case:
+        features.add(feature_id)
+        return look_at(cases, feature_id)
 
-    def noting(vlm: VLM, sae: SAE, feature_ids: Sequence[int], **rest: Any) -> list[Explanation]:
-        features.update(feature_ids)
-        return explain(vlm, sae, feature_ids, **rest)
-
-    monkeypatch.setattr(strength, "measure", measure)
-    monkeypatch.setattr(strength, "explain", noting)
-    monkeypatch.setattr(strength, "GRID", (0.5, 1.0))
+    monkeypatch.setattr(Cases, "of", noting)
+    monkeypatch.setattr(strength, "N_IMAGES", 60)
+    monkeypatch.setattr(strength, "N_FEATURES", 3)
+    monkeypatch.setattr(strength, "DEFAULT_GRIDS", dict.fromkeys(get_args(StrengthUnit), (0.5, 1.0)))
     return features
 
 

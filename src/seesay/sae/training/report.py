@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from seesay.files import unwritable
+from seesay.plots import write_plots
 from seesay.sae.training.config import SAETrainingConfig
 from seesay.training_log import logged
 
@@ -63,16 +63,7 @@ def write_report(
     figure.update_yaxes(title="features", row=3, col=1)
     figure.add_trace(_table(config, figures, len(log_frequency) - len(live)), row=3, col=2)
     figure.update_layout(showlegend=False, height=1000, template="plotly_white", margin={"t": 60})
-    plots = figure.to_html(include_plotlyjs=True, full_html=False)
-    heading = escape(title)
-    page = (
-        f"<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'><title>{heading}</title></head>"
-        f"<body style='font-family: sans-serif'><h2>{heading}</h2>{plots}</body></html>"
-    )
-    try:
-        path.write_text(page, "utf-8")
-    except OSError as error:
-        raise unwritable(path, error.strerror or str(error)) from error
+    write_plots(path, title, figure)
 
 
 def _table(config: SAETrainingConfig, figures: Mapping[str, float], n_never: int) -> Any:

@@ -1,43 +1,51 @@
-"""Choosing the default strength of every language model on every SAE, on validation features alone."""
+"""Choosing the default strengths of every language model on every SAE, on validation features alone, without the truth.
+
+They are calibrated as any run is, by [seesay.pipeline.calibrating.calibrate][].
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 
-from seesay.errors import UnusablePath
-from seesay.explainers.steering import explain
+from seesay.calibration import DEFAULT_GRIDS
+from seesay.exemplars.config import CollectionConfig
+from seesay.explainers.config import METHODS, Setting
 from seesay.files import write_json
-from seesay.records import Strength
-from seesay.sae import SAE, load_sae
-from seesay.split import split_of
+from seesay.pipeline.calibrating import calibrate
+from seesay.pipeline.collecting import Subject, collect
+from seesay.pipeline.explaining import Speaker
+from seesay.records import Decoding, Method, StrengthUnit
+from seesay.sae import load_sae
+from seesay.store.explanations import Calibration
+from seesay.store.gallery import explainable
+from seesay.store.run import Run
 from seesay.training_log import TrainingLog
 from seesay.vlm import VLM
-from seesay.world.grammar import parse
-from seesay.world.truth import MAX_NEW_TOKENS, Truth, is_hit, measure
+from seesay.world.pictures import Pictures
+from seesay.world.truth import MAX_NEW_TOKENS
 
-GRID = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0)
-"""In mean residual norms of the empty image."""
+UNITS: Mapping[Method, StrengthUnit] = {
+    "steering": "residual_norm",
+    "hybrid": "max_activation",
+    "one-word": "residual_norm",
+}
+"""What is calibrated, and in which unit."""
+
+N_IMAGES = 1500
+N_FEATURES = 150
 
 FILE = "strength.json"
 
 
-def hit_rate(vlm: VLM, sae: SAE, truth: Truth, feature_ids: list[int], layer: int, strength: Strength) -> float:
-    """Share of features, at least one, for which steering names a concept that holds."""
-    [nothing] = explain(vlm, sae, feature_ids[:1], layer=layer, strength=Strength(0.0), max_new_tokens=MAX_NEW_TOKENS)
-    unsteered = parse(nothing.text)
-    explanations = explain(vlm, sae, feature_ids, layer=layer, strength=strength, max_new_tokens=MAX_NEW_TOKENS)
-    hits = [is_hit(e.text, truth.concepts(e.feature_id), unsteered) for e in explanations]
-    return sum(hits) / len(hits)
-
-
 def choose_strengths(vlms: Mapping[str, VLM], out: Path, name: str, layer: int) -> None:
-    """Try the grid on the validation features that have a concept, and write curves and choices beside the SAE.
+    """Try the grids on validation features, and write curves and choices beside the SAE.
 
-    The scenes that say what a validation feature stands for are those of the `explaining` stream, so that nothing that
-    is reported later takes part.
+    The scenes that their exemplars come from are those of the `explaining` stream, so that nothing that is reported
+    later takes part.
 
     Args:
         vlms: the language models by name, on one encoder.
@@ -46,36 +54,62 @@ def choose_strengths(vlms: Mapping[str, VLM], out: Path, name: str, layer: int) 
         layer: the block that it reads.
 
     Raises:
-        UnusablePath: if no validation feature of the SAE has a concept.
+        FeatureNotFound: if no validation feature is ever active.
     """
-    with TrainingLog(out, f"strength-{name}") as log:
+    with TrainingLog(out, f"strength-{name}") as log, TemporaryDirectory(dir=out) as folder:
         log.resumed(0)
-        record = _choose(vlms, out / "sae" / name, layer)
-        best = {f"{size}_best": max(p["ground_truth"] for p in curve) for size, curve in record["curves"].items()}
-        log.evaluation(len(vlms) * len(GRID), best)
-    write_json(out / "sae" / name / FILE, record)
+        found = _choose(vlms, Path(folder) / "run", out / "sae" / name, layer)
+        best = {
+            f"{size}_{method}": max(point["score"] for point in calibration.curve)
+            for size, by_method in found.items()
+            for method, calibration in by_method.items()
+        }
+        log.evaluation(len(best), best)
+    write_json(out / "sae" / name / FILE, _record(found))
 
 
-def _choose(vlms: Mapping[str, VLM], folder: Path, layer: int) -> dict[str, Any]:
-    sae = load_sae(folder).to(next(iter(vlms.values())).encoder.device)
-    truth = measure(next(iter(vlms.values())), sae, layer, stream="explaining")
-    chosen_on = [i for i in truth.live if split_of(i) == "validation" and truth.concepts(i)]
-    if not chosen_on:
-        raise UnusablePath(f"{folder}: no validation feature has a concept", expected="a longer training")
-    curves: dict[str, dict[float, float]] = {name: {} for name in vlms}
-    tries = [(name, value) for name in vlms for value in GRID]
-    for name, value in track(
-        tries, description=f"strengths {folder.name}", transient=True, console=Console(stderr=True)
-    ):
-        strength = Strength(value, "residual_norm")
-        curves[name][value] = hit_rate(vlms[name], sae, truth, chosen_on, layer, strength)
-    best = {name: max(curve, key=lambda value: (curve[value], -value)) for name, curve in curves.items()}
+def _choose(
+    vlms: Mapping[str, VLM], folder: Path, sae_folder: Path, layer: int
+) -> dict[str, dict[Method, Calibration]]:
+    first = next(iter(vlms.values()))
+    sae = load_sae(sae_folder).to(first.encoder.device)
+    subject = Subject(first.encoder, sae, layer, {})
+    decoding = Decoding(MAX_NEW_TOKENS)
+    found: dict[str, dict[Method, Calibration]] = {size: {} for size in vlms}
+    with Run.writing(folder, subject.as_json()) as run:
+        collect(run, subject, Pictures(N_IMAGES, stream="explaining"), CollectionConfig())
+        chosen_on = explainable(run, "validation")[:N_FEATURES]
+        tries: list[tuple[str, Method]] = [(size, method) for size in vlms for method in UNITS]
+        console = Console(stderr=True)
+        for size, method in track(tries, f"strengths {sae_folder.name}", transient=True, console=console):
+            speaker = Speaker.of(vlms[size], size, sae=sae, layer=layer)
+            unit = UNITS[method]
+            found[size][method] = calibrate(
+                run,
+                speaker,
+                Setting(method, mode=METHODS[method].mode, decoding=decoding),
+                DEFAULT_GRIDS[unit],
+                unit,
+                feature_ids=chosen_on,
+            )
+    return found
+
+
+def _record(found: Mapping[str, Mapping[Method, Calibration]]) -> dict[str, Any]:
     return {
-        "chosen": {name: {"value": value, "unit": "residual_norm"} for name, value in best.items()},
-        "chosen_by": "ground_truth of steering on validation features",
-        "n_features": len(chosen_on),
+        "chosen": {
+            size: {
+                method: {"value": calibration.strength.value, "unit": calibration.strength.unit}
+                for method, calibration in by_method.items()
+            }
+            for size, by_method in found.items()
+        },
+        "chosen_by": {
+            method: calibration.score for by_method in found.values() for method, calibration in by_method.items()
+        },
+        "n_features": next(iter(next(iter(found.values())).values())).curve[0]["n"],
         "curves": {
-            name: [{"value": value, "ground_truth": round(rate, 4)} for value, rate in curve.items()]
-            for name, curve in curves.items()
+            size: {method: list(calibration.curve) for method, calibration in by_method.items()}
+            for size, by_method in found.items()
         },
     }

@@ -1,0 +1,163 @@
+"""Which strength: curves over strengths, and what speaks for one of them where nobody knows the truth.
+
+Pure functions on words and numbers. Source of the idea that a scale can be chosen by what it says of itself:
+Kharlapenko et al., self-explaining SAE features.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+from jaxtyping import Float64
+from scipy.stats import bootstrap
+
+from seesay.records import Strength, StrengthUnit
+
+Numbers = Float64[np.ndarray, "strength feature"]
+
+DEFAULT_GRIDS: dict[StrengthUnit, tuple[float, ...]] = {
+    "coefficient": (12.5, 25.0, 50.0, 100.0, 200.0, 400.0, 800.0),
+    "residual_norm": (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0),
+    "max_activation": (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0),
+    "kl": (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0),
+}
+"""What is tried; each more than the one before, as neighbours are compared."""
+
+Score = Literal["agreement", "kl"]
+"""What speaks for a strength where nobody knows the truth: that words hold and are the feature's own, see `agreement`;
+or that half of the features are `heard`, for which the weakest strength suffices."""
+
+LEAST_KL = 0.1
+"""Nats by which a push must move the first word of the answer, or its words are not its doing."""
+
+HALF = 0.5
+
+_N_OTHERS = 16
+_WORD = re.compile(r"\w+")
+
+
+@final
+@dataclass(frozen=True)
+class Point:
+    """What came of one strength.
+
+    Args:
+        strength: that was tried.
+        score: mean over the features.
+        interval: of it, 95 %, by bootstrap over features.
+        kl: mean divergence of the first word's distribution from the unsteered one, in nats.
+        kl_interval: of it.
+        n: features.
+    """
+
+    strength: float
+    score: float
+    interval: tuple[float, float]
+    kl: float
+    kl_interval: tuple[float, float]
+    n: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain data, rounded."""
+        facts = asdict(self)
+        return {
+            name: [round(each, 4) for each in value] if isinstance(value, tuple) else round(value, 4)
+            for name, value in facts.items()
+        }
+
+
+def similarity(one: str, other: str) -> float:
+    """Share of the words of two texts that both have (Jaccard); 0 if one says nothing."""
+    ours, theirs = (frozenset(_WORD.findall(text.lower())) for text in (one, other))
+    return len(ours & theirs) / len(ours | theirs) if ours and theirs else 0.0
+
+
+def agreement(texts: Sequence[Sequence[str]], kl: Numbers) -> Numbers:
+    """How far the words of a feature hold at neighbouring strengths, beyond what holds for any feature.
+
+    A push too weak says the same as no push at all, and one far too strong says a few fixed words: both agree with
+    their neighbours, and just as much with other features. What is left when that is taken off is the feature's own.
+
+    Args:
+        texts: of each strength, in their order, those of all features.
+        kl: how far each push moves the first word; one that does not counts 0.
+
+    Returns:
+        Mean similarity with the words at the strengths next to it, less that with other features' words at the same
+        strength: at most 1, about 0 if words tell no feature from another.
+    """
+    n_strengths, n_features = len(texts), len(texts[0])
+    found = np.zeros(kl.shape)
+    steps = range(1, min(_N_OTHERS + 1, n_features))
+    for row in range(n_strengths):
+        neighbours = [texts[other] for other in (row - 1, row + 1) if 0 <= other < n_strengths]
+        for column, text in enumerate(texts[row]):
+            own = [similarity(text, words[column]) for words in neighbours]
+            others = [similarity(text, texts[row][(column + step) % n_features]) for step in steps]
+            found[row, column] = np.mean(own or [0.0]) - np.mean(others or [0.0])
+    return np.where(kl >= LEAST_KL, found, 0.0)
+
+
+def curve(strengths: Sequence[float], scores: Numbers, kl: Numbers, seed: int = 0) -> list[Point]:
+    """Means with their intervals.
+
+    Args:
+        strengths: that were tried.
+        scores: of each feature at each.
+        kl: how far each push moves the first word; NaN where that is not known.
+        seed: of the bootstrap.
+    """
+    return [
+        Point(
+            strength=float(strength),
+            score=float(scores[row].mean()),
+            interval=interval(scores[row], seed),
+            kl=float(np.nanmean(kl[row])),
+            kl_interval=interval(kl[row][~np.isnan(kl[row])], seed),
+            n=scores.shape[1],
+        )
+        for row, strength in enumerate(strengths)
+    ]
+
+
+def interval(values: Float64[np.ndarray, " feature"], seed: int = 0) -> tuple[float, float]:
+    """95 % interval of a mean by percentile bootstrap; the mean itself twice if all values are the same.
+
+    Args:
+        values: at least one.
+        seed: of the resampling.
+    """
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0])
+    found = bootstrap(
+        (values,), np.mean, n_resamples=2000, batch=200, method="percentile", rng=np.random.default_rng(seed)
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def heard(kl: Numbers) -> Numbers:
+    """Which pushes move the first word of the answer at all, 0 or 1.
+
+    Where exemplars are shown, `agreement` lets a push win that drowns them: its words hold, and are no longer about the
+    images. There the weakest push that is heard is to be preferred.
+
+    Args:
+        kl: how far each push moves the first word.
+    """
+    return (kl >= LEAST_KL).astype(np.float64)
+
+
+def best(points: Sequence[Point], unit: StrengthUnit, enough: float | None = None) -> Strength:
+    """The weakest strength that does as well as the best one: its mean lies within that one's interval.
+
+    Args:
+        points: at least one, the weakest first.
+        unit: of their strengths.
+        enough: a mean score that suffices: then the weakest strength that reaches it, if one does.
+    """
+    reached = [point for point in points if enough is not None and point.score >= enough]
+    top = max(points, key=lambda point: point.score)
+    as_good = [point for point in points if point.score >= top.interval[0]]
+    return Strength((reached or as_good)[0].strength, unit)

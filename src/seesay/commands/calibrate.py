@@ -1,0 +1,209 @@
+"""`seesay calibrate`: choose how hard to push, on validation features."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, final
+
+from rich.table import Table
+from rich.text import Text
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from seesay.commands.counts import Count
+from seesay.commands.explaining_options import (
+    DecodingOptions,
+    ExplainerOptions,
+    ShowingOptions,
+    SteeringOptions,
+    setting_of,
+)
+from seesay.commands.names import is_world
+from seesay.commands.options import Options
+from seesay.commands.output import Output
+from seesay.commands.sae_options import SAEOptions
+from seesay.commands.speaking import speaking
+from seesay.errors import InvalidSetting, InvalidStrength
+from seesay.explainers.config import METHODS
+from seesay.records import StrengthUnit
+
+if TYPE_CHECKING:
+    from seesay.pipeline.calibrating import Judge
+    from seesay.pipeline.explaining import Speaker
+    from seesay.store.explanations import Calibration
+
+Calibrated = Literal["steering", "hybrid", "one-word", "vocabulary", "token-change"]
+_BAR = 20
+
+
+@final
+@dataclass(frozen=True)
+class Calibrate:
+    """Choose how hard to push features, on a run's validation features, and keep the choice in the run.
+
+    A grid of strengths is tried, and what speaks for one of them needs neither images nor the truth, unless --by asks
+    for it. explain then takes the choice by itself. The words of every strength stay in the run, and calibrating goes
+    on after a stop.
+
+    Examples:
+      seesay calibrate runs/x --method steering
+      seesay calibrate runs/x --method hybrid --strength-unit max_activation --grid 0.5,1,2,4
+      seesay calibrate runs/x --method steering --per-feature
+    """
+
+    path: Positional[Annotated[Path, arg(metavar="RUN")]]
+    """The run's folder."""
+
+    method: Calibrated = "steering"
+    """What the strength is for."""
+
+    grid: Annotated[str | None, arg(metavar="X,X,...")] = None
+    """The strengths to try, the weakest first."""
+
+    strength_unit: Annotated[StrengthUnit | None, arg(metavar="coefficient|residual_norm|max_activation|kl")] = None
+    """What they count in; by default the mean residual norm of the empty image, for hybrid the feature's own largest
+    activation."""
+
+    per_feature: bool = False
+    """Choose how far the answer's first word shall be moved, in nats (--strength-unit kl): each feature is then pushed
+    as hard as that takes, a strength of its own."""
+
+    by: Annotated[Literal["agreement", "kl", "ground_truth"] | None, arg(metavar="agreement|kl|ground_truth")] = None
+    """What speaks for a strength: that words hold at the strengths beside it and are the feature's own (agreement);
+    that it is the weakest by which the answer's first word is moved for half of the features (kl, the default for
+    hybrid, where a stronger push drowns the images); or, in the embedded world, the truth."""
+
+    max_features: Count = 500
+    """At most so many validation features."""
+
+    batch_size: Count = 64
+    """Features at a time; halved as often as memory asks for it. It does not change the words."""
+
+    who: Annotated[ExplainerOptions, OmitArgPrefixes] = field(default_factory=ExplainerOptions)
+    steering: Annotated[SteeringOptions, OmitArgPrefixes] = field(default_factory=SteeringOptions)
+    showing: Annotated[ShowingOptions, OmitArgPrefixes] = field(default_factory=ShowingOptions)
+    words: Annotated[DecodingOptions, OmitArgPrefixes] = field(default_factory=DecodingOptions)
+    finding: Annotated[SAEOptions, OmitArgPrefixes] = field(default_factory=SAEOptions)
+    common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
+
+    def run(self) -> int:
+        """Load, try, choose, print.
+
+        Raises:
+            SeesayError: whatever is wrong with the run, the models or what is asked for.
+            KeyboardInterrupt: after Ctrl-C, when the batch is written.
+        """
+        from seesay.commands.calibration_page import write_page
+        from seesay.pipeline.calibrating import calibrate
+        from seesay.store.gallery import explainable
+
+        output = Output(self.common)
+        unit = self._unit()
+        strengths = self._strengths(unit)
+        setting = setting_of(self.method, None, None, self.steering, self.showing, self.words, self.common.seed)
+        with speaking(
+            self.path,
+            steers=True,
+            subject=None,
+            sae=None,
+            layer=None,
+            finding=self.finding,
+            who=self.who,
+            common=self.common,
+            output=output,
+        ) as (run, speaker, named):
+            if METHODS[self.method].shows:
+                run.check_finished("collect")
+            # A run without images knows of no feature which one is ever active.
+            feature_ids = explainable(run, "validation") or _validation(speaker)
+            by = self.by
+            if by == "ground_truth":
+                feature_ids, by = self._by_truth(speaker, named.sae, feature_ids, output)
+            calibration = calibrate(
+                run,
+                speaker,
+                setting,
+                strengths,
+                unit,
+                feature_ids=feature_ids[: self.max_features],
+                by=by,
+                batch_size=self.batch_size,
+                progress=_bars(output),
+            )
+            page = run.folder / f"calibration-{self.method}-{calibration.key[:8]}.html"
+            write_page(page, calibration, f"{self.method} by {speaker.name}: {self.path.name}")
+        output.console.print(_table(calibration))
+        output.console.print(Text(f"Chosen: {calibration.strength.value:g} ({calibration.strength.unit}). {page}"))
+        output.finish(
+            {"run": str(self.path), "page": str(page), **asdict(calibration)},
+            next_steps=[f"seesay explain {self.path} --method {self.method}   at the strength that was chosen"],
+        )
+        return 0
+
+    def _unit(self) -> StrengthUnit:
+        if self.per_feature:
+            if self.strength_unit not in (None, "kl"):
+                raise InvalidStrength(
+                    f"--per-feature with --strength-unit {self.strength_unit}", expected="one of the two"
+                )
+            return "kl"
+        return self.strength_unit or ("max_activation" if self.method == "hybrid" else "residual_norm")
+
+    def _strengths(self, unit: StrengthUnit) -> Sequence[float]:
+        from seesay.calibration import DEFAULT_GRIDS
+
+        if self.grid is None:
+            return DEFAULT_GRIDS[unit]
+        try:
+            return [float(word) for word in self.grid.split(",")]
+        except ValueError as error:
+            raise InvalidStrength(f"--grid {self.grid}", expected="numbers with commas between: 0.5,1,2") from error
+
+    def _by_truth(
+        self, speaker: "Speaker", sae_name: str, feature_ids: Sequence[int], output: Output
+    ) -> tuple[list[int], tuple[str, "Judge"]]:
+        """The features that a word of the world fits, and a judge who knows it."""
+        if not is_world(sae_name):
+            raise InvalidSetting(f"--by ground_truth for {sae_name}", expected="an SAE of the embedded world")
+        from seesay.world.judging import judge_of
+
+        assert speaker.sae is not None
+        assert speaker.layer is not None
+        with output.progress("truth", total=None) as advance:
+            chosen_on, judge = judge_of(
+                speaker.vlm, speaker.sae, speaker.layer, self.method, feature_ids, on_batch=advance
+            )
+        return chosen_on, ("ground_truth", judge)
+
+
+def _validation(speaker: "Speaker") -> list[int]:
+    from seesay.split import split_of
+
+    assert speaker.sae is not None
+    return [feature_id for feature_id in range(speaker.sae.n_features) if split_of(feature_id) == "validation"]
+
+
+def _bars(output: Output) -> "Callable[[str, int], AbstractContextManager[Callable[[int], None]]]":
+    return lambda what, total: output.progress(what, total=total)
+
+
+def _table(calibration: "Calibration") -> Table:
+    table = Table(header_style="bold")
+    table.add_column(calibration.strength.unit, justify="right")
+    table.add_column(calibration.score.replace("_", " "), justify="right")
+    table.add_column("95 % interval", justify="right")
+    table.add_column("")
+    table.add_column("nats", justify="right")
+    largest = max(max(point["score"] for point in calibration.curve), 1e-9)
+    for point in calibration.curve:
+        low, high = point["interval"]
+        is_chosen = point["strength"] == calibration.strength.value
+        table.add_row(
+            f"{point['strength']:g}",
+            f"{point['score']:.3f}",
+            f"{low:.3f} to {high:.3f}",
+            Text("█" * round(_BAR * max(point["score"], 0.0) / largest), style="green" if is_chosen else "dim"),
+            f"{point['kl']:.2f}",
+            style="bold" if is_chosen else "",
+        )
+    return table

@@ -1,0 +1,194 @@
+"""`seesay explain`: a run's features into words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, final
+
+from rich.text import Text
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from seesay.commands.counts import Count
+from seesay.commands.explaining_options import (
+    ControlOption,
+    DecodingOptions,
+    ExplainerOptions,
+    ShowingOptions,
+    SteeringOptions,
+    setting_of,
+)
+from seesay.commands.names import given_strength, resolve_run_strength
+from seesay.commands.options import Options
+from seesay.commands.output import Output
+from seesay.commands.sae_options import SAEOptions
+from seesay.commands.speaking import speaking
+from seesay.errors import FeatureNotFound
+from seesay.explainers.config import METHODS
+from seesay.records import Method, StrengthUnit
+from seesay.selection import parse_features
+
+if TYPE_CHECKING:
+    from seesay.explainers.config import Setting
+    from seesay.records import Explanation, Status
+    from seesay.store.explanations import StoredSetting
+    from seesay.store.run import Run
+
+_N_SHOWN = 12
+
+
+@final
+@dataclass(frozen=True)
+class Explain:
+    """Put a run's features into words and keep the words in the run.
+
+    Methods: steering pushes a feature on an empty image and asks what is seen; topk shows the images that activate it
+    most; hybrid shows the same and pushes it there, where it is active. Baselines: one-word clamps it on an empty image
+    and asks for a word; vocabulary and token-change need no answer at all.
+
+    Only what is missing is asked; the same command goes on after a stop or a kill, and tries again what failed. Several
+    methods, explainers, strengths and controls live side by side in one run.
+
+    Examples:
+      seesay explain runs/x --method hybrid
+      seesay explain runs/x --method steering --strength 2 --strength-unit residual_norm --features 0-499
+      seesay explain runs/x --method topk --control random
+      seesay explain runs/new --subject google/gemma-3-4b-it --sae DIR --method steering --features 0-9 --strength 200
+    """
+
+    path: Positional[Annotated[Path, arg(metavar="RUN")]]
+    """The run's folder. One that is not there is begun without images, if --sae says whose features it is of."""
+
+    method: Method = "steering"
+    """How words are found."""
+
+    features: Annotated[str | None, arg(metavar="IDS")] = None
+    """Ids and inclusive ranges with commas between: 42 or 0-499,777; by default all that an exemplar activates."""
+
+    split: Annotated[Literal["validation", "test"] | None, arg(metavar="validation|test")] = None
+    """Only features of this part: strengths are chosen on validation features, figures come from test features."""
+
+    limit: Annotated[Count | None, arg(metavar="N")] = None
+    """Only the first so many of them."""
+
+    strength: Annotated[float | None, arg(metavar="X")] = None
+    """How hard to push; by default what seesay calibrate chose for this run, or what the world's SAEs come with."""
+
+    strength_unit: Annotated[StrengthUnit | None, arg(metavar="coefficient|residual_norm|max_activation|kl")] = None
+    """What a strength of 1 means: a coefficient (the default), the mean residual norm of the empty image, the feature's
+    own largest activation, or a nat by which the answer's first word is moved."""
+
+    control: ControlOption = None
+    """Put something else in the feature's place: random (a random direction, images drawn at random), or permuted
+    (another feature's). Or take a part away: none (no push), random-direction, permuted-direction; and of the hybrid's
+    images: random-images, permuted-images."""
+
+    batch_size: Count = 64
+    """Features at a time; halved as often as memory asks for it. It does not change the words."""
+
+    subject: Annotated[str | None, arg(metavar="MODEL")] = None
+    """The model whose vision encoder the features belong to; by default what the run says."""
+
+    sae: Annotated[str | None, arg(metavar="SAE")] = None
+    """The SAE; by default what the run says."""
+
+    layer: Annotated[int | None, arg(metavar="L")] = None
+    """The vision block; by default what the run says, or the one that the SAE was made for."""
+
+    who: Annotated[ExplainerOptions, OmitArgPrefixes] = field(default_factory=ExplainerOptions)
+    steering: Annotated[SteeringOptions, OmitArgPrefixes] = field(default_factory=SteeringOptions)
+    showing: Annotated[ShowingOptions, OmitArgPrefixes] = field(default_factory=ShowingOptions)
+    words: Annotated[DecodingOptions, OmitArgPrefixes] = field(default_factory=DecodingOptions)
+    finding: Annotated[SAEOptions, OmitArgPrefixes] = field(default_factory=SAEOptions)
+    common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
+
+    def run(self) -> int:
+        """Load, explain, print.
+
+        Raises:
+            SeesayError: whatever is wrong with the run, the models or what is asked for.
+            KeyboardInterrupt: after Ctrl-C, when the batch is written.
+        """
+        output = Output(self.common)
+        setting = self._setting()
+        selected = None if self.features is None else parse_features(self.features)
+        with speaking(
+            self.path,
+            steers=setting.way.steers,
+            subject=self.subject,
+            sae=self.sae,
+            layer=self.layer,
+            finding=self.finding,
+            who=self.who,
+            common=self.common,
+            output=output,
+        ) as (run, speaker, named):
+            from seesay.pipeline.explaining import explain
+            from seesay.store.explanations import explanations, n_explained
+
+            if setting.way.steers and setting.strength is None and setting.control != "none":
+                setting = replace(setting, strength=resolve_run_strength(run, speaker, setting, named.sae))
+            feature_ids = self._features(run, setting, selected)
+            try:
+                with output.progress(setting.method, total=len(feature_ids)) as advance:
+                    stored = explain(run, speaker, setting, feature_ids, batch_size=self.batch_size, on_batch=advance)
+            except KeyboardInterrupt:
+                output.console.print("Stopped: the same command goes on from here.")
+                raise
+            said = explanations(run, stored, feature_ids)
+            counts = n_explained(run, stored)
+        self._report(output, stored, said, counts)
+        return 0
+
+    def _setting(self) -> "Setting":
+        strength = given_strength(self.strength, self.strength_unit)
+        return setting_of(
+            self.method, strength, self.control, self.steering, self.showing, self.words, self.common.seed
+        )
+
+    def _features(self, run: "Run", setting: "Setting", selected: Sequence[int] | None) -> list[int]:
+        from seesay.split import split_of
+        from seesay.store.gallery import explainable
+
+        if METHODS[setting.method].shows:
+            run.check_finished("collect")
+        found = explainable(run) if selected is None else list(selected)
+        if self.split is not None:
+            found = [feature_id for feature_id in found if split_of(feature_id) == self.split]
+        if not found:
+            raise FeatureNotFound(
+                f"no features to explain in {self.path}",
+                expected="a run that is collected, or --features",
+                remedy="give --features 0-99 for the first hundred of the SAE",
+            )
+        return found[: self.limit]
+
+    def _report(
+        self,
+        output: Output,
+        stored: "StoredSetting",
+        said: "Mapping[int, Sequence[Explanation]]",
+        counts: "Mapping[Status, int]",
+    ) -> None:
+        from seesay.commands.steer import explanation_table
+
+        rows = [explanation for samples in said.values() for explanation in samples]
+        output.console.print(explanation_table(rows[:_N_SHOWN]))
+        if len(rows) > _N_SHOWN:
+            output.console.print(f"{_N_SHOWN} of {len(rows)}: seesay show tells the others")
+        told = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
+        output.console.print(Text(f"{stored.title} by {stored.explainer}, in all: {told}"))
+        output.finish(
+            {"run": str(self.path), **setting_as_json(stored), "explanations": [asdict(each) for each in rows]},
+            next_steps=[f"seesay show {self.path} {rows[0].feature_id}   all that is known of one feature"]
+            if rows
+            else [],
+        )
+
+
+def setting_as_json(stored: "StoredSetting") -> dict[str, Any]:
+    """A setting as plain data, for scripts.
+
+    Args:
+        stored: as a run keeps it.
+    """
+    return {name: value for name, value in asdict(stored).items() if name != "setting_id"}

@@ -1,0 +1,148 @@
+"""The options of commands that put features into words: who explains, what is steered, shown, and how words come."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from seesay.commands.counts import Count, PresetCount
+from seesay.errors import InvalidDecoding
+from seesay.explainers.config import METHODS, Empty, Positions, Selection, Setting
+from seesay.images.options import Overlay
+from seesay.records import Ablation, Control, Decoding, Method, Mode, Strength
+
+ControlOption = Annotated[
+    Control | Ablation | None,
+    arg(metavar="random|permuted|none|random-direction|permuted-direction|random-images|permuted-images"),
+]
+"""What takes the place of the feature, or of a part of it."""
+
+
+@dataclass(frozen=True)
+class ExplainerOptions:
+    """Who explains."""
+
+    explainer: Annotated[str | None, arg(metavar="MODEL")] = None
+    """The vision-language model that says what it sees, if it is not the subject. To steer, its vision encoder must be
+    the subject's."""
+
+    allow_different_encoder: bool = False
+    """Steer even if the explainer's vision encoder is not the subject's; every explanation then names the first tensor
+    that differs."""
+
+    quantize: Annotated[Literal["4bit", "8bit"] | None, arg(metavar="4bit|8bit")] = None
+    """Keep the explainer's language model in few bits (bitsandbytes); its vision encoder stays as it is."""
+
+    spread: bool = False
+    """Spread the explainer over all accelerators, and main memory if they do not suffice (accelerate)."""
+
+    prompts: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Folder with the questions to ask instead: METHOD.txt, and opening.txt if they name {opening}."""
+
+
+@dataclass(frozen=True)
+class SteeringOptions:
+    """What is steered, where there are no exemplars, and how."""
+
+    mode: Annotated[Mode | None, arg(metavar="add|replace|clamp")] = None
+    """Add the direction to the residual, put it in its place, or clamp the feature's activation to the strength; by
+    default add, and clamp for one-word."""
+
+    empty: Empty = "white"
+    """The empty image that is steered: a flat one, noise, the mean of the run's images, or zeros: nothing enters the
+    encoder's first block."""
+
+    positions: Positions = "all"
+    """Where an empty image is steered: at all positions, or at patches alone. Exemplars are at their active patches."""
+
+
+@dataclass(frozen=True)
+class ShowingOptions:
+    """What is shown, where there are exemplars."""
+
+    shown: Count = 5
+    """Exemplars a feature."""
+
+    overlay: Overlay = "mask"
+    """How it is shown where they are active: all other patches painted over, tinted green, cut out, or not at all."""
+
+    exemplars: Selection = "top"
+    """The most activating ones, or some from every quantile of those that activate the feature."""
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How words come."""
+
+    samples: Count = 1
+    """Answers for each feature; above 1 they need a temperature."""
+
+    temperature: float = 0.0
+    """0 takes the most probable token each time (greedy); above it, tokens are drawn."""
+
+    top_p: float = 1.0
+    """Draw from the fewest tokens that together have this probability."""
+
+    top_k: PresetCount = None
+    """Draw from so many most probable tokens; preset is all."""
+
+    max_new_tokens: Count = 64
+    """At most so many tokens an explanation."""
+
+    words: Count = 5
+    """How many words vocabulary and token-change tell."""
+
+    def decoding(self, seed: int) -> Decoding:
+        """The same for the library.
+
+        Args:
+            seed: of the draw.
+
+        Raises:
+            InvalidDecoding: several answers, of which each would be the same.
+        """
+        if self.samples > 1 and not self.temperature:
+            raise InvalidDecoding(
+                f"--samples {self.samples} without a temperature", expected="--temperature X beside it"
+            )
+        return Decoding(self.max_new_tokens, self.temperature, self.top_p, self.top_k or 0, self.samples, seed)
+
+
+def setting_of(
+    method: Method,
+    strength: Strength | None,
+    control: Control | Ablation | None,
+    steering: SteeringOptions,
+    showing: ShowingOptions,
+    speaking: DecodingOptions,
+    seed: int,
+) -> Setting:
+    """What the options come to.
+
+    Args:
+        method: how words are found.
+        strength: how hard to push; None for a method that does not, and while it is still to be chosen.
+        control: what takes the place of the feature.
+        steering: what is steered.
+        showing: what is shown.
+        speaking: how words come.
+        seed: of everything random.
+
+    Raises:
+        SeesayError: they do not go together.
+    """
+    return Setting(
+        method=method,
+        strength=strength,
+        control=control,
+        mode=steering.mode or METHODS[method].mode,
+        empty=steering.empty,
+        positions=steering.positions,
+        n_images=showing.shown,
+        overlay=showing.overlay,
+        selection=showing.exemplars,
+        n_words=speaking.words,
+        decoding=speaking.decoding(seed),
+        seed=seed,
+    )

@@ -1,0 +1,212 @@
+"""A run that is open to be written, together with the model that explains it."""
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from seesay.commands.explaining_options import ExplainerOptions
+from seesay.commands.loading import load_encoder, load_explainer
+from seesay.commands.options import Options
+from seesay.commands.output import Output
+from seesay.commands.sae_options import SAEOptions
+from seesay.errors import UnusablePath
+
+if TYPE_CHECKING:
+    from seesay.pipeline.explaining import Speaker
+    from seesay.sae import SAE
+    from seesay.store.run import Run
+    from seesay.vlm import VLM, Encoder
+
+
+@final
+@dataclass(frozen=True)
+class Named:
+    """What a run is of, by the names on the command line, or by those that the run itself gives.
+
+    Args:
+        subject: the model whose vision encoder it is.
+        sae: of its features.
+        finding: how the SAE is found and read.
+        layer: the block; None for the one that the SAE was made for.
+    """
+
+    subject: str
+    sae: str
+    finding: SAEOptions
+    layer: int | None
+
+    @classmethod
+    def of(
+        cls,
+        path: Path,
+        noted: Mapping[str, Any],
+        subject: str | None,
+        sae: str | None,
+        finding: SAEOptions,
+        layer: int | None,
+    ) -> "Named":
+        """What was given, and for the rest what the run notes.
+
+        Args:
+            path: the run.
+            noted: by it; empty for a new one.
+            subject: as given.
+            sae: as given.
+            finding: as given; counts if an SAE is.
+            layer: as given.
+
+        Raises:
+            UnusablePath: neither says.
+        """
+        if sae is None:
+            finding = _noted_options(path, noted.get("sae_options") or {})
+        found_subject, found_sae = subject or noted.get("subject"), sae or noted.get("sae")
+        found_layer = noted.get("layer") if layer is None and sae is None else layer
+        if not isinstance(found_subject, str) or not isinstance(found_sae, str):
+            raise UnusablePath(
+                f"{path} does not say what it is of", expected="--subject MODEL and --sae SAE", remedy="give both"
+            )
+        if not isinstance(found_layer, int | None):
+            raise UnusablePath(f"{path} says that it is of block {found_layer!r}", expected="a number: --layer L")
+        return cls(found_subject, found_sae, finding, found_layer)
+
+
+def _noted_options(path: Path, noted: Any) -> SAEOptions:
+    """How a run, which may be a stranger's, says that its SAE is found."""
+    kinds = {"sae_subfolder": str, "sae_revision": str, "sae_k": int, "sae_activation": str}
+    options = {name: noted.get(name) for name in kinds} if isinstance(noted, Mapping) else None
+    if options is None or not all(isinstance(value, kinds[name] | None) for name, value in options.items()):
+        raise UnusablePath(f"{path} says oddly how its SAE is found: {noted!r}", expected="--sae SAE beside it")
+    return SAEOptions(**options)
+
+
+@contextmanager
+def speaking(
+    path: Path,
+    *,
+    steers: bool,
+    subject: str | None,
+    sae: str | None,
+    layer: int | None,
+    finding: SAEOptions,
+    who: ExplainerOptions,
+    common: Options,
+    output: Output,
+) -> Generator[tuple["Run", "Speaker", Named]]:
+    """Open a run and load the model that explains it.
+
+    A run that is not there is begun, without images, if its SAE is given.
+
+    Args:
+        path: the run.
+        steers: the SAE is needed, and that the run is of it and of the subject's vision encoder is checked.
+        subject: as given; None for what the run says.
+        sae: as given; None for what the run says.
+        layer: as given.
+        finding: of the SAE.
+        who: explains.
+        common: options of every command.
+        output: of the command.
+
+    Yields:
+        The run, who explains it, and what it is of by name.
+
+    Raises:
+        SeesayError: whatever is wrong with the run, the models, the SAE, or with their being together.
+    """
+    from seesay.store.run import Run, exists
+
+    if exists(path):
+        with Run.writing(path) as run:
+            named = Named.of(path, run.subject, subject, sae, finding, layer)
+            speaker, identity = _load(named, steers, who, common, output)
+            if steers:
+                run.claim(identity)
+            yield run, speaker, named
+        return
+    if sae is None or not steers:
+        raise UnusablePath(
+            f"no run {path}",
+            expected="a run's folder",
+            remedy="make one by seesay collect --out, or begin one without images by --sae (and --subject)",
+        )
+    named = Named.of(path, {}, subject or "world", sae, finding, layer)
+    speaker, identity = _load(named, steers, who, common, output)
+    with Run.writing(path, identity) as run:
+        yield run, speaker, named
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Together:
+    """A model that explains, and the SAE whose features it steers.
+
+    Args:
+        vlm: the model.
+        sae: on the device of its vision encoder.
+        layer: the block that is steered.
+        encoder_differs_in: the first tensor in which its encoder is not the subject's; empty if it is.
+        eyes: the subject's encoder.
+    """
+
+    vlm: "VLM"
+    sae: "SAE"
+    layer: int
+    encoder_differs_in: str
+    eyes: "Encoder"
+
+
+def load_together(
+    named: Named, who: ExplainerOptions, common: Options, output: Output, *, feature_ids: Sequence[int] = ()
+) -> Together:
+    """Load an SAE, a model that explains, and the subject if that is another one; and check that they fit.
+
+    Args:
+        named: the subject and its SAE.
+        who: explains.
+        common: options of every command.
+        output: of the command.
+        feature_ids: that the SAE must have.
+
+    Raises:
+        SeesayError: whatever is wrong with them, or with their being together.
+    """
+    from seesay.vlm.identity import encoder_difference
+
+    sae = named.finding.load(named.sae)
+    sae.directions(feature_ids)  # refuses unknown features before a large model is loaded
+    layer = named.finding.layer(named.sae, sae, named.layer)
+    # The subject first: it is the smaller one, and what is wrong with it is known sooner.
+    another = who.explainer not in (None, named.subject)
+    eyes = load_encoder(named.subject, common, compared=True) if another else None
+    vlm = _load_explainer(named, who, common)
+    differs_in = encoder_difference(eyes, vlm.encoder, allowed=who.allow_different_encoder) if eyes else ""
+    if differs_in:
+        output.console.print(f"The explainer's vision encoder is not the subject's: {differs_in} differs.")
+    sae.check_fits(vlm.encoder.d_model)
+    vlm.encoder.check_layer(layer, steered=True)
+    named.finding.remark(output, named.sae, sae, layer)
+    return Together(vlm, sae.to(vlm.encoder.device), layer, differs_in, eyes or vlm.encoder)
+
+
+def _load(
+    named: Named, steers: bool, who: ExplainerOptions, common: Options, output: Output
+) -> tuple["Speaker", Mapping[str, Any]]:
+    from seesay.pipeline.collecting import Subject
+    from seesay.pipeline.explaining import Speaker
+
+    name = who.explainer or named.subject
+    if not steers:
+        return Speaker.of(_load_explainer(named, who, common), name), {}
+    found = load_together(named, who, common, output)
+    names = {"subject": named.subject, "sae": named.sae, "sae_options": vars(named.finding)}
+    subject = Subject(found.eyes, found.sae, found.layer, names)
+    speaker = Speaker.of(found.vlm, name, sae=found.sae, layer=found.layer, encoder_differs_in=found.encoder_differs_in)
+    return speaker, subject.as_json()
+
+
+def _load_explainer(named: Named, who: ExplainerOptions, common: Options) -> "VLM":
+    name = who.explainer or named.subject
+    return load_explainer(name, common, prompts=who.prompts, quantize=who.quantize, spread=who.spread)

@@ -1,0 +1,128 @@
+"""How rows of image tokens become words: the language model says them, or its vocabulary is looked through."""
+
+import math
+from collections.abc import Sequence
+from typing import Protocol, final, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from seesay.records import Decoding
+from seesay.vlm import VLM, Answer, ImageTokens
+
+Rows = Sequence[Sequence[ImageTokens]]
+
+_LEAST_GAIN = 1e-5
+"""Of a probability or a cosine; less is rounding."""
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """Turns what is seen into words."""
+
+    def answer(self, rows: Rows, keys: Sequence[int]) -> list[Answer]:
+        """The answers: all samples of the first row, then those of the second.
+
+        Args:
+            rows: the images of each case.
+            keys: by which draws are seeded, one for each row.
+        """
+        ...
+
+
+@final
+class Saying:
+    """The language model is asked, and speaks.
+
+    Args:
+        vlm: who is asked.
+        prompt: what.
+        decoding: how its words are chosen.
+    """
+
+    def __init__(self, vlm: VLM, prompt: str, decoding: Decoding) -> None:
+        self._vlm, self._prompt, self._decoding = vlm, prompt, decoding
+
+    def answer(self, rows: Rows, keys: Sequence[int]) -> list[Answer]:
+        """What it says."""
+        return self._vlm.say(self._prompt, rows, self._decoding, keys=keys)
+
+
+@final
+class TokenChange:
+    """The first words of an answer that become more probable by more than all others.
+
+    Args:
+        vlm: who would be asked.
+        prompt: what.
+        unsteered: the same image with nothing pushed.
+        n_words: how many to tell.
+    """
+
+    def __init__(self, vlm: VLM, prompt: str, unsteered: Sequence[ImageTokens], n_words: int) -> None:
+        self._vlm, self._prompt, self._n_words = vlm, prompt, n_words
+        self._before = self._probabilities([unsteered])
+
+    def answer(self, rows: Rows, keys: Sequence[int]) -> list[Answer]:
+        """The words, the one that has gained most first."""
+        return _tell(self._vlm, self._probabilities(rows) - self._before, self._n_words)
+
+    def _probabilities(self, rows: Rows) -> Float[Tensor, "row vocabulary"]:
+        return self._vlm.next_word(self._prompt, rows, self._vlm.prompts.start).exp()
+
+
+@final
+class Vocabulary:
+    """The tokens whose embeddings the image tokens have come nearest to, on average and by cosine.
+
+    Args:
+        vlm: whose vocabulary.
+        unsteered: the same image with nothing pushed.
+        n_words: how many to tell.
+    """
+
+    def __init__(self, vlm: VLM, unsteered: Sequence[ImageTokens], n_words: int) -> None:
+        self._vlm, self._n_words = vlm, n_words
+        # One matrix of unit rows would double what the vocabulary takes; their norms suffice.
+        self._norms = vlm.embeddings.float().norm(dim=-1).clamp_min(1e-12)
+        self._before = self._cosines([unsteered])
+
+    def answer(self, rows: Rows, keys: Sequence[int]) -> list[Answer]:
+        """The words, the nearest first."""
+        return _tell(self._vlm, self._cosines(rows) - self._before, self._n_words)
+
+    def _cosines(self, rows: Rows) -> Float[Tensor, "row vocabulary"]:
+        embeddings = self._vlm.embeddings
+        means = torch.stack([normalize(torch.cat([image.tokens for image in row]).float()).mean(0) for row in rows])
+        return (means.to(embeddings) @ embeddings.T).float() / self._norms
+
+
+def divergence(
+    after: Float[Tensor, "row vocabulary"], before: Float[Tensor, "#row vocabulary"]
+) -> Float[Tensor, " row"]:
+    """Kullback-Leibler divergence of distributions from those before, in nats.
+
+    Args:
+        after: natural log-probabilities.
+        before: the same.
+    """
+    # 0 log 0 is 0: a token that cannot come adds nothing.
+    return torch.where(after > -torch.inf, after.exp() * (after - before), 0.0).sum(-1).clamp_min(0.0)
+
+
+def _tell(vlm: VLM, gains: Float[Tensor, "row vocabulary"], n_words: int) -> list[Answer]:
+    """The words of the tokens that gained most, each spelling once, and none that gained nothing.
+
+    Words of an answer come without a likelihood: none of them was drawn.
+    """
+    n_looked_at = min(gains.shape[-1], 4 * n_words)  # blanks, special tokens and spellings that differ by blanks
+    values, token_ids = gains.topk(n_looked_at, dim=-1)
+    answers: list[Answer] = []
+    for gained, ids in zip(values.tolist(), token_ids.tolist(), strict=True):
+        words = [word for word, gain in zip(vlm.words(ids), gained, strict=True) if gain > _LEAST_GAIN]
+        spelt = [word for word in dict.fromkeys(words) if any(character.isalnum() for character in word)]
+        is_finite = all(map(math.isfinite, gained))
+        answers.append(Answer(", ".join(spelt[:n_words]), None if is_finite else math.nan))
+    return answers

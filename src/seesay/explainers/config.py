@@ -1,0 +1,170 @@
+"""Ways of explaining: the methods, and all that their words depend on but models and features. Free of torch."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any, Literal, final, get_args
+
+from seesay.errors import InvalidSetting, InvalidStrength, check_choice
+from seesay.images.options import EmptyImage, Overlay
+from seesay.records import Ablation, Control, Decoding, Method, Mode, Strength
+
+Empty = Literal[EmptyImage, "mean", "zeros"]
+"""What is steered where there are no exemplars: an empty image; `mean`, the mean of the run's images; or `zeros`, no
+image at all: zeros enter the encoder's first block."""
+
+Positions = Literal["all", "patches"]
+"""Where an empty image is steered: at every position, CLS included, as published; or at patches alone."""
+
+Selection = Literal["top", "quantile"]
+"""Which exemplars are shown: the most activating ones, or some from every quantile."""
+
+MOST_IMAGES = 100
+
+_OF_A_PART: frozenset[str] = frozenset(get_args(Ablation)) - {"none"}
+
+
+@final
+@dataclass(frozen=True)
+class Way:
+    """What a method does.
+
+    Args:
+        steers: it pushes the feature's direction.
+        shows: it shows exemplars; otherwise an empty image.
+        prompt: the name of the question that is asked; None if nothing is.
+        generates: it lets the language model speak; otherwise words come from its vocabulary.
+        mode: how it pushes, unless something else is asked for.
+        what: in a line.
+    """
+
+    steers: bool
+    shows: bool
+    prompt: str | None
+    generates: bool
+    what: str
+    mode: Mode = "add"
+
+
+METHODS: Mapping[Method, Way] = MappingProxyType({
+    "steering": Way(True, False, "steering", True, "push the feature on an empty image; what is seen?"),
+    "topk": Way(False, True, "topk", True, "show the images that activate the feature; what do they share?"),
+    "hybrid": Way(True, True, "hybrid", True, "the same images, the feature pushed at its active patches"),
+    "one-word": Way(
+        True, False, "one-word", True, "clamp the feature on an empty image and ask for a word", mode="clamp"
+    ),
+    "vocabulary": Way(
+        True, False, None, False, "the tokens that the steered image comes nearest to, unlike the unsteered one"
+    ),
+    "token-change": Way(
+        True, False, "steering", False, "the first words that steering makes more probable than any others"
+    ),
+})  # fmt: skip
+"""Every method.
+
+Sources: `steering`, `topk` and `hybrid` (Steering-informed Top-k): arXiv 2603.22593; `one-word`: Pach et al., arXiv
+2504.02821; `vocabulary` and `token-change`: baselines that need no generation.
+"""
+
+
+@final
+@dataclass(frozen=True)
+class Setting:
+    """All that words depend on but the models, the SAE and the feature.
+
+    What a method has no use for is ignored, and is no part of its `facts`.
+
+    Args:
+        method: how words are found.
+        strength: how hard to push; None for a method that does not, and while it is still to be chosen.
+        control: put something else in the place of the feature, or of a part of what it brings.
+        mode: how to push.
+        empty: what to steer where no exemplars are shown.
+        positions: where to push there; exemplars are always pushed at their active patches.
+        n_images: exemplars to show.
+        overlay: how to show where on them the feature is active.
+        selection: which exemplars.
+        n_words: tokens to tell, for methods that take them from the vocabulary.
+        decoding: how words are chosen; its seed is of the draw alone.
+        seed: of random controls and of a noise image.
+
+    Raises:
+        UnknownChoice: another word where one of a few is meant.
+        InvalidSetting: a control of something that the method does not have, or no image at all.
+        InvalidStrength: a strength for a method that pushes nothing.
+    """
+
+    method: Method = "steering"
+    strength: Strength | None = None
+    control: Control | Ablation | None = None
+    mode: Mode = "add"
+    empty: Empty = "white"
+    positions: Positions = "all"
+    n_images: int = 5
+    overlay: Overlay = "mask"
+    selection: Selection = "top"
+    n_words: int = 5
+    decoding: Decoding = Decoding()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, kind in _CHOICES.items():
+            if name != "control" or self.control is not None:
+                check_choice(getattr(self, name), kind, name)
+        for name in ("n_images", "n_words"):
+            if not 1 <= getattr(self, name) <= MOST_IMAGES:
+                raise InvalidSetting(f"{name} {getattr(self, name)}", expected=f"1 to {MOST_IMAGES}")
+        if self.control == "none" and not self.way.steers:
+            raise InvalidSetting(f"none for {self.method}, which steers nothing", expected="another control")
+        if self.control in _OF_A_PART and not (self.way.steers and self.way.shows):
+            raise InvalidSetting(
+                f"{self.control} for {self.method}, which does not join images and steering",
+                expected=f"hybrid, or the control {str(self.control).split('-')[0]}",
+            )
+        if not 0 <= self.seed < 1 << 63:
+            raise InvalidSetting(f"seed {self.seed}", expected="0 or more, below 2 to the 63rd")
+        if self.strength is not None and not self.way.steers:
+            raise InvalidStrength(f"a strength for {self.method}, which steers nothing", expected="none")
+
+    @property
+    def way(self) -> Way:
+        """What its method does."""
+        return METHODS[self.method]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What takes part, as plain data; equal for settings that do the same."""
+        way = self.way
+        unused = {
+            "strength": not way.steers or self.control == "none",
+            "mode": not way.steers or self.control == "none",
+            "empty": way.shows,
+            "positions": way.shows or self.control == "none",
+            "n_images": not way.shows,
+            "overlay": not way.shows,
+            "selection": not way.shows,
+            "n_words": way.generates,
+            "decoding": not way.generates,
+            "seed": not self._draws,
+        }
+        facts = {name: value for name, value in asdict(self).items() if not unused.get(name)}
+        if way.generates and not self.decoding.temperature:  # greedy: nothing is drawn
+            facts["decoding"] = {"max_new_tokens": self.decoding.max_new_tokens, "n_samples": self.decoding.n_samples}
+        return facts
+
+    @property
+    def _draws(self) -> bool:
+        """Whether anything but words is drawn at random."""
+        noisy = self.empty == "noise" and not self.way.shows
+        return noisy or self.control not in (None, "none")
+
+
+_CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "method": tuple(METHODS),
+    "control": (*get_args(Control), *get_args(Ablation)),
+    "mode": get_args(Mode),
+    "empty": get_args(Empty),
+    "positions": get_args(Positions),
+    "overlay": get_args(Overlay),
+    "selection": get_args(Selection),
+})  # fmt: skip

@@ -1,0 +1,182 @@
+"""What the language model gets to see of each case: rows of image tokens, steered where the method steers.
+
+Shape suffixes: r row (a case, or an image of one), p position, d d_model, k active features.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Protocol, final, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image
+from torch import Tensor
+
+from seesay.errors import MismatchedEncoder
+from seesay.exemplars.exemplar import Exemplar
+from seesay.explainers.cases import Case, directions
+from seesay.explainers.config import Empty, Setting
+from seesay.explainers.gallery import Gallery
+from seesay.images.blank import blank_image
+from seesay.sae import SAE, Codes
+from seesay.steering import intervene
+from seesay.vlm import VLM, ImageTokens
+from seesay.vlm.encoded import Encoded
+
+IMAGES_AT_ONCE = 32
+
+
+@runtime_checkable
+class Sight(Protocol):
+    """Shows cases to the language model."""
+
+    def see(self, cases: Sequence[Case]) -> list[list[ImageTokens]]:
+        """The images of each case, as the language model reads them."""
+        ...
+
+
+@final
+class EmptySight:
+    """An empty image, the same for all, with each feature pushed on it.
+
+    It was encoded once up to the block; each case costs what comes after.
+
+    Args:
+        vlm: who sees.
+        sae: whose features.
+        blank: the empty image, up to the block to steer.
+        setting: how to push.
+    """
+
+    def __init__(self, vlm: VLM, sae: SAE, blank: Encoded, setting: Setting) -> None:
+        self._vlm, self._sae, self._blank, self._setting = vlm, sae, blank, setting
+        self._scale_p = sae.activation_scale(self._blank.residual)[0]
+        self._positions = self._blank.is_patch if setting.positions == "patches" else None
+
+    @cached_property
+    def _codes(self) -> Codes:
+        return self._sae.encode(self._blank.residual)
+
+    def see(self, cases: Sequence[Case]) -> list[list[ImageTokens]]:
+        """One image for each case."""
+        residual = self._blank.residual
+        if cases[0].direction is None:
+            steered = residual.expand(len(cases), *residual.shape[1:])
+        else:
+            mode = self._setting.mode
+            steered = intervene(
+                residual,
+                directions(cases).to(residual.device),
+                torch.tensor([case.coefficient for case in cases], device=residual.device),
+                mode,
+                positions=self._positions,
+                scale=self._scale_p[None],
+                activations=_activations(self._codes, cases).to(residual.device) if mode == "clamp" else None,
+            )
+        return [[image] for image in self._vlm.encode_from(self._blank.with_residual(steered))]
+
+
+@final
+class ExemplarSight:
+    """The exemplars of each case, with its feature pushed where they are active if the method steers.
+
+    Args:
+        vlm: who sees.
+        sae: whose features; None if nothing is steered.
+        layer: the block to steer; None if nothing is.
+        setting: how exemplars are shown.
+        gallery: has the pictures.
+    """
+
+    def __init__(self, vlm: VLM, sae: SAE | None, layer: int | None, setting: Setting, gallery: Gallery) -> None:
+        self._vlm, self._sae, self._layer = vlm, sae, layer
+        self._setting, self._gallery = setting, gallery
+
+    def see(self, cases: Sequence[Case]) -> list[list[ImageTokens]]:
+        """As many images for each case as it has exemplars."""
+        shown = [(case, exemplar) for case in cases for exemplar in case.exemplars]
+        starts = range(0, len(shown), IMAGES_AT_ONCE)
+        tokens = iter([each for start in starts for each in self._see(shown[start : start + IMAGES_AT_ONCE])])
+        return [[next(tokens) for _ in case.exemplars] for case in cases]
+
+    @torch.no_grad()
+    def _see(self, shown: Sequence[tuple[Case, Exemplar]]) -> list[ImageTokens]:
+        sizes_of, pictures = zip(*[self._drawn(exemplar) for _case, exemplar in shown], strict=True)
+        if self._sae is None or self._layer is None:
+            return self._vlm.encode(pictures, batch_size=len(pictures))
+        encoded = self._vlm.encode_to(pictures, self._layer, batch_size=len(pictures))
+        if shown[0][0].direction is not None:
+            encoded = encoded.with_residual(self._steered(encoded, shown, sizes_of))
+        return self._vlm.encode_from(encoded)
+
+    def _steered(
+        self, encoded: Encoded, shown: Sequence[tuple[Case, Exemplar]], sizes: Sequence[tuple[int, int]]
+    ) -> Float[Tensor, "row position d_model"]:
+        assert self._sae is not None
+        residual, cases = encoded.residual, [case for case, _exemplar in shown]
+        mode = self._setting.mode
+        return intervene(
+            residual,
+            directions(cases).to(residual.device),
+            torch.tensor([case.coefficient for case in cases], device=residual.device),
+            mode,
+            positions=self._active(encoded, [exemplar for _case, exemplar in shown], sizes),
+            scale=self._sae.activation_scale(residual),
+            activations=_activations(self._sae.encode(residual), cases).to(residual.device)
+            if mode == "clamp"
+            else None,
+        )
+
+    def _active(
+        self, encoded: Encoded, exemplars: Sequence[Exemplar], sizes: Sequence[tuple[int, int]]
+    ) -> Bool[Tensor, "row position"]:
+        """The positions of the patches on which each exemplar's feature is active, by its unmasked heatmap."""
+        active_rp = torch.zeros(encoded.residual.shape[:2], dtype=torch.bool)
+        for row, (exemplar, size, geometry) in enumerate(zip(exemplars, sizes, encoded.geometries, strict=True)):
+            active = exemplar.active_in(self._setting.overlay, size, geometry.grid, geometry.box)
+            active_rp[row, geometry.position_of_patch] = torch.from_numpy(active.reshape(-1))
+        return active_rp.to(encoded.residual.device)
+
+    def _drawn(self, exemplar: Exemplar) -> tuple[tuple[int, int], Image.Image]:
+        """An exemplar as it is shown, and the size of the picture that it was drawn on."""
+        setting, image = self._setting, exemplar.image
+        picture = self._gallery.picture(image)
+        # A thumbnail may be divided into other patches than the image was, where these depend on the size.
+        if picture.size != image.size and self._vlm.encoder.geometry(picture.size).grid != image.grid:
+            picture = picture.resize(image.size, Image.Resampling.BICUBIC)
+        if self._sae is not None and self._vlm.encoder.geometry(picture.size).grid != image.grid:
+            rows, columns = self._vlm.encoder.geometry(picture.size).grid
+            raise MismatchedEncoder(
+                f"the explainer divides an image into {rows} x {columns} patches",
+                expected=f"{image.grid[0]} x {image.grid[1]}, as when it was collected",
+                remedy="choose an explainer with the subject's image processor",
+            )
+        return picture.size, exemplar.drawn(setting.overlay, picture, self._vlm.prompts.mask_fill)
+
+
+def encoded_empty(vlm: VLM, layer: int, empty: Empty, seed: int, gallery: Gallery) -> Encoded:
+    """An empty image, up to a block.
+
+    Args:
+        vlm: who sees.
+        layer: the block.
+        empty: which.
+        seed: of a noise image.
+        gallery: has the mean image.
+
+    Raises:
+        InvalidSetting: the mean image is asked for and there are no images.
+    """
+    if empty == "zeros":
+        return vlm.encoder.encode_nothing(layer)
+    size = vlm.encoder.image_size
+    if empty == "mean":
+        return vlm.encode_to([gallery.mean_image(size)], layer)
+    return vlm.encode_to([blank_image(empty, size, seed)], layer)
+
+
+def _activations(codes: Codes, cases: Sequence[Case]) -> Float[Tensor, "row position"]:
+    """How active each case's feature is by now."""
+    wanted_r = torch.tensor([case.activating for case in cases], device=codes.feature_ids.device)
+    is_wanted_rpk = codes.feature_ids == wanted_r[:, None, None]
+    return (codes.values * is_wanted_rpk).sum(-1)

@@ -1,0 +1,376 @@
+"""Explanations in `run.db`, with the settings they were found in and the strengths that were chosen.
+
+Without torch. What is read may be a stranger's: everything is checked.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, final, get_args
+
+from seesay.explainers.config import METHODS
+from seesay.records import Ablation, Control, Explanation, Method, Status, Strength, StrengthUnit
+from seesay.store.database import refusing, transaction
+from seesay.store.run import DAMAGE, Run, parsed
+
+_CONTROLS = (None, *get_args(Control), *get_args(Ablation))
+_SETTING_COLUMNS = (
+    "setting_id, identity, method, control, strength, strength_unit, seed, explainer, explainer_hash, encoder_hash, "
+    "prompt_hash, dtype, facts"
+)
+_COLUMNS = (
+    "feature_id, sample, status, text, raw_text, reason, coefficient, mean_log_probability, image_ids, donor_id, "
+    "seconds"
+)
+
+
+@final
+@dataclass(frozen=True)
+class StoredSetting:
+    """All that explanations depend on but the feature, as a run keeps it.
+
+    Args:
+        setting_id: number in this run.
+        identity: hash of `facts`.
+        method: how words were found.
+        control: what took the place of the feature, or of a part of what it brings.
+        strength: how hard it was pushed; None if it was not.
+        seed: of random controls; None if nothing was drawn.
+        explainer: name of the model that said them, which is no part of its identity.
+        explainer_hash: of its weights.
+        encoder_hash: of its vision encoder's.
+        prompt_hash: of the question.
+        dtype: number format of its weights.
+        facts: all of it, as plain data.
+    """
+
+    setting_id: int
+    identity: str
+    method: Method
+    control: Control | Ablation | None
+    strength: Strength | None
+    seed: int | None
+    explainer: str
+    explainer_hash: str
+    encoder_hash: str
+    prompt_hash: str
+    dtype: str
+    facts: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        """Its method and control, in words."""
+        return self.method if self.control is None else f"{self.method}, {self.control}"
+
+
+@final
+@dataclass(frozen=True)
+class Calibration:
+    """A strength that was chosen, and how.
+
+    Args:
+        key: identity of the setting, without strength and control.
+        method: it is for.
+        explainer: name of the model.
+        score: by which it was chosen.
+        strength: the choice.
+        curve: what was tried, as plain data: one entry for each strength.
+    """
+
+    key: str
+    method: Method
+    explainer: str
+    score: str
+    strength: Strength
+    curve: Sequence[Mapping[str, Any]]
+
+
+def hash_of(facts: Mapping[str, Any]) -> str:
+    """The identity of a setting.
+
+    Args:
+        facts: plain data.
+    """
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def add_setting(run: Run, facts: Mapping[str, Any], explainer: str) -> StoredSetting:
+    """Note a setting, or find it.
+
+    Args:
+        run: open to be written.
+        facts: all that words depend on, as [seesay.pipeline.explaining.facts][] gives them.
+        explainer: name of the model.
+    """
+    strength = facts.get("strength") or {}
+    row = (
+        hash_of(facts),
+        facts["method"],
+        facts["control"],
+        strength.get("value"),
+        strength.get("unit"),
+        facts.get("seed"),
+        explainer,
+        facts["explainer"],
+        facts["encoder"],
+        hashlib.sha256((facts["prompt"] or "").encode()).hexdigest(),
+        facts["dtype"],
+        json.dumps(facts),
+    )
+    with refusing(run.folder), transaction(run.connection):
+        run.connection.execute(
+            f"INSERT OR IGNORE INTO settings ({_SETTING_COLUMNS.removeprefix('setting_id, ')}) "
+            "VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            row,
+        )
+    found = find_setting(run, facts)
+    assert found is not None
+    return found
+
+
+def find_setting(run: Run, facts: Mapping[str, Any]) -> StoredSetting | None:
+    """A setting, if anything was asked in it.
+
+    Args:
+        run: may be a stranger's.
+        facts: all that words depend on.
+
+    Raises:
+        UnusablePath: what the run says is damaged.
+    """
+    rows = run.rows(f"SELECT {_SETTING_COLUMNS} FROM settings WHERE identity = ?", (hash_of(facts),))
+    return _setting(run, rows[0]) if rows else None
+
+
+def settings(run: Run) -> list[StoredSetting]:
+    """All settings that anything was asked in, in the order in which that began.
+
+    Args:
+        run: may be a stranger's.
+
+    Raises:
+        UnusablePath: what it says is damaged.
+    """
+    return [_setting(run, row) for row in run.rows(f"SELECT {_SETTING_COLUMNS} FROM settings ORDER BY setting_id")]
+
+
+def missing(run: Run, setting: StoredSetting, feature_ids: Sequence[int], n_samples: int = 1) -> list[int]:
+    """The features that have not got all of their words yet: none, too few samples, or a failure to be retried.
+
+    Args:
+        run: may be a stranger's.
+        setting: in which.
+        feature_ids: those asked for.
+        n_samples: answers to each.
+    """
+    done = {
+        feature_id
+        for (feature_id,) in run.rows(
+            "SELECT feature_id FROM explanations WHERE setting_id = ? AND status != 'failed' "
+            "GROUP BY feature_id HAVING count(*) >= ?",
+            (setting.setting_id, n_samples),
+        )
+    }
+    return [feature_id for feature_id in feature_ids if feature_id not in done]
+
+
+def add(run: Run, setting: StoredSetting, explanations: Collection[Explanation]) -> None:
+    """Write explanations, all of them or none; they take the place of what failed before.
+
+    Args:
+        run: open to be written.
+        setting: in which they were found.
+        explanations: of any features.
+    """
+    rows = [
+        (
+            setting.setting_id,
+            each.feature_id,
+            each.sample,
+            each.status,
+            each.text,
+            each.raw_text,
+            each.reason,
+            each.coefficient,
+            each.mean_log_probability,
+            json.dumps(each.image_ids),
+            each.donor_id,
+            each.seconds,
+        )
+        for each in explanations
+    ]
+    with refusing(run.folder), transaction(run.connection):
+        run.connection.executemany(
+            f"INSERT OR REPLACE INTO explanations (setting_id, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows
+        )
+
+
+def explanations(
+    run: Run, setting: StoredSetting, feature_ids: Collection[int] | None = None
+) -> dict[int, list[Explanation]]:
+    """What was said of features in one setting.
+
+    Args:
+        run: may be a stranger's.
+        setting: which.
+        feature_ids: of which features; None for all.
+
+    Returns:
+        By feature, in the order of their ids, all samples.
+
+    Raises:
+        UnusablePath: what the run says is damaged.
+    """
+    query = f"SELECT {_COLUMNS} FROM explanations WHERE setting_id = ?"
+    if feature_ids is not None and len(feature_ids) == 1:
+        rows = run.rows(f"{query} AND feature_id = ? ORDER BY sample", (setting.setting_id, *feature_ids))
+    else:
+        rows = run.rows(f"{query} ORDER BY feature_id, sample", (setting.setting_id,))
+    wanted = None if feature_ids is None else frozenset(feature_ids)
+    found: dict[int, list[Explanation]] = {}
+    for row in rows:
+        if wanted is None or row[0] in wanted:
+            explanation = _explanation(run, setting, row)
+            found.setdefault(explanation.feature_id, []).append(explanation)
+    return found
+
+
+def n_explained(run: Run, setting: StoredSetting) -> dict[Status, int]:
+    """How many explanations of each status there are.
+
+    Args:
+        run: may be a stranger's.
+        setting: in which.
+    """
+    query = "SELECT status, count(*) FROM explanations WHERE setting_id = ? GROUP BY status"
+    found = dict(run.rows(query, (setting.setting_id,)))
+    return {status: int(found.get(status, 0)) for status in get_args(Status)}
+
+
+def add_calibration(run: Run, calibration: Calibration) -> None:
+    """Store a choice; it takes the place of an earlier one for the same.
+
+    Args:
+        run: open to be written.
+        calibration: the choice, with its curve.
+    """
+    row = (
+        calibration.key,
+        calibration.method,
+        calibration.explainer,
+        calibration.score,
+        calibration.strength.value,
+        calibration.strength.unit,
+        json.dumps(calibration.curve, allow_nan=False),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    with refusing(run.folder), transaction(run.connection):
+        run.connection.execute("INSERT OR REPLACE INTO calibrations VALUES (?,?,?,?,?,?,?,?)", row)
+
+
+def calibrations(run: Run, key: str | None = None) -> list[Calibration]:
+    """The choices that were made.
+
+    Args:
+        run: may be a stranger's.
+        key: only that for one setting, see [seesay.store.explanations.Calibration][]; None for all.
+
+    Raises:
+        UnusablePath: what it says is damaged.
+    """
+    query = "SELECT key, method, explainer, score, strength, strength_unit, curve FROM calibrations"
+    rows = run.rows(f"{query} WHERE key = ?", (key,)) if key else run.rows(f"{query} ORDER BY made_at, key")
+    found: list[Calibration] = []
+    for name, method, explainer, score, value, unit, curve in rows:
+        try:
+            _check_method(method)
+            points = [dict(point) for point in parsed(curve)]
+            name, explainer, score = map(_text, (name, explainer, score))
+            found.append(Calibration(name, method, explainer, score, _strength(value, unit), points))
+        except DAMAGE as error:
+            raise run.damaged(f"the calibration of {method!r}", error) from error
+    return found
+
+
+def _setting(run: Run, row: Sequence[Any]) -> StoredSetting:
+    setting_id, identity, method, control, value, unit, seed, *texts, facts = row
+    try:
+        _check_method(method)
+        if control not in _CONTROLS:
+            raise ValueError(f"control {control!r}")
+        explainer, explainer_hash, encoder_hash, prompt_hash, dtype = map(_text, texts)
+        return StoredSetting(
+            setting_id=int(setting_id),
+            identity=_text(identity),
+            method=method,
+            control=control,
+            strength=None if value is None else _strength(value, unit),
+            seed=None if seed is None else int(seed),
+            explainer=explainer,
+            explainer_hash=explainer_hash,
+            encoder_hash=encoder_hash,
+            prompt_hash=prompt_hash,
+            dtype=dtype,
+            facts=dict(parsed(facts)),
+        )
+    except DAMAGE as error:
+        raise run.damaged(f"setting {setting_id!r}", error) from error
+
+
+def _explanation(run: Run, setting: StoredSetting, row: Sequence[Any]) -> Explanation:
+    feature_id, sample, status, text, raw_text, reason, alpha, log_probability, image_ids, donor_id, seconds = row
+    try:
+        if status not in get_args(Status):
+            raise ValueError(f"status {status!r}")
+        return Explanation(
+            feature_id=int(feature_id),
+            method=setting.method,
+            control=setting.control,
+            text=_text(text),
+            raw_text=_text(raw_text),
+            status=status,
+            strength=setting.strength,
+            coefficient=_number(alpha),
+            mean_log_probability=_number(log_probability),
+            sample=int(sample),
+            image_ids=_ids(image_ids),
+            donor_id=None if donor_id is None else int(donor_id),
+            seconds=_number(seconds) or 0.0,
+            encoder_differs_in=str(setting.facts.get("encoder_differs_in", "")),
+            reason=_text(reason),
+        )
+    except DAMAGE as error:
+        raise run.damaged(f"an explanation of feature {feature_id!r}", error) from error
+
+
+def _check_method(method: Any) -> None:
+    if method not in METHODS:
+        raise ValueError(f"method {method!r}")
+
+
+def _strength(value: Any, unit: Any) -> Strength:
+    if unit not in get_args(StrengthUnit) or not math.isfinite(value):
+        raise ValueError(f"strength {value!r} {unit!r}")
+    return Strength(float(value), unit)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} where words should be")
+    return value
+
+
+def _ids(text: Any) -> tuple[int, ...]:
+    found = parsed(text)
+    if not isinstance(found, list) or not all(isinstance(each, int) for each in found):
+        raise TypeError(f"{text!r} where images' numbers should be")
+    return tuple(found)
+
+
+def _number(value: Any) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise ValueError(f"{value!r} where a number should be")
+    return None if value is None else float(value)

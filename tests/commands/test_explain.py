@@ -1,0 +1,324 @@
+"""`seesay explain`, from the command line to what it writes."""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from seesay import cli, world
+from seesay.commands.explain import Explain
+from seesay.explainers.config import Setting
+from seesay.records import Strength
+from seesay.split import split_of
+from seesay.store import run as store
+from seesay.store.database import open_to_write
+from seesay.store.explanations import Calibration, add_calibration, explanations, settings
+from seesay.store.gallery import explainable
+from seesay.store.run import Run
+
+STEERING = ("--method", "steering", "--strength", "2", "--strength-unit", "residual_norm")
+HYBRID = ("--method", "hybrid", *STEERING[2:])
+TOPK = ("--method", "topk")
+
+
+def explain(run: Path, *more: str) -> int:
+    return cli.main(["explain", str(run), "--device", "cpu", "--max-new-tokens", "12", *more])
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "x"
+    arguments = f"collect --images world:60 --subject world:M --out {out} --device cpu"
+    assert cli.main(arguments.split()) == 0
+    return out
+
+
+@pytest.fixture
+def run(collected: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(collected, tmp_path / "run")
+
+
+def result(run: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
+    capsys.readouterr()
+    assert explain(run, *more, "--json", "-") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def refusal(arguments: Sequence[str], run: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that a command ends with."""
+    capsys.readouterr()
+    assert explain(run, *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("seesay: error: ")
+    assert error.count("\n") == 1
+    return error
+
+
+def test_a_run_is_explained_and_told_to_people_and_to_scripts(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "e.json"
+    assert explain(run, *HYBRID, "--limit", "3", "--json", str(file)) == 0
+    words = capsys.readouterr().out
+    assert "hybrid by world:M, in all: 3 ok" in words
+    assert "\nNext:\n" in words
+    said = json.loads(file.read_text())
+    assert (said["method"], said["control"], said["explainer"]) == ("hybrid", None, "world:M")
+    assert said["strength"] == {"value": 2.0, "unit": "residual_norm"}
+    assert said["facts"]["overlay"] == "mask"
+    with Run.open(run) as opened:
+        assert [each["feature_id"] for each in said["explanations"]] == explainable(opened)[:3]
+        (stored,) = settings(opened)
+        found = [each.text for samples in explanations(opened, stored).values() for each in samples]
+    assert [each["text"] for each in said["explanations"]] == found
+    assert all(each["image_ids"] for each in said["explanations"])
+
+
+def test_features_are_chosen_by_their_ids_their_split_and_a_limit(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ids(*more: str) -> list[int]:
+        return [each["feature_id"] for each in result(run, capsys, *STEERING, *more)["explanations"]]
+
+    with Run.open(run) as opened:
+        known = explainable(opened)
+    assert ids("--features", "9,0-3") == [0, 1, 2, 3, 9]
+    for split in ("validation", "test"):
+        of_split = [each for each in known if split_of(each) == split]
+        assert ids("--split", split, "--limit", "4") == of_split[:4]
+    assert (
+        ids("--features", "0-30", "--split", "test", "--limit", "3")
+        == [each for each in range(31) if split_of(each) == "test"][:3]
+    )
+    with Run.open(run) as opened:
+        assert len(settings(opened)) == 1
+
+
+def test_without_a_choice_all_that_an_image_activates_is_explained(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect(run / "run.db")) as connection:
+        connection.execute("DELETE FROM exemplars WHERE feature_id > 9")
+        connection.commit()
+    with Run.open(run) as opened:
+        known = explainable(opened)
+    found = result(run, capsys, *TOPK)["explanations"]
+    assert [each["feature_id"] for each in found] == known
+
+
+def test_the_same_command_asks_nothing_again_and_says_the_same(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = result(run, capsys, *STEERING, "--limit", "4")
+    assert result(run, capsys, *STEERING, "--limit", "4", "--batch-size", "1") == first
+
+
+@pytest.mark.parametrize(
+    "control",
+    "random permuted none random-direction permuted-direction random-images permuted-images".split(),  # noqa: SIM905
+)
+def test_every_control_of_a_hybrid_is_one(control: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = result(run, capsys, *HYBRID, "--control", control, "--limit", "2", "--shown", "2")
+    assert said["control"] == control
+    for each in said["explanations"]:
+        assert (each["control"], each["status"]) == (control, "ok")
+        assert ("permuted" in control) == (each["donor_id"] is not None)
+        assert (control == "none") == (each["coefficient"] is None)
+
+
+def test_the_strength_is_the_one_that_was_given_calibrated_or_comes_with_the_world(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = world.strength("world:late", "world:M", "steering")
+    default = result(run, capsys, "--limit", "1")
+    assert default["strength"] == {"value": shipped.value, "unit": shipped.unit}
+    assert result(run, capsys, "--limit", "1", "--strength", "7")["strength"] == {"value": 7.0, "unit": "coefficient"}
+    with Run.writing(run) as writing:
+        key = _calibration_key(writing)
+        add_calibration(writing, Calibration(key, "steering", "world:M", "truth", Strength(1.25, "kl"), []))
+    assert result(run, capsys, "--limit", "1")["strength"] == {"value": 1.25, "unit": "kl"}
+    assert result(run, capsys, "--limit", "1", "--method", "vocabulary")["strength"]["value"] == 1.25
+
+
+def _calibration_key(run: Run) -> str:
+    """For steering in the words that these tests ask for, as `seesay calibrate` would note it."""
+    from seesay.pipeline.explaining import Speaker
+    from seesay.records import Decoding
+    from seesay.vlm import load_vlm
+
+    vlm = load_vlm(world.checkpoint("world:M"), device="cpu")
+    return Speaker.of(vlm, "world:M").calibration_key(Setting(decoding=Decoding(max_new_tokens=12)))
+
+
+def test_an_explainer_with_the_same_eyes_may_be_another(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = result(run, capsys, *STEERING, "--limit", "2")
+    other = result(run, capsys, *STEERING, "--limit", "2", "--explainer", "world:S")
+    assert other["explainer"] == "world:S"
+    assert other["explainer_hash"] != one["explainer_hash"]
+    assert other["facts"]["encoder_differs_in"] == ""
+    with Run.open(run) as opened:
+        assert [each.explainer for each in settings(opened)] == ["world:M", "world:S"]
+
+
+def test_a_run_is_begun_without_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new = tmp_path / "new"
+    given = ("--subject", "world:M", "--sae", "world:late", "--features", "0-2")
+    begun = result(new, capsys, *STEERING, *given)
+    assert [each["feature_id"] for each in begun["explanations"]] == [0, 1, 2]
+    again = result(new, capsys, *STEERING, "--features", "1-3")
+    assert again["explanations"][:2] == begun["explanations"][1:]
+    for arguments, message in (
+        ((*TOPK, "--features", "0"), "not collected to its end; expected a run of which `collect` is done"),
+        ((*HYBRID, "--features", "0"), "not collected to its end"),
+        (STEERING, "no features to explain"),
+        (("--strength", "1", "--strength-unit", "max_activation", "--features", "0"), "max_activation"),
+        ((*STEERING, "--empty", "mean", "--features", "0"), "mean of the images"),
+        ((*STEERING, "--features", "99999"), "99999"),
+    ):
+        assert message in refusal(arguments, new, capsys)
+    collect = f"collect --images world:30 --subject world:M --out {new} --device cpu"
+    assert cli.main(collect.split()) == 0, "it may be collected later on"
+    assert result(new, capsys, *STEERING, "--features", "1-3") == {**again, "run": str(new)}
+    assert result(new, capsys, *TOPK, "--limit", "1")["explanations"][0]["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((*STEERING, "--sae", "world:early"), "sae world:late, and sae world:early was asked for"),
+        ((*STEERING, "--layer", "3"), "layer 5, and layer 3 was asked for"),
+        ((*STEERING, "--subject", "world:judge"), "residuals of width 128; expected width 96"),
+        ((*STEERING, "--explainer", "world:judge"), "vision encoder differs from the subject's"),
+        ((*STEERING, "--layer", "99"), "99"),
+        ((*STEERING, "--features", "99999"), "feature"),
+        ((*STEERING, "--features", "3-1"), "counts downwards"),
+        ((*STEERING, "--prompts", "{tmp}/none"), "none"),
+        ((*TOPK, "--prompts", "{prompts}"), "no prompt named 'topk'"),
+        ((*TOPK, "--control", "none"), "steers nothing"),
+        ((*TOPK, "--control", "random-direction"), "does not join images and steering"),
+        ((*STEERING, "--control", "random-images"), "does not join images and steering"),
+        ((*TOPK, "--strength", "1"), "steers nothing"),
+        (("--strength", "nan"), "finite number"),
+        (("--strength", "1e9"), "at most 1e+06"),
+        (("--strength-unit", "kl"), "without a strength"),
+        (("--strength", "0", "--strength-unit", "kl"), "above 0"),
+        ((*TOPK, "--shown", "1000"), "expected 1 to 100"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_the_run_as_it_is(
+    arguments: tuple[str, ...], message: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = tmp_path / "prompts"
+    prompts.mkdir()
+    (prompts / "steering.txt").write_text("What is it?")
+    given = [each.format(tmp=tmp_path, prompts=prompts) for each in arguments]
+    assert message in refusal(given, run, capsys)
+    with Run.open(run) as opened:
+        assert all(explanations(opened, each) == {} for each in settings(opened))
+
+
+def test_a_run_of_another_model_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = shutil.copytree(world.checkpoint("world:M"), tmp_path / "other")
+    assert explain(run, *STEERING, "--limit", "1", "--subject", str(other)) == 0, "by its weights, not by its name"
+    weights = load_file(other / "model.safetensors")
+    name = next(name for name in weights if "vision_tower" in name and "layers.2.mlp.fc1.weight" in name)
+    save_file({**weights, name: weights[name] * 1.5}, other / "model.safetensors", {"format": "pt"})
+    message = refusal((*STEERING, "--limit", "2", "--subject", str(other)), run, capsys)
+    assert f"{run} holds a run of" in message
+    assert "was asked for; expected the same as before" in message
+    with Run.open(run) as opened:
+        assert [len(explanations(opened, each)) for each in settings(opened)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("place", "message"), [("none", "no run"), ("", "no run"), ("run/run.db", "run.db"), ("full", "not empty, and no")]
+)
+def test_where_there_is_no_run_that_is_said(
+    place: str, message: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    assert message in refusal(STEERING, tmp_path / place, capsys) or place == "full"
+    if place == "full":
+        given = (*STEERING, "--sae", "world:late", "--subject", "world:M", "--features", "0")
+        assert message in refusal(given, tmp_path / place, capsys)
+    assert not (tmp_path / "none").exists()
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["notes.txt"]
+
+
+def test_a_run_has_one_explainer_at_a_time(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Run.writing(run):
+        assert "another process is writing" in refusal((*STEERING, "--limit", "1"), run, capsys)
+    assert explain(run, *STEERING, "--limit", "1") == 0
+
+
+def test_a_full_disk_is_one_line(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: Path) -> sqlite3.Connection:
+        connection = open_to_write(file)
+        connection.execute("VACUUM")
+        (n_pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {n_pages}")
+        return connection
+
+    asked = (*STEERING, "--features", "0-99", "--batch-size", "5")
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "open_to_write", full)
+        assert "full; expected room on the disk; make some and run the same again" in refusal(asked, run, capsys)
+    with Run.open(run) as opened:
+        (stored,) = settings(opened)
+        before = explanations(opened, stored)
+    assert 0 < len(before) < 100
+    assert len(result(run, capsys, *asked)["explanations"]) == 100
+    with Run.open(run) as opened:
+        assert before.items() <= explanations(opened, stored).items()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"sae_options": "x"},
+        {"sae_options": [1]},
+        {"sae_options": {"sae_k": "many"}},
+        {"sae_options": {"sae_subfolder": 5}},
+        {"layer": "5"},
+        {"layer": [5]},
+        {"layer": 1e999},
+        {"subject": 7},
+        {"sae": None},
+        {"subject": "world:none"},
+        {"sae": "world:none"},
+        {"subject": "\x00"},
+    ],
+    ids=str,
+)
+def test_a_strangers_run_that_says_something_odd_of_itself_is_refused_in_one_line(
+    value: dict[str, Any], run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ((name, odd),) = value.items()
+    with closing(sqlite3.connect(run / "run.db")) as connection:
+        connection.execute("UPDATE run SET value = ? WHERE name = ?", (json.dumps(odd), name))
+        connection.commit()
+    refusal((*STEERING, "--limit", "1"), run, capsys)
+
+
+def test_every_flag_reaches_the_setting() -> None:
+    flags = (
+        "--method hybrid --strength 2 --strength-unit kl --control random-images --mode clamp --shown 3 --overlay crop "
+        "--exemplars quantile --samples 4 --temperature 0.5 --top-p 0.9 --top-k 7 --max-new-tokens 9 --words 6 --seed 8"
+    )
+    command = cli.parse(["explain", "x", *flags.split(), "--empty", "noise", "--positions", "patches"])
+    assert isinstance(command, Explain)
+    setting = command._setting()
+    assert (setting.method, setting.strength, setting.control) == ("hybrid", Strength(2.0, "kl"), "random-images")
+    assert (setting.mode, setting.empty, setting.positions) == ("clamp", "noise", "patches")
+    assert (setting.n_images, setting.overlay, setting.selection) == (3, "crop", "quantile")
+    assert (setting.n_words, setting.seed) == (6, 8)
+    decoding = setting.decoding
+    assert (decoding.n_samples, decoding.temperature, decoding.top_p, decoding.top_k) == (4, 0.5, 0.9, 7)
+    assert (decoding.max_new_tokens, decoding.seed) == (9, 8)

@@ -1,0 +1,314 @@
+"""`seesay show`: one feature's card, in a pipe, in a terminal and as JSON."""
+
+import json
+import re
+import shutil
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+import seesay
+from seesay.commands.mosaic import Mosaic, can_show, side_by_side
+from seesay.commands.options import Options
+from seesay.commands.show import Show, one_line
+from seesay.errors import FeatureNotFound, UnusablePath
+from seesay.exemplars.config import CollectionConfig
+from seesay.pipeline.collecting import Subject, collect
+from seesay.records import Explanation, Strength
+from seesay.sae import load_sae
+from seesay.store.exemplars import exemplars, features
+from seesay.store.explanations import add, add_setting
+from seesay.store.gallery import explainable
+from seesay.store.run import Run
+from seesay.vlm import load_encoder
+from seesay.world.pictures import Pictures
+
+ESCAPE = "\x1b"
+FACTS: dict[str, Any] = {
+    "method": "topk",
+    "control": None,
+    "explainer": "1" * 64,
+    "encoder": "2" * 64,
+    "prompt": "what is it ?",
+    "dtype": "torch.float32",
+}
+
+
+def says(run: Run, feature_id: int, *answers: tuple[str, str], name: str = "world:M", **facts: Any) -> None:
+    """Write answers, each a status and a text or a reason, in a setting of their own."""
+    setting = add_setting(run, {**FACTS, **facts}, name)
+    rows = [
+        Explanation(
+            feature_id,
+            setting.method,
+            setting.control,
+            text=words if status == "ok" else "",
+            raw_text=words,
+            status=status,  # pyright: ignore[reportArgumentType]
+            strength=setting.strength,
+            coefficient=None,
+            mean_log_probability=-0.25 if status == "ok" else None,
+            sample=sample,
+            reason="" if status == "ok" else words,
+            donor_id=1144 if setting.control == "permuted" else None,
+        )
+        for sample, (status, words) in enumerate(answers)
+    ]
+    add(run, setting, rows)
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sae = load_sae(seesay.world.sae("world:late"))
+    assert sae.provenance.layer is not None
+    encoder = load_encoder(seesay.world.checkpoint("world:M"), device="cpu")
+    subject = Subject(encoder, sae, sae.provenance.layer, {"subject": "world:M", "sae": "world:late"})
+    folder = tmp_path_factory.mktemp("runs") / "x"
+    with Run.writing(folder, subject.as_json()) as run:
+        collect(run, subject, Pictures(60), CollectionConfig(n_top=6))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def feature_id(collected: Path) -> int:
+    """One that several images activate."""
+    with Run.open(collected) as run:
+        return next(each for each in explainable(run) if len(exemplars(run, each, "explaining", "top")) >= 4)
+
+
+@pytest.fixture
+def run(collected: Path, feature_id: int, tmp_path: Path) -> Path:
+    """A copy of the run, with words."""
+    folder = tmp_path / "run"
+    shutil.copytree(collected, folder)
+    with Run.writing(folder) as opened:
+        pushed = {"value": 2.0, "unit": "residual_norm"}
+        says(opened, feature_id, ("ok", "another's words"), control="permuted", seed=0)
+        says(opened, feature_id, ("ok", "a [red]clover[/red]"), ("ok", "grass"), overlay="mask")
+        says(opened, feature_id, ("ok", "a leaf"), overlay="crop")
+        says(opened, feature_id, ("failed", "out of memory"), method="hybrid", strength=pushed)
+        says(opened, feature_id, ("empty", "nothing but punctuation"), method="steering", strength=pushed)
+        says(opened, feature_id + 1, ("ok", "not of this one"))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed goes to a terminal with all colours, as far as rich can tell."""
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm-256color"), ("COLORTERM", "truecolor")):
+        monkeypatch.setenv(name, value)
+
+
+def test_a_card_tells_what_is_counted_and_what_is_said(
+    run: Path, feature_id: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Show(run, feature_id).run() == 0
+    card = capsys.readouterr().out
+    with Run.open(run) as opened:
+        (stats,) = features(opened, [feature_id])
+        top = exemplars(opened, feature_id, "explaining", "top", 4)
+    assert f"Feature {feature_id}, {stats.split} split" in card
+    assert "world:M, block 5, world:late: 60 images" in card
+    assert f"on {stats.frequency:.3%} of the patches, {stats.image_frequency:.2%} of the images" in card
+    assert f"{stats.max_activation:.4g} at most" in card
+    assert f"{stats.nearest[0][0]} (cosine {stats.nearest[0][1]:.2f})" in card
+    assert f"{stats.fires_with[0][0]} (on {stats.fires_with[0][1]:.0%} of its patches)" in card
+    assert re.search(r"histogram +[0-9.e-]+ [ ▁▂▃▄▅▆▇█]+ [0-9.e-]+ ", card)
+    for words in ("a [red]clover[/red]", "grass", "failed: out of memory", "empty: nothing but punctuation", "-0.25"):
+        assert words in card
+    assert "not of this one" not in card
+    for each in top:
+        assert re.search(rf"{each.activation:.3g} .* {each.image.source_id} *$", card, re.MULTILINE)
+    assert f"seesay features {run} --like {feature_id}" in card
+    assert ESCAPE not in card
+
+
+def test_methods_come_first_with_what_tells_them_apart(
+    run: Path, feature_id: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Show(run, feature_id).run()
+    lines = capsys.readouterr().out.splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith("method"))
+    methods = [line[:60].split("  ")[0].strip() for line in lines[start + 2 : start + 9]]
+    assert methods == [
+        "steering at 2 residual_norm",
+        "topk",
+        "",  # another sample
+        "topk, overlay crop",
+        "hybrid at 2 residual_norm",
+        "",
+        "topk, permuted, feature 1144 instead",
+    ]
+
+
+def test_explainers_are_told_where_there_are_several(
+    run: Path, feature_id: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Run.writing(run) as opened:
+        says(opened, feature_id, ("ok", "a shamrock"), name="a larger one", explainer="3" * 64)
+    Show(run, feature_id).run()
+    assert re.search(r"topk +a larger one +a shamrock +-0\.25", capsys.readouterr().out)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_strangers_words_cannot_steer_the_terminal(
+    run: Path, feature_id: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b[2Jgone\x1b]0;title\x07 \x9b31m \u202eback\r\nnext\tline"
+    with Run.writing(run) as opened:
+        says(opened, feature_id, ("ok", evil), ("failed", evil), name=evil, mask_fill=evil, mode=evil)
+        opened.connection.execute("UPDATE images SET source_id = ?", (evil,))
+        opened.connection.execute("UPDATE run SET value = ? WHERE name = 'subject'", (json.dumps(evil),))
+        opened.connection.commit()
+    Show(run, feature_id).run()
+    card = capsys.readouterr().out
+    assert "gone" in card
+    ours = re.sub(r"\x1b\[[0-9;]*m", "", card)
+    assert all(each.isprintable() or each == "\n" for each in ours)
+    assert "[2Jgone]0;title 31m back next line" in ours
+
+
+def test_one_line_keeps_what_words_are_made_of() -> None:
+    assert one_line("a\u00a0cat,\n\nein Kätzchen, 猫, 👩\u200d🌾") == "a cat, ein Kätzchen, 猫, 👩\u200d🌾"
+    assert one_line("\x00\x1b\x7f\x85\u2028\ud800") == ""
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_terminal_shows_the_pictures(run: Path, feature_id: int, capsys: pytest.CaptureFixture[str]) -> None:
+    n_cells = {}
+    for overlay in ("heatmap", "plain"):
+        Show(run, feature_id, images=3, overlay=overlay).run()
+        n_cells[overlay] = capsys.readouterr().out.count("▀")
+    side = (120 + 2) // 3 - 2
+    assert n_cells == {"plain": 3 * side * (side // 2), "heatmap": 6 * side * (side // 2)}
+
+
+@pytest.mark.usefixtures("terminal")
+def test_no_pictures_without_colours(
+    run: Path, feature_id: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    Show(run, feature_id).run()
+    assert "▀" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_damaged_picture_is_left_out(run: Path, feature_id: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with Run.open(run) as opened:
+        first, second, *_ = exemplars(opened, feature_id, "explaining", "top", 3)
+        opened.thumbnails.path(first.image.pixel_hash).write_bytes(b"RIFF____WEBP")
+        opened.thumbnails.path(second.image.pixel_hash).unlink()
+    assert Show(run, feature_id, images=3).run() == 0
+    card = " ".join(capsys.readouterr().out.split())
+    assert card.count("A picture is left out") == 2
+    assert "No such file" in card
+    assert "▀" in card
+
+
+@pytest.mark.parametrize("width", [1, 10, 40, 80, 200])
+def test_pictures_stay_within_the_terminal(width: int) -> None:
+    pictures = [Image.new("RGB", size, "red") for size in ((64, 64), (500, 1), (1, 500), (7, 5))]
+    console = Console(force_terminal=True, color_system="truecolor", file=StringIO(), width=width)
+    assert can_show(console)
+    for band in side_by_side([("caption", [each, each]) for each in pictures * 2], width):
+        console.print(band)
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue())  # pyright: ignore[reportAttributeAccessIssue]
+    assert "▀" in printed
+    assert max(map(len, printed.splitlines())) <= width
+
+
+def test_a_mosaic_has_two_pixels_to_a_character() -> None:
+    pixels = np.arange(3 * 2 * 3, dtype=np.uint8).reshape(3, 2, 3)
+    console = Console(force_terminal=True, color_system="truecolor", file=StringIO(), width=20)
+    console.print(Mosaic(pixels))
+    lines = console.file.getvalue().splitlines()  # pyright: ignore[reportAttributeAccessIssue]
+    assert lines[0].startswith("\x1b[38;2;0;1;2;48;2;6;7;8m▀\x1b[0m\x1b[38;2;3;4;5;48;2;9;10;11m▀")
+    assert lines[1].startswith("\x1b[38;2;12;13;14m▀"), "nothing behind the last row of an odd number"
+
+
+def test_everything_is_plain_data(run: Path, feature_id: int, tmp_path: Path) -> None:
+    Show(run, feature_id, images=2, common=Options(json=tmp_path / "card.json")).run()
+    said = json.loads((tmp_path / "card.json").read_text())
+    with Run.open(run) as opened:
+        (stats,) = features(opened, [feature_id])
+        top = exemplars(opened, feature_id, "explaining", "top", 2)
+    assert said["statistics"]["histogram"] == list(stats.histogram)
+    assert [(each["image_id"], each["activation"]) for each in said["exemplars"]] == [
+        (each.image.image_id, each.activation) for each in top
+    ]
+    assert [each["method"] for each in said["settings"]] == ["steering", "topk", "topk", "hybrid", "topk"]
+    assert [each["text"] for each in said["settings"][1]["explanations"]] == ["a [red]clover[/red]", "grass"]
+    assert said["settings"][0]["explanations"][0]["reason"] == "nothing but punctuation"
+    assert said["settings"][0]["strength"] == {"value": 2.0, "unit": "residual_norm"}
+
+
+def test_a_feature_without_words_can_be_explained_next(
+    collected: Path, feature_id: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Show(collected, feature_id).run()
+    card = capsys.readouterr().out
+    assert "Not explained yet." in card
+    assert f"seesay explain {collected} --features {feature_id} --method hybrid" in card
+
+
+def test_a_feature_that_is_never_active_has_a_card(collected: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Run.open(collected) as opened:
+        dead = next(each.feature_id for each in features(opened) if not each.frequency)
+    Show(collected, dead).run()
+    card = capsys.readouterr().out
+    assert "on no image" in card
+    assert f"--features {dead} --method steering" in card
+
+
+def test_a_run_without_images_tells_what_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    with Run.writing(folder, {"subject": "world:L", "layer": 5, "sae": "world:late", "identity": "x"}) as opened:
+        strength = {"value": 4.0, "unit": "kl"}
+        says(opened, 7, ("ok", "a ring"), method="steering", strength=strength)
+    Show(folder, 7).run()
+    card = capsys.readouterr().out
+    assert "No images were collected" in card
+    assert re.search("steering at 4 kl +a ring", card)
+    assert "--like" not in card
+    assert f"seesay explain {folder} --features 7 --method steering --strength 4 --strength-unit kl --control" in card
+    with pytest.raises(FeatureNotFound, match="nothing is known of feature 8 .* seesay explain .* --features 8"):
+        Show(folder, 8).run()
+
+
+@pytest.mark.parametrize("unknown", [-1, 1536, 2**63, 10**30])
+def test_a_feature_that_is_not_there_is_refused(collected: Path, unknown: int) -> None:
+    with pytest.raises(FeatureNotFound, match=f"feature {unknown}; expected 0 to 1535"):
+        Show(collected, unknown).run()
+
+
+@pytest.mark.parametrize("facts", ['{"mode": NaN}', r'{"mode": "\ud800"}'])
+def test_facts_that_cannot_be_written_are_refused(run: Path, feature_id: int, facts: str) -> None:
+    with Run.writing(run) as opened:
+        opened.connection.execute("UPDATE settings SET facts = ?", (facts,))
+        opened.connection.commit()
+    with pytest.raises(UnusablePath, match="is damaged"):
+        Show(run, feature_id).run()
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnusablePath, match="no run"):
+        Show(tmp_path / "none", 0).run()
+
+
+def test_strength_is_told_in_its_unit(run: Path, feature_id: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with Run.writing(run) as opened:
+        says(opened, feature_id, ("ok", "x"), method="vocabulary", strength=vars(Strength(-0.125, "max_activation")))
+    Show(run, feature_id).run()
+    assert "vocabulary at -0.125 max_activation" in capsys.readouterr().out

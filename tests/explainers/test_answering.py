@@ -1,0 +1,113 @@
+"""Words from the vocabulary, worked out once more by hand."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seesay.explainers.answering import Answering, Saying, TokenChange, Vocabulary, divergence
+from seesay.images.blank import blank_image
+from seesay.records import Decoding
+from seesay.vlm import VLM, ImageTokens
+from tests.explainers.galleries import PROMPTS, asked, noise, vlm_of
+from tests.families import SIDE, SPECIAL, WORDS
+
+QUESTION = PROMPTS["steering"]
+LOG_PROBABILITIES = st.lists(st.floats(-30, 30), min_size=5, max_size=5).map(
+    lambda logits: torch.tensor([logits]).log_softmax(-1)
+)
+
+
+def images(vlm: VLM, n: int = 3) -> list[list[ImageTokens]]:
+    return [[image] for image in vlm.encode([noise((SIDE, SIDE), seed) for seed in range(n)])]
+
+
+def empty(vlm: VLM) -> list[ImageTokens]:
+    return vlm.encode([blank_image("white", SIDE)])
+
+
+def words_of(vlm: VLM, gains: torch.Tensor, n: int) -> str:
+    """The n words that gained most: words alone, no special token and no punctuation."""
+    order = gains.argsort(descending=True).tolist()
+    words = [(SPECIAL + WORDS)[token] for token in order if gains[token] > 0]
+    return ", ".join([word for word in words if word not in SPECIAL and word.isalnum()][:n])
+
+
+@pytest.mark.parametrize("n_words", [1, 3])
+def test_the_vocabulary_is_ordered_by_how_much_nearer_its_words_have_come(n_words: int) -> None:
+    vlm = vlm_of()
+    rows, unsteered = images(vlm), empty(vlm)
+
+    def cosines(row: list[ImageTokens]) -> torch.Tensor:
+        pairs = torch.nn.functional.cosine_similarity(row[0].tokens[:, None], vlm.embeddings[None], dim=-1)
+        return pairs.mean(0)
+
+    found = Vocabulary(vlm, unsteered, n_words).answer(rows, [0, 1, 2])
+    assert [answer.text for answer in found] == [
+        words_of(vlm, cosines(row) - cosines(unsteered), n_words) for row in rows
+    ]
+    assert {answer.mean_log_probability for answer in found} == {None}
+
+
+@pytest.mark.parametrize("n_words", [1, 3])
+def test_changed_tokens_are_ordered_by_the_probability_that_they_gain(n_words: int) -> None:
+    vlm = vlm_of()
+    rows, unsteered = images(vlm), empty(vlm)
+    pictures = [[noise((SIDE, SIDE), seed)] for seed in range(3)]
+
+    def probabilities(row: list[object]) -> torch.Tensor:
+        inputs = vlm.plain_inputs(QUESTION, [row])
+        begun = vlm._tokenizer(vlm.prompts.start, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        inputs["input_ids"] = torch.cat([inputs["input_ids"], begun], -1)
+        for name in ("attention_mask", "token_type_ids"):
+            like = torch.full_like(begun, int(name == "attention_mask"))
+            inputs[name] = torch.cat([inputs[name], like], -1)
+        return vlm.model(**inputs).logits[0, -1].softmax(-1)
+
+    before = probabilities([blank_image("white", SIDE)])
+    found = TokenChange(vlm, QUESTION, unsteered, n_words).answer(rows, [0, 1, 2])
+    assert [answer.text for answer in found] == [
+        words_of(vlm, probabilities(row) - before, n_words) for row in pictures
+    ]
+
+
+def test_every_way_of_answering_keeps_the_order_whatever_the_batch() -> None:
+    vlm = vlm_of()
+    rows, unsteered = images(vlm, 4), empty(vlm)
+    ways = [
+        Saying(vlm, QUESTION, Decoding(4, temperature=1.0, n_samples=2)),
+        Vocabulary(vlm, unsteered, 4),
+        TokenChange(vlm, QUESTION, unsteered, 4),
+    ]
+    for way in ways:
+        assert isinstance(way, Answering)
+        together = [answer.text for answer in way.answer(rows, [7, 8, 9, 10])]
+        apart = [
+            answer.text for row, key in zip(rows, [7, 8, 9, 10], strict=True) for answer in way.answer([row], [key])
+        ]
+        assert together == apart
+        assert len(together) == (8 if isinstance(way, Saying) else 4)
+
+
+def test_a_word_is_told_once_however_it_is_spelt(monkeypatch: pytest.MonkeyPatch) -> None:
+    vlm = asked(PROMPTS)
+    monkeypatch.setattr(
+        vlm, "words", lambda ids: ["", ".", "red", "red", "blue", "!", "green", *["red"] * len(ids)][: len(ids)]
+    )
+    found = TokenChange(vlm, QUESTION, empty(vlm), 2).answer(images(vlm, 1), [0])
+    assert set(found[0].text.split(", ")) <= {"red", "blue", "green"}
+    assert found[0].text.count("red") <= 1
+
+
+@given(LOG_PROBABILITIES, LOG_PROBABILITIES)
+def test_a_divergence_is_that_of_torch_and_never_negative(after: torch.Tensor, before: torch.Tensor) -> None:
+    expected = torch.nn.functional.kl_div(before, after, log_target=True, reduction="sum").item()
+    assert divergence(after, before).tolist() == [pytest.approx(max(expected, 0.0), rel=1e-4, abs=1e-5)]
+    assert divergence(after, after).tolist() == [0.0]
+
+
+def test_a_token_that_cannot_come_adds_nothing() -> None:
+    never = torch.tensor([[0.5, 0.5, 0.0]]).log()
+    even = torch.tensor([[1.0, 1.0, 1.0]]).log_softmax(-1)
+    assert divergence(never, even).item() == pytest.approx(torch.tensor(1.5).log().item())
+    assert divergence(even, never).item() == float("inf")

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seesay.calibration import DEFAULT_GRIDS, HALF, LEAST_KL, Point, agreement, best, curve, heard, interval, similarity
+
+WORDS = st.lists(st.sampled_from(["a", "red", "cat", "on", "grass"]), max_size=5).map(" ".join)
+
+
+def points(*scores: float, half_width: float = 0.0) -> list[Point]:
+    return [
+        Point(float(n + 1), score, (score - half_width, score + half_width), 1.0, (1.0, 1.0), 9)
+        for n, score in enumerate(scores)
+    ]
+
+
+@given(WORDS, WORDS)
+def test_similarity_is_symmetric_and_one_only_for_the_same_words(one: str, other: str) -> None:
+    found = similarity(one, other)
+    assert found == similarity(other, one)
+    assert 0 <= found <= 1
+    assert (found == 1) == (set(one.split()) == set(other.split()) != set())
+
+
+def test_what_says_nothing_is_like_nothing() -> None:
+    assert similarity("", "") == 0
+    assert similarity(".", "a cat") == 0
+
+
+def test_case_and_punctuation_are_no_words() -> None:
+    assert similarity("A cat, on grass.", "a CAT on grass") == 1
+
+
+LOUD = np.full((3, 4), 2.0)
+
+
+def test_words_that_hold_and_are_the_features_own_agree() -> None:
+    own = ["cat", "dog", "sea", "sun"]
+    assert agreement([own, own, own], LOUD).tolist() == [[1.0] * 4] * 3
+
+
+def test_words_that_all_features_get_do_not_agree() -> None:
+    assert agreement([["nothing"] * 4] * 3, LOUD).tolist() == [[0.0] * 4] * 3
+
+
+def test_words_that_change_with_the_strength_agree_no_more_than_others() -> None:
+    found = agreement([["a", "b", "c", "d"], ["e", "f", "g", "h"], ["i", "j", "k", "l"]], LOUD)
+    assert found.tolist() == [[0.0] * 4] * 3
+
+
+def test_the_middle_strength_is_held_against_both_beside_it() -> None:
+    own, new = ["cat", "dog", "sea", "sun"], ["one", "two", "three", "four"]
+    assert agreement([own, own, new], LOUD)[:, 0].tolist() == [1.0, 0.5, 0.0]
+
+
+def test_a_push_that_is_not_heard_counts_nothing() -> None:
+    own = ["cat", "dog", "sea", "sun"]
+    kl = np.array([[LEAST_KL / 2] * 4, [LEAST_KL] * 4, [np.nan] * 4])
+    assert agreement([own, own, own], kl).tolist() == [[0.0] * 4, [1.0] * 4, [0.0] * 4]
+    assert heard(kl).tolist() == [[0.0] * 4, [1.0] * 4, [0.0] * 4]
+
+
+def test_one_feature_alone_and_one_strength_alone_can_be_scored() -> None:
+    assert agreement([["cat"], ["cat"]], np.ones((2, 1))).tolist() == [[1.0], [1.0]]
+    assert agreement([["cat", "dog"]], np.ones((1, 2))).tolist() == [[0.0, 0.0]]
+
+
+def test_the_weakest_of_those_as_good_as_the_best_is_chosen() -> None:
+    assert best(points(0.1, 0.5, 0.6, 0.55, half_width=0.11), "coefficient").value == 2.0
+    assert best(points(0.1, 0.5, 0.6, 0.55), "coefficient").value == 3.0
+    assert best(points(0.0, 0.0), "residual_norm").value == 1.0
+
+
+def test_the_weakest_that_suffices_is_chosen_where_something_suffices() -> None:
+    assert best(points(0.1, 0.5, 0.9), "max_activation", HALF).value == 2.0
+    assert best(points(0.1, 0.2, 0.4), "max_activation", HALF).value == 3.0
+
+
+def test_an_interval_holds_the_mean_and_narrows_with_more_features() -> None:
+    few, many = np.arange(8.0), np.tile(np.arange(8.0), 50)
+    (low, high), (lower, higher) = interval(few), interval(many)
+    assert low < few.mean() < high
+    assert low < lower < many.mean() < higher < high
+    assert interval(np.array([2.0, 2.0])) == (2.0, 2.0)
+    assert interval(np.array([3.0])) == (3.0, 3.0)
+
+
+def test_a_curve_leaves_out_of_the_divergence_what_is_not_known() -> None:
+    (point,) = curve([2.0], np.array([[0.0, 1.0]]), np.array([[np.nan, 3.0]]))
+    assert (point.score, point.kl, point.kl_interval, point.n) == (0.5, 3.0, (3.0, 3.0), 2)
+    assert point.as_json()["interval"] == list(map(lambda each: round(each, 4), point.interval))
+
+
+@pytest.mark.parametrize("unit", DEFAULT_GRIDS)
+def test_every_grid_goes_up(unit: str) -> None:
+    grid = DEFAULT_GRIDS[unit]
+    assert list(grid) == sorted(set(grid))
+    assert grid[0] > 0
