@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seesay.calibration import DEFAULT_GRIDS, HALF, LEAST_KL, Point, agreement, best, curve, heard, interval, similarity
+from seesay.errors import InvalidStrength
 
 WORDS = st.lists(st.sampled_from(["a", "red", "cat", "on", "grass"]), max_size=5).map(" ".join)
 
@@ -69,12 +70,18 @@ def test_one_feature_alone_and_one_strength_alone_can_be_scored() -> None:
 def test_the_weakest_of_those_as_good_as_the_best_is_chosen() -> None:
     assert best(points(0.1, 0.5, 0.6, 0.55, half_width=0.11), "coefficient").value == 2.0
     assert best(points(0.1, 0.5, 0.6, 0.55), "coefficient").value == 3.0
-    assert best(points(0.0, 0.0), "residual_norm").value == 1.0
+
+
+@pytest.mark.parametrize("scores", [(0.0, 0.0), (-0.1, -0.2)])
+def test_where_nothing_speaks_for_any_none_is_chosen(scores: tuple[float, ...]) -> None:
+    with pytest.raises(InvalidStrength, match="none will do.*try stronger ones"):
+        best(points(*scores), "residual_norm")
+    with pytest.raises(InvalidStrength, match="one that scores 0.5"):
+        best(points(0.1, 0.2, 0.4), "max_activation", HALF)
 
 
 def test_the_weakest_that_suffices_is_chosen_where_something_suffices() -> None:
     assert best(points(0.1, 0.5, 0.9), "max_activation", HALF).value == 2.0
-    assert best(points(0.1, 0.2, 0.4), "max_activation", HALF).value == 3.0
 
 
 def test_an_interval_holds_the_mean_and_narrows_with_more_features() -> None:

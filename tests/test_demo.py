@@ -107,7 +107,7 @@ def test_the_demo_is_a_run_that_goes_on(tmp_path: Path) -> None:
     few = run(tmp_path, 4)
     more = run(tmp_path, 8)
     assert (few["n_features"], more["n_features"]) == (4, 8)
-    with Run.open(tmp_path) as opened:
+    with Run.open(tmp_path / module.RUN) as opened:
         told = {each.title for each in settings(opened)}
     assert told >= {"steering", "topk", "hybrid", "hybrid, random", "topk, permuted", "hybrid, permuted-images"}
     with pytest.raises(UnusablePath, match="holds a run of"):

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.stats import bootstrap
 
+from seesay.errors import InvalidStrength
 from seesay.records import Strength, StrengthUnit
 
 Numbers = Float64[np.ndarray, "strength feature"]
@@ -63,7 +64,9 @@ class Point:
         """The same as plain data, rounded."""
         facts = asdict(self)
         return {
-            name: [round(each, 4) for each in value] if isinstance(value, tuple) else round(value, 4)
+            name: [round(each, 4) for each in value]
+            if isinstance(value, tuple)
+            else (value if name == "strength" else round(value, 4))
             for name, value in facts.items()
         }
 
@@ -114,12 +117,19 @@ def curve(strengths: Sequence[float], scores: Numbers, kl: Numbers, seed: int = 
             strength=float(strength),
             score=float(scores[row].mean()),
             interval=interval(scores[row], seed),
-            kl=float(np.nanmean(kl[row])),
-            kl_interval=interval(kl[row][~np.isnan(kl[row])], seed),
+            kl=float(known.mean()),
+            kl_interval=interval(known, seed),
             n=scores.shape[1],
         )
         for row, strength in enumerate(strengths)
+        for known in [_known(kl[row])]
     ]
+
+
+def _known(kl: Float64[np.ndarray, " feature"]) -> Float64[np.ndarray, " known"]:
+    """Divergences that are numbers; a zero if none is."""
+    found = kl[np.isfinite(kl)]
+    return found if len(found) else np.zeros(1)
 
 
 def interval(values: Float64[np.ndarray, " feature"], seed: int = 0) -> tuple[float, float]:
@@ -155,9 +165,20 @@ def best(points: Sequence[Point], unit: StrengthUnit, enough: float | None = Non
     Args:
         points: at least one, the weakest first.
         unit: of their strengths.
-        enough: a mean score that suffices: then the weakest strength that reaches it, if one does.
+        enough: a mean score that suffices: then the weakest strength that reaches it.
+
+    Raises:
+        InvalidStrength: nothing speaks for any of them.
     """
     reached = [point for point in points if enough is not None and point.score >= enough]
     top = max(points, key=lambda point: point.score)
+    if not reached if enough is not None else top.interval[0] <= 0:
+        raise InvalidStrength(
+            f"strengths of {points[0].strength:g} to {points[-1].strength:g} {unit}, of which none will do",
+            expected=f"one that scores {enough:g}; the best is {top.score:.2g}"
+            if enough is not None
+            else f"a score above 0; the best is {top.score:.2g}, 95 % interval from {top.interval[0]:.2g}",
+            remedy="try stronger ones, more of them, or more features",
+        )
     as_good = [point for point in points if point.score >= top.interval[0]]
     return Strength((reached or as_good)[0].strength, unit)

@@ -93,7 +93,7 @@ def coefficient(
     if scale is None or not math.isfinite(scale):
         raise InvalidStrength(
             f"strength {strength.value} in units of {strength.unit}",
-            expected=f"a unit whose size is known, here it is {scale}",
+            expected="a unit whose size is known here",
             remedy="give a coefficient, or collect the features' activations first"
             if strength.unit == "max_activation"
             else "give a coefficient",

@@ -13,12 +13,14 @@ from safetensors.torch import load_file, save_file
 
 from seesay import cli, world
 from seesay.commands.explain import Explain
+from seesay.errors import InvalidSetting
 from seesay.explainers.config import Setting
 from seesay.records import Strength
 from seesay.split import split_of
 from seesay.store import run as store
+from seesay.store.calibrations import Calibration, add_calibration
 from seesay.store.database import open_to_write
-from seesay.store.explanations import Calibration, add_calibration, explanations, settings
+from seesay.store.explanations import explanations, settings
 from seesay.store.gallery import explainable
 from seesay.store.run import Run
 
@@ -66,7 +68,7 @@ def test_a_run_is_explained_and_told_to_people_and_to_scripts(
     file = tmp_path / "e.json"
     assert explain(run, *HYBRID, "--limit", "3", "--json", str(file)) == 0
     words = capsys.readouterr().out
-    assert "hybrid by world:M, in all: 3 ok" in words
+    assert "hybrid by world:M; in the run, asked this way: 3 ok" in words
     assert "\nNext:\n" in words
     said = json.loads(file.read_text())
     assert (said["method"], said["control"], said["explainer"]) == ("hybrid", None, "world:M")
@@ -172,8 +174,8 @@ def test_a_run_is_begun_without_images(tmp_path: Path, capsys: pytest.CaptureFix
     again = result(new, capsys, *STEERING, "--features", "1-3")
     assert again["explanations"][:2] == begun["explanations"][1:]
     for arguments, message in (
-        ((*TOPK, "--features", "0"), "not collected to its end; expected a run of which `collect` is done"),
-        ((*HYBRID, "--features", "0"), "not collected to its end"),
+        ((*TOPK, "--features", "0"), "has no images yet; expected a run of which `collect` is done"),
+        ((*HYBRID, "--features", "0"), "has no images yet"),
         (STEERING, "no features to explain"),
         (("--strength", "1", "--strength-unit", "max_activation", "--features", "0"), "max_activation"),
         ((*STEERING, "--empty", "mean", "--features", "0"), "mean of the images"),
@@ -307,18 +309,44 @@ def test_a_strangers_run_that_says_something_odd_of_itself_is_refused_in_one_lin
     refusal((*STEERING, "--limit", "1"), run, capsys)
 
 
+def setting_for(flags: str) -> Setting:
+    command = cli.parse(["explain", "x", *flags.split()])
+    assert isinstance(command, Explain)
+    return command._setting()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--method topk --empty black", "--empty for topk, which shows exemplars"),
+        ("--method hybrid --positions patches", "--positions for hybrid"),
+        ("--method topk --mode clamp", "--mode for topk, which steers nothing"),
+        ("--method steering --overlay crop", "--overlay for steering, which shows no exemplars"),
+        ("--method steering --words 3", "--words for steering, which lets a model speak"),
+        ("--method vocabulary --samples 2 --temperature 1", "--samples for vocabulary, which lets no model speak"),
+        ("--method steering --top-k 3", "draws no words without --temperature"),
+    ],
+)
+def test_what_a_method_has_no_use_for_is_refused(flags: str, said: str) -> None:
+    with pytest.raises(InvalidSetting, match=said):
+        setting_for(flags)
+
+
+def test_every_flag_of_an_empty_image_and_of_the_vocabulary_reaches_the_setting() -> None:
+    setting = setting_for("--method vocabulary --empty noise --positions patches --words 6")
+    assert (setting.empty, setting.positions, setting.n_words) == ("noise", "patches", 6)
+
+
 def test_every_flag_reaches_the_setting() -> None:
     flags = (
         "--method hybrid --strength 2 --strength-unit kl --control random-images --mode clamp --shown 3 --overlay crop "
-        "--exemplars quantile --samples 4 --temperature 0.5 --top-p 0.9 --top-k 7 --max-new-tokens 9 --words 6 --seed 8"
+        "--exemplars quantile --samples 4 --temperature 0.5 --top-p 0.9 --top-k 7 --max-new-tokens 9 --seed 8"
     )
-    command = cli.parse(["explain", "x", *flags.split(), "--empty", "noise", "--positions", "patches"])
-    assert isinstance(command, Explain)
-    setting = command._setting()
+    setting = setting_for(flags)
     assert (setting.method, setting.strength, setting.control) == ("hybrid", Strength(2.0, "kl"), "random-images")
-    assert (setting.mode, setting.empty, setting.positions) == ("clamp", "noise", "patches")
+    assert setting.mode == "clamp"
     assert (setting.n_images, setting.overlay, setting.selection) == (3, "crop", "quantile")
-    assert (setting.n_words, setting.seed) == (6, 8)
+    assert setting.seed == 8
     decoding = setting.decoding
     assert (decoding.n_samples, decoding.temperature, decoding.top_p, decoding.top_k) == (4, 0.5, 0.9, 7)
     assert (decoding.max_new_tokens, decoding.seed) == (9, 8)

@@ -15,7 +15,7 @@ from seesay.vlm import VLM, Encoder, Prompts
 from tests.families import BUILDERS, QUESTION
 
 PROMPTS = Prompts(
-    {"steering": QUESTION, "topk": "what is the red ?", "hybrid": "the image is a ?", "one-word": "is in the ?"},
+    {"steering": QUESTION, "topk": "what is the red ?", "one-word": "is in the ?"},
     start=" a",
     mask_fill=(255, 0, 255),
 )

@@ -65,7 +65,7 @@ def test_changed_tokens_are_ordered_by_the_probability_that_they_gain(n_words: i
         return vlm.model(**inputs).logits[0, -1].softmax(-1)
 
     before = probabilities([blank_image("white", SIDE)])
-    found = TokenChange(vlm, QUESTION, unsteered, n_words).answer(rows, [0, 1, 2])
+    found = TokenChange(vlm, "steering", unsteered, n_words).answer(rows, [0, 1, 2])
     assert [answer.text for answer in found] == [
         words_of(vlm, probabilities(row) - before, n_words) for row in pictures
     ]
@@ -77,7 +77,7 @@ def test_every_way_of_answering_keeps_the_order_whatever_the_batch() -> None:
     ways = [
         Saying(vlm, QUESTION, Decoding(4, temperature=1.0, n_samples=2)),
         Vocabulary(vlm, unsteered, 4),
-        TokenChange(vlm, QUESTION, unsteered, 4),
+        TokenChange(vlm, "steering", unsteered, 4),
     ]
     for way in ways:
         assert isinstance(way, Answering)
@@ -94,7 +94,7 @@ def test_a_word_is_told_once_however_it_is_spelt(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(
         vlm, "words", lambda ids: ["", ".", "red", "red", "blue", "!", "green", *["red"] * len(ids)][: len(ids)]
     )
-    found = TokenChange(vlm, QUESTION, empty(vlm), 2).answer(images(vlm, 1), [0])
+    found = TokenChange(vlm, "steering", empty(vlm), 2).answer(images(vlm, 1), [0])
     assert set(found[0].text.split(", ")) <= {"red", "blue", "green"}
     assert found[0].text.count("red") <= 1
 

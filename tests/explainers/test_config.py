@@ -42,9 +42,10 @@ def test_a_word_that_is_none_of_the_choices_is_refused_and_they_are_named(name: 
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("name", ["method", "mode", "empty", "positions", "overlay", "selection"])
-def test_only_the_control_may_be_left_out(name: str) -> None:
+@pytest.mark.parametrize("name", ["method", "empty", "positions", "overlay", "selection"])
+def test_only_the_control_and_the_mode_may_be_left_out(name: str) -> None:
     assert Setting(control=None).control is None
+    assert (Setting(mode=None).push, Setting("one-word").push) == ("add", "clamp")
     with pytest.raises(UnknownChoice, match=f"{name} None"):
         Setting(**{name: None})
 
@@ -155,7 +156,7 @@ def test_greedy_words_are_the_same_whatever_a_draw_would_have_been() -> None:
     greedy = Setting(decoding=Decoding(8, top_p=0.5, top_k=3, seed=4)).facts
     assert greedy == Setting(decoding=Decoding(8)).facts
     assert greedy != Setting(decoding=Decoding(9)).facts
-    assert greedy != Setting(decoding=Decoding(8, n_samples=2)).facts
+    assert greedy == Setting(decoding=Decoding(8, n_samples=2)).facts, "a sample does not know of the others"
     drawn = Setting(decoding=Decoding(8, temperature=1.0)).facts
     assert drawn != greedy
     assert drawn != Setting(decoding=Decoding(8, temperature=1.0, seed=4)).facts

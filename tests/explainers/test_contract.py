@@ -193,7 +193,7 @@ def test_every_way_to_push_is_that_of_a_plain_hook(family: str, mode: Mode) -> N
     vlm, sae, gallery = vlm_of(family), tiny_sae(), gallery_of(family)
     empty = [[blank_of(vlm, feature_id)] for feature_id in FEATURES]
     for method, rows in (("steering", empty), ("hybrid", rows_of(vlm, gallery))):
-        expected = plainly(vlm, PROMPTS[method], rows, sae, LAYER, ALPHA, mode)
+        expected = plainly(vlm, PROMPTS["steering" if method == "steering" else "topk"], rows, sae, LAYER, ALPHA, mode)
         assert_same(explained(vlm, sae, setting_of(method, mode=mode), gallery, FEATURES), expected)
 
 
@@ -208,11 +208,11 @@ def test_topk_says_what_the_plain_model_says_of_the_masked_images(family: str) -
 def test_the_hybrid_says_what_the_plain_model_says_under_a_hook_at_active_patches(family: str) -> None:
     vlm, sae, gallery = vlm_of(family), tiny_sae(), gallery_of(family)
     rows = rows_of(vlm, gallery)
-    expected = plainly(vlm, PROMPTS["hybrid"], rows, sae, LAYER, ALPHA)
+    expected = plainly(vlm, PROMPTS["topk"], rows, sae, LAYER, ALPHA)
     assert_same(explained(vlm, sae, setting_of("hybrid"), gallery, FEATURES), expected)
     # The test itself can tell: one position further, and it is something else.
     beside = [[replace(shown, at=shown.at.roll(1)) for shown in row] for row in rows]
-    elsewhere = plainly(vlm, PROMPTS["hybrid"], beside, sae, LAYER, ALPHA)
+    elsewhere = plainly(vlm, PROMPTS["topk"], beside, sae, LAYER, ALPHA)
     assert all(abs(mean - other) > 2e-4 for (_, mean), (_, other) in zip(expected, elsewhere, strict=True))
 
 
@@ -229,7 +229,7 @@ def test_a_class_token_comes_before_the_patches_and_is_not_steered(family: str) 
 def test_the_hybrid_finds_active_patches_on_images_of_any_shape(family: str) -> None:
     vlm, sae = vlm_of(family), tiny_sae()
     gallery = gallery_of(family, ((48, 32), (32, 48), (64, 64)))
-    expected = plainly(vlm, PROMPTS["hybrid"], rows_of(vlm, gallery), sae, LAYER, ALPHA)
+    expected = plainly(vlm, PROMPTS["topk"], rows_of(vlm, gallery), sae, LAYER, ALPHA)
     assert_same(explained(vlm, sae, setting_of("hybrid"), gallery, FEATURES), expected)
 
 
@@ -248,7 +248,7 @@ def test_the_hybrid_finds_active_patches_on_what_is_cut_out(family: str) -> None
             gallery.exemplars_of[feature_id].append(active_on(feature_id, image, active, rank))
     rows = rows_of(vlm, gallery, "crop")
     assert all(shown.picture.size < (64, 64) and shown.at.any() for row in rows for shown in row)
-    expected = plainly(vlm, PROMPTS["hybrid"], rows, sae, LAYER, ALPHA)
+    expected = plainly(vlm, PROMPTS["topk"], rows, sae, LAYER, ALPHA)
     assert_same(explained(vlm, sae, setting_of("hybrid", overlay="crop"), gallery, FEATURES), expected)
 
 
@@ -266,7 +266,7 @@ def test_the_hybrid_finds_active_patches_on_thumbnails(family: str, overlay: Ove
     def enlarged(exemplar: Exemplar, picture: Image.Image) -> Image.Image:
         return picture.resize(exemplar.image.size, Image.Resampling.BICUBIC) if family in ANY_SHAPE else picture
 
-    expected = plainly(vlm, PROMPTS["hybrid"], rows_of(vlm, thumbnails, overlay, enlarged), sae, LAYER, ALPHA)
+    expected = plainly(vlm, PROMPTS["topk"], rows_of(vlm, thumbnails, overlay, enlarged), sae, LAYER, ALPHA)
     assert_same(explained(vlm, sae, setting_of("hybrid", overlay=overlay), thumbnails, FEATURES), expected)
 
 
@@ -343,7 +343,14 @@ def test_the_worlds_models_say_what_they_say_under_a_plain_hook(method: str, siz
             for feature_id in features
         ]
     )
-    expected = plainly(vlm, vlm.prompts[method], rows, sae, layer, 0.0 if method == "topk" else alpha)
+    expected = plainly(
+        vlm,
+        vlm.prompts["steering" if method == "steering" else "topk"],
+        rows,
+        sae,
+        layer,
+        0.0 if method == "topk" else alpha,
+    )
     assert_same(found, expected, atol=1e-3)
     assert len({explanation.raw_text for explanation in found}) > 2
     assert {explanation.status for explanation in found} == {"ok"}

@@ -413,7 +413,7 @@ def test_a_strength_can_be_how_far_the_first_word_moves() -> None:
 
 @pytest.mark.parametrize("nats", [0.0, -1.0, math.inf, math.nan])
 def test_a_word_can_only_move_so_far(vlm: VLM, sae: SAE, nats: float) -> None:
-    with pytest.raises(InvalidStrength, match=r"a divergence of .* nats; expected a number above 0"):
+    with pytest.raises(InvalidStrength, match=r"expected a (finite )?number"):
         steer(vlm, sae, 3, strength=Strength(nats, "kl"))
 
 

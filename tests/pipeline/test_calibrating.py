@@ -1,6 +1,7 @@
 """Calibrating on the embedded world: on validation features alone, gone on with after a stop, stored with its curve."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 import seesay
 from seesay import cli
-from seesay.errors import FeatureNotFound, InvalidSetting
+from seesay.errors import FeatureNotFound, InvalidSetting, InvalidStrength
 from seesay.exemplars.config import CollectionConfig
 from seesay.explainers.config import Setting
 from seesay.pipeline.calibrating import calibrate
@@ -18,7 +19,8 @@ from seesay.pipeline.explaining import Speaker
 from seesay.records import Decoding, Explanation, Strength
 from seesay.sae import SAE, load_sae
 from seesay.split import split_of
-from seesay.store.explanations import calibrations, explanations, settings
+from seesay.store.calibrations import calibrations
+from seesay.store.explanations import explanations, settings
 from seesay.store.gallery import RunGallery, explainable
 from seesay.store.run import Run
 from seesay.vlm import VLM
@@ -80,7 +82,15 @@ def test_no_test_feature_is_ever_looked_at(
     monkeypatch.setattr(SAE, "direction", noting(SAE.direction))
     with Run.writing(run) as opened:
         chosen_on = explainable(opened, "validation")[:6]
-        calibrate(opened, speaker, setting, [1.0, 2.0], "max_activation", feature_ids=chosen_on)
+        calibrate(
+            opened,
+            speaker,
+            setting,
+            [1.0, 2.0],
+            "max_activation",
+            feature_ids=chosen_on,
+            by=judged_by({1.0: 0.0, 2.0: 1.0}),
+        )
         said = {each for stored in settings(opened) for each in explanations(opened, stored)}
     assert looked_at == said == set(chosen_on)
     assert {split_of(feature_id) for feature_id in looked_at} == {"validation"}
@@ -100,7 +110,7 @@ def test_a_test_feature_is_refused(run: Path, speaker: Speaker) -> None:
             calibrate(opened, speaker, STEERING, [1.0], "residual_norm", feature_ids=[feature_id])
         with pytest.raises(FeatureNotFound, match="no validation features"):
             calibrate(opened, speaker, STEERING, [1.0], "residual_norm", feature_ids=[])
-        for strengths in ([], [2.0, 1.0], [1.0, 1.0]):
+        for strengths in ([], [2.0, 1.0], [1.0, 1.0], [0.0, 1.0], [-1.0, 1.0], [math.nan], [1.0, math.inf]):
             with pytest.raises(InvalidSetting, match="each more than the one before"):
                 calibrate(opened, speaker, STEERING, strengths, "residual_norm")
         assert settings(opened) == []
@@ -121,44 +131,72 @@ def test_the_choice_is_stored_with_its_curve_and_another_takes_its_place(run: Pa
         assert calibrations(opened, speaker.calibration_key(HYBRID)) == []
 
 
+def test_where_nothing_is_heard_nothing_is_stored(run: Path, speaker: Speaker) -> None:
+    with Run.writing(run) as opened:
+        chosen_on = explainable(opened, "validation")[:3]
+        with pytest.raises(InvalidStrength, match="none will do"):
+            calibrate(opened, speaker, STEERING, [1e-5, 1e-4], "residual_norm", feature_ids=chosen_on)
+        assert calibrations(opened) == []
+
+
 def test_what_was_said_already_is_not_asked_again(run: Path, speaker: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
     with Run.writing(run) as opened:
         chosen_on = explainable(opened, "validation")[:3]
-        first = calibrate(opened, speaker, STEERING, [1.0, 2.0], "residual_norm", feature_ids=chosen_on)
+        by = judged_by({1.0: 0.0, 2.0: 1.0})
+        first = calibrate(opened, speaker, STEERING, [1.0, 2.0], "residual_norm", feature_ids=chosen_on, by=by)
         monkeypatch.setattr(VLM, "say", lambda *_asked, **_options: pytest.fail("asked again"))
-        assert calibrate(opened, speaker, STEERING, [1.0, 2.0], "residual_norm", feature_ids=chosen_on) == first
+        assert calibrate(opened, speaker, STEERING, [1.0, 2.0], "residual_norm", feature_ids=chosen_on, by=by) == first
 
 
 def test_stronger_pushes_move_the_first_word_further(run: Path, speaker: Speaker) -> None:
     with Run.writing(run) as opened:
         chosen_on = explainable(opened, "validation")[:6]
         for setting in (STEERING, HYBRID):
-            found = calibrate(opened, speaker, setting, [0.0, 0.5, 8.0], "residual_norm", feature_ids=chosen_on)
+            grid, by = [0.01, 0.5, 8.0], judged_by({0.01: 0.0, 0.5: 0.0, 8.0: 1.0})
+            found = calibrate(opened, speaker, setting, grid, "residual_norm", feature_ids=chosen_on, by=by)
             nothing, little, much = (point["kl"] for point in found.curve)
-            assert nothing == 0.0
-            assert 0 < little < much
-            assert found.score == ("kl" if setting is HYBRID else "agreement")
+            assert 0 <= nothing < 0.01 < little < much
+
+
+def test_what_speaks_for_a_strength_depends_on_what_is_seen(run: Path, speaker: Speaker) -> None:
+    with Run.writing(run) as opened:
+        chosen_on = explainable(opened, "validation")[:12]
+        for setting, score in ((STEERING, "agreement"), (HYBRID, "kl")):
+            found = calibrate(opened, speaker, setting, [4.0, 8.0, 16.0], "residual_norm", feature_ids=chosen_on)
+            assert found.score == score
 
 
 def test_a_strength_of_its_own_is_found_for_each_feature(run: Path, speaker: Speaker) -> None:
     with Run.writing(run) as opened:
         chosen_on = explainable(opened, "validation")[:8]
-        calibrate(opened, speaker, STEERING, [1.0], "kl", feature_ids=chosen_on)
+        by = judged_by({1.0: 1.0})
+        calibrate(opened, speaker, STEERING, [1.0], "kl", feature_ids=chosen_on, by=by)
         (stored,) = settings(opened)
         pushed = [each.coefficient for samples in explanations(opened, stored).values() for each in samples]
         (found,) = calibrations(opened)
     assert len(set(pushed)) > 1
-    assert found.curve[0]["kl"] == pytest.approx(1.0, rel=0.5), "but for the steps"
+    assert found.curve[0]["kl"] == pytest.approx(1.0, rel=0.02), "on average over these features"
 
 
 def test_the_command_stores_the_choice_draws_it_and_explain_takes_it(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ["calibrate", str(run), "--grid", "1,4", "--max-features", "5", "--max-new-tokens", "8", "--device", "cpu"]
+    asked = [
+        "calibrate",
+        str(run),
+        "--grid",
+        "2,4,8",
+        "--max-features",
+        "12",
+        "--max-new-tokens",
+        "8",
+        "--device",
+        "cpu",
+    ]
     assert cli.main([*asked, "--json", "-"]) == 0
     found = json.loads(capsys.readouterr().out)
     page = Path(found["page"]).read_text("utf-8")
-    assert "95 % intervals of the mean over 5 validation features" in page
+    assert "95 % intervals of the mean over 12 validation features" in page
     assert page.startswith("<!DOCTYPE html>")
     with Run.open(run) as opened:
         feature_id = explainable(opened, "test")[0]
@@ -195,7 +233,7 @@ def test_the_truth_of_the_world_can_choose(run: Path, speaker: Speaker, monkeypa
         chosen_on, judge = judging.judge_of(speaker.vlm, speaker.sae, 5, "steering", explainable(opened, "validation"))
         assert chosen_on
         found = calibrate(
-            opened, speaker, STEERING, [0.0, 4.0], "residual_norm", feature_ids=chosen_on, by=("ground_truth", judge)
+            opened, speaker, STEERING, [0.01, 8.0], "residual_norm", feature_ids=chosen_on, by=("ground_truth", judge)
         )
     assert found.score == "ground_truth"
     assert found.curve[0]["score"] == 0.0, "what is said of nothing does not count"

@@ -17,12 +17,10 @@ from seesay.explainers.config import METHODS, Setting
 from seesay.files import to_json
 from seesay.records import Ablation, Control, Explanation, Status, Strength, StrengthUnit
 from seesay.store import database, migrations
+from seesay.store.calibrations import Calibration, add_calibration, calibrations
 from seesay.store.explanations import (
-    Calibration,
     add,
-    add_calibration,
     add_setting,
-    calibrations,
     explanations,
     find_setting,
     hash_of,

@@ -54,7 +54,7 @@ def test_a_missing_prompt_is_named() -> None:
 
 
 def test_a_folder_without_prompts_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnreadablePrompt, match="no prompt"):
+    with pytest.raises(UnreadablePrompt, match="no folder"):
         read_prompts(tmp_path / "nowhere")
 
 

@@ -299,4 +299,4 @@ def test_no_training_of_a_model_can_see_features_or_steering(module: str) -> Non
 
 def test_the_search_for_what_a_module_reaches_finds_packages_too() -> None:
     assert "seesay.sae" in reached_from("seesay.world.training.sae")
-    assert "seesay.explainers.steering" in reached_from("seesay.world.training.strength")
+    assert "seesay.explainers.explainer" in reached_from("seesay.world.training.strength")

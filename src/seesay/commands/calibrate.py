@@ -22,7 +22,7 @@ from seesay.commands.names import is_world
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
-from seesay.commands.speaking import speaking
+from seesay.commands.speaking import speaking, stopping
 from seesay.errors import InvalidSetting, InvalidStrength
 from seesay.explainers.config import METHODS
 from seesay.records import StrengthUnit
@@ -30,7 +30,7 @@ from seesay.records import StrengthUnit
 if TYPE_CHECKING:
     from seesay.pipeline.calibrating import Judge
     from seesay.pipeline.explaining import Speaker
-    from seesay.store.explanations import Calibration
+    from seesay.store.calibrations import Calibration
 
 Calibrated = Literal["steering", "hybrid", "one-word", "vocabulary", "token-change"]
 _BAR = 20
@@ -95,30 +95,34 @@ class Calibrate:
         """
         from seesay.commands.calibration_page import write_page
         from seesay.pipeline.calibrating import calibrate
+        from seesay.store.calibrations import calibrations
         from seesay.store.gallery import explainable
 
         output = Output(self.common)
         unit = self._unit()
         strengths = self._strengths(unit)
         setting = setting_of(self.method, None, None, self.steering, self.showing, self.words, self.common.seed)
-        with speaking(
-            self.path,
-            steers=True,
-            subject=None,
-            sae=None,
-            layer=None,
-            finding=self.finding,
-            who=self.who,
-            common=self.common,
-            output=output,
-        ) as (run, speaker, named):
-            if METHODS[self.method].shows:
-                run.check_finished("collect")
+        with (
+            stopping(output),
+            speaking(
+                self.path,
+                steers=True,
+                subject=None,
+                sae=None,
+                layer=None,
+                finding=self.finding,
+                who=self.who,
+                common=self.common,
+                output=output,
+                check=lambda run: run.check_finished("collect") if METHODS[self.method].shows else None,
+            ) as (run, speaker, named),
+        ):
             # A run without images knows of no feature which one is ever active.
             feature_ids = explainable(run, "validation") or _validation(speaker)
             by = self.by
             if by == "ground_truth":
                 feature_ids, by = self._by_truth(speaker, named.sae, feature_ids, output)
+            before = calibrations(run, speaker.calibration_key(setting))
             calibration = calibrate(
                 run,
                 speaker,
@@ -133,7 +137,8 @@ class Calibrate:
             page = run.folder / f"calibration-{self.method}-{calibration.key[:8]}.html"
             write_page(page, calibration, f"{self.method} by {speaker.name}: {self.path.name}")
         output.console.print(_table(calibration))
-        output.console.print(Text(f"Chosen: {calibration.strength.value:g} ({calibration.strength.unit}). {page}"))
+        output.console.print(Text(_in_words(calibration, before)))
+        output.console.print(Text(str(page)), soft_wrap=True)
         output.finish(
             {"run": str(self.path), "page": str(page), **asdict(calibration)},
             next_steps=[f"seesay explain {self.path} --method {self.method}   at the strength that was chosen"],
@@ -185,6 +190,15 @@ def _validation(speaker: "Speaker") -> list[int]:
 
 def _bars(output: Output) -> "Callable[[str, int], AbstractContextManager[Callable[[int], None]]]":
     return lambda what, total: output.progress(what, total=total)
+
+
+def _in_words(calibration: "Calibration", before: "Sequence[Calibration]") -> str:
+    chosen, tried = calibration.strength, [point["strength"] for point in calibration.curve]
+    told = f"Chosen: {chosen.value:g} ({chosen.unit}), by {calibration.score.replace('_', ' ')}."
+    told += "".join(f" It takes the place of {each.strength.value:g} ({each.strength.unit})." for each in before)
+    if chosen.value == tried[-1]:
+        told += " It is the strongest that was tried: stronger ones may do better."
+    return told
 
 
 def _table(calibration: "Calibration") -> Table:

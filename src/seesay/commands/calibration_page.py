@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from seesay.plots import write_plots
 
 if TYPE_CHECKING:
-    from seesay.store.explanations import Calibration
+    from seesay.store.calibrations import Calibration
 
 _COLOURS = {"score": "#0f766e", "kl": "#b45309"}
 

@@ -155,9 +155,10 @@ def _particulars(settings: "Sequence[StoredSetting]") -> dict[int, list[str]]:
     """What tells settings of one method apart beside control and strength: facts unlike those of most of them."""
     values: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     facts = {each.setting_id: dict(_told(each.facts)) for each in settings}
+    names = {name for told in facts.values() for name in told}
     for each in settings:
-        for name, value in facts[each.setting_id].items():
-            values[each.method, name][value] += 1
+        for name in names:  # what is not there counts, too: greedy words have no temperature
+            values[each.method, name][facts[each.setting_id].get(name, "")] += 1
     return {
         each.setting_id: [
             f"{name} {value}"

@@ -121,7 +121,10 @@ class Collect:
         output.console.print(_in_words(summary))
         output.finish(
             {"run": str(self.out), "subject": self.subject, "sae": self.sae, "layer": layer, **summary},
-            next_steps=[f"seesay features {self.out} --sort frequency   which features there are"],
+            next_steps=[
+                f"seesay features {self.out} --sort frequency   which features there are",
+                f"seesay explain {self.out} --method topk   put them into words",
+            ],
         )
         return 0
 

@@ -33,7 +33,7 @@ class Demo:
     """Whose features: those of world:early, world:middle or world:late."""
 
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs/demo")
-    """The run, where summary.json goes, too."""
+    """Where summary.json and the run go."""
 
     max_features: Annotated[Count | None, arg(metavar="N")] = None
     """Explain the first so many; by default all test features (on which nothing was chosen) that stand for something
@@ -50,7 +50,7 @@ class Demo:
             UnreadableSAE: if it has no such SAE.
         """
         from seesay.commands.loading import hush
-        from seesay.demo import demo
+        from seesay.demo import RUN, demo
 
         output = Output(self.common)
         hush(self.common)
@@ -68,7 +68,8 @@ class Demo:
         output.finish(
             summary,
             next_steps=[
-                f"seesay explain {self.out} --method one-word   another way, for all features of the run",
+                f"seesay show {self.out / RUN} 10   all that is known of one feature, with pictures",
+                f"seesay explain {self.out / RUN} --method one-word   another way, for all features of the run",
                 f"seesay steer --features 50,61 --subject {self.subject} --sae {self.sae}   features of your choice",
                 "seesay world show   new pictures of its world, and what it says of them",
             ],

@@ -21,7 +21,7 @@ from seesay.commands.names import given_strength, resolve_run_strength
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
-from seesay.commands.speaking import speaking
+from seesay.commands.speaking import speaking, stopping
 from seesay.errors import FeatureNotFound
 from seesay.explainers.config import METHODS
 from seesay.records import Method, StrengthUnit
@@ -68,7 +68,7 @@ class Explain:
     """Only features of this part: strengths are chosen on validation features, figures come from test features."""
 
     limit: Annotated[Count | None, arg(metavar="N")] = None
-    """Only the first so many of them."""
+    """Only the first so many of them, those that are done already among them."""
 
     strength: Annotated[float | None, arg(metavar="X")] = None
     """How hard to push; by default what seesay calibrate chose for this run, or what the world's SAEs come with."""
@@ -121,19 +121,22 @@ class Explain:
             who=self.who,
             common=self.common,
             output=output,
+            check=lambda run: self._features(run, setting, selected),
+            feature_ids=selected or (),
         ) as (run, speaker, named):
             from seesay.pipeline.explaining import explain
             from seesay.store.explanations import explanations, n_explained
 
             if setting.way.steers and setting.strength is None and setting.control != "none":
-                setting = replace(setting, strength=resolve_run_strength(run, speaker, setting, named.sae))
+                strength, source = resolve_run_strength(run, speaker, setting, named.sae)
+                setting = replace(setting, strength=strength)
+            else:
+                strength, source = setting.strength, "as given"
+            if strength is not None:
+                output.console.print(Text(f"Strength: {strength.value:g} ({strength.unit}), {source}."))
             feature_ids = self._features(run, setting, selected)
-            try:
-                with output.progress(setting.method, total=len(feature_ids)) as advance:
-                    stored = explain(run, speaker, setting, feature_ids, batch_size=self.batch_size, on_batch=advance)
-            except KeyboardInterrupt:
-                output.console.print("Stopped: the same command goes on from here.")
-                raise
+            with stopping(output), output.progress(setting.method, total=len(feature_ids)) as advance:
+                stored = explain(run, speaker, setting, feature_ids, batch_size=self.batch_size, on_batch=advance)
             said = explanations(run, stored, feature_ids)
             counts = n_explained(run, stored)
         self._report(output, stored, said, counts)
@@ -152,14 +155,16 @@ class Explain:
         if METHODS[setting.method].shows:
             run.check_finished("collect")
         found = explainable(run) if selected is None else list(selected)
-        if self.split is not None:
-            found = [feature_id for feature_id in found if split_of(feature_id) == self.split]
         if not found:
             raise FeatureNotFound(
                 f"no features to explain in {self.path}",
                 expected="a run that is collected, or --features",
                 remedy="give --features 0-99 for the first hundred of the SAE",
             )
+        if self.split is not None:
+            found = [feature_id for feature_id in found if split_of(feature_id) == self.split]
+        if not found:
+            raise FeatureNotFound(f"no {self.split} feature among those of --features", expected="at least one")
         return found[: self.limit]
 
     def _report(
@@ -176,13 +181,17 @@ class Explain:
         if len(rows) > _N_SHOWN:
             output.console.print(f"{_N_SHOWN} of {len(rows)}: seesay show tells the others")
         told = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
-        output.console.print(Text(f"{stored.title} by {stored.explainer}, in all: {told}"))
+        output.console.print(Text(f"{stored.title} by {stored.explainer}; in the run, asked this way: {told}"))
         output.finish(
             {"run": str(self.path), **setting_as_json(stored), "explanations": [asdict(each) for each in rows]},
-            next_steps=[f"seesay show {self.path} {rows[0].feature_id}   all that is known of one feature"]
-            if rows
-            else [],
+            next_steps=self._next_steps(stored, rows[0].feature_id) if rows else [],
         )
+
+    def _next_steps(self, stored: "StoredSetting", feature_id: int) -> list[str]:
+        steps = [f"seesay show {self.path} {feature_id}   all that is known of one feature"]
+        if stored.control is None:
+            steps.append("add --control random to the same command, to see what the words are worth")
+        return steps
 
 
 def setting_as_json(stored: "StoredSetting") -> dict[str, Any]:

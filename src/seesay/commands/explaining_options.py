@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from seesay.commands.counts import Count, PresetCount
-from seesay.errors import InvalidDecoding
-from seesay.explainers.config import METHODS, Empty, Positions, Selection, Setting
+from seesay.errors import InvalidDecoding, InvalidSetting
+from seesay.explainers.config import METHODS, Empty, Positions, Selection, Setting, Way
 from seesay.images.options import Overlay
 from seesay.records import Ablation, Control, Decoding, Method, Mode, Strength
 
@@ -132,11 +132,12 @@ def setting_of(
     Raises:
         SeesayError: they do not go together.
     """
+    _check_used(METHODS[method], method, steering, showing, speaking)
     return Setting(
         method=method,
         strength=strength,
         control=control,
-        mode=steering.mode or METHODS[method].mode,
+        mode=steering.mode,
         empty=steering.empty,
         positions=steering.positions,
         n_images=showing.shown,
@@ -146,3 +147,23 @@ def setting_of(
         decoding=speaking.decoding(seed),
         seed=seed,
     )
+
+
+def _check_used(
+    way: Way, method: Method, steering: SteeringOptions, showing: ShowingOptions, speaking: DecodingOptions
+) -> None:
+    """Refuse what a method has no use for: whoever gives it expects something of it."""
+    drawn = ("samples", "temperature", "top_p", "top_k")
+    unused: tuple[tuple[bool, object, tuple[str, ...], str], ...] = (
+        (not way.steers, steering, ("mode",), "steers nothing"),
+        (way.shows, steering, ("empty", "positions"), "shows exemplars"),
+        (not way.shows, showing, ("shown", "overlay", "exemplars"), "shows no exemplars"),
+        (not way.generates, speaking, drawn, "lets no model speak"),
+        (way.generates, speaking, ("words",), "lets a model speak"),
+        (not speaking.temperature, speaking, ("top_p", "top_k"), "draws no words without --temperature"),
+    )
+    for is_unused, options, names, why in unused:
+        defaults = type(options)()
+        for name in names if is_unused else ():
+            if getattr(options, name) != getattr(defaults, name):
+                raise InvalidSetting(f"--{name.replace('_', '-')} for {method}, which {why}", expected="none")

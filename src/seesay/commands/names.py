@@ -112,7 +112,7 @@ def given_strength(value: float | None, unit: "StrengthUnit | None") -> "Strengt
     return None
 
 
-def resolve_run_strength(run: "Run", speaker: "Speaker", setting: "Setting", sae_name: str) -> "Strength":
+def resolve_run_strength(run: "Run", speaker: "Speaker", setting: "Setting", sae_name: str) -> "tuple[Strength, str]":
     """The strength that was chosen for a setting: by `seesay calibrate` on this run, or with the world's SAEs.
 
     Args:
@@ -121,24 +121,26 @@ def resolve_run_strength(run: "Run", speaker: "Speaker", setting: "Setting", sae
         setting: what is to be done, without a strength.
         sae_name: the run's SAE.
 
+    Returns:
+        The strength, and in words where it comes from.
+
     Raises:
         InvalidStrength: none was.
     """
     from seesay import world
-    from seesay.store.explanations import calibrations
+    from seesay.store.calibrations import calibrations
 
-    # What sees the same as steering does takes steering's, if it has none of its own.
-    like_steering = "steering" if setting.method in ("vocabulary", "token-change") else setting.method
-    for method in (setting.method, like_steering):
+    for method in filter(None, (setting.method, setting.way.like)):
         found = calibrations(run, speaker.calibration_key(replace(setting, method=method)))
         if found:
-            return found[0].strength
+            return found[0].strength, f"calibrated for {method} in this run, by {found[0].score.replace('_', ' ')}"
     if is_world(sae_name) and is_world(speaker.name):
-        return world.strength(sae_name, speaker.name, setting.method)
+        return world.strength(sae_name, speaker.name, setting.method), "which comes with the world's SAE"
     raise InvalidStrength(
-        f"no strength given, and none is calibrated for {setting.method} by {speaker.name} in {run.folder}",
+        f"no strength given, and none is calibrated for {setting.method} by {speaker.name}, asked and shown this way, "
+        f"in {run.folder}",
         expected="--strength NUMBER",
-        remedy=f"give one, or choose it by seesay calibrate {run.folder} --method {setting.method}",
+        remedy=f"give one, or choose it by seesay calibrate {run.folder} --method {setting.method} and these options",
     )
 
 

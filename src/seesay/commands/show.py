@@ -112,14 +112,10 @@ class Show:
         return Card(run.subject, collected, found, self._said(run), exemplars)
 
     def _said(self, run: "Run") -> "list[tuple[StoredSetting, Sequence[Explanation]]]":
-        from seesay.store import explanations as said
+        from seesay.store.explanations import of_feature
 
         methods = list(METHODS)
-        found = [
-            (setting, samples)
-            for setting in said.settings(run)
-            for samples in said.explanations(run, setting, [self.feature_id]).values()
-        ]
+        found = of_feature(run, self.feature_id)
         return sorted(found, key=lambda each: (each[0].control is not None, methods.index(each[0].method)))
 
     def _heading(self, card: Card) -> Group:

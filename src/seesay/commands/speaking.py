@@ -1,6 +1,6 @@
 """A run that is open to be written, together with the model that explains it."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +83,16 @@ def _noted_options(path: Path, noted: Any) -> SAEOptions:
 
 
 @contextmanager
+def stopping(output: Output) -> Generator[None]:
+    """Tell after Ctrl-C that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        output.console.print("Stopped: the same command goes on from here.")
+        raise
+
+
+@contextmanager
 def speaking(
     path: Path,
     *,
@@ -94,6 +104,8 @@ def speaking(
     who: ExplainerOptions,
     common: Options,
     output: Output,
+    check: Callable[["Run"], object] = lambda _run: None,
+    feature_ids: Sequence[int] = (),
 ) -> Generator[tuple["Run", "Speaker", Named]]:
     """Open a run and load the model that explains it.
 
@@ -109,6 +121,8 @@ def speaking(
         who: explains.
         common: options of every command.
         output: of the command.
+        check: what the run itself must have, looked at before large models are loaded.
+        feature_ids: that the SAE must have.
 
     Yields:
         The run, who explains it, and what it is of by name.
@@ -120,8 +134,12 @@ def speaking(
 
     if exists(path):
         with Run.writing(path) as run:
-            named = Named.of(path, run.subject, subject, sae, finding, layer)
-            speaker, identity = _load(named, steers, who, common, output)
+            check(run)
+            noted = run.subject
+            named = Named.of(path, noted, subject, sae, finding, layer)
+            if not steers:
+                _check_names(path, noted, subject, sae, layer)
+            speaker, identity = _load(named, steers, who, common, output, feature_ids)
             if steers:
                 run.claim(identity)
             yield run, speaker, named
@@ -133,7 +151,7 @@ def speaking(
             remedy="make one by seesay collect --out, or begin one without images by --sae (and --subject)",
         )
     named = Named.of(path, {}, subject or "world", sae, finding, layer)
-    speaker, identity = _load(named, steers, who, common, output)
+    speaker, identity = _load(named, steers, who, common, output, feature_ids)
     with Run.writing(path, identity) as run:
         yield run, speaker, named
 
@@ -191,8 +209,19 @@ def load_together(
     return Together(vlm, sae.to(vlm.encoder.device), layer, differs_in, eyes or vlm.encoder)
 
 
+def _check_names(path: Path, noted: Mapping[str, Any], subject: str | None, sae: str | None, layer: int | None) -> None:
+    """Refuse other names than the run's where nothing is loaded that could be compared."""
+    for name, given in (("subject", subject), ("sae", sae), ("layer", layer)):
+        if given is not None and given != noted.get(name):
+            raise UnusablePath(
+                f"{path} holds a run of {name} {noted.get(name)}, and {given} was asked for",
+                expected="the same as before",
+                remedy="leave it out; another model explains by --explainer" if name == "subject" else "leave it out",
+            )
+
+
 def _load(
-    named: Named, steers: bool, who: ExplainerOptions, common: Options, output: Output
+    named: Named, steers: bool, who: ExplainerOptions, common: Options, output: Output, feature_ids: Sequence[int]
 ) -> tuple["Speaker", Mapping[str, Any]]:
     from seesay.pipeline.collecting import Subject
     from seesay.pipeline.explaining import Speaker
@@ -200,7 +229,7 @@ def _load(
     name = who.explainer or named.subject
     if not steers:
         return Speaker.of(_load_explainer(named, who, common), name), {}
-    found = load_together(named, who, common, output)
+    found = load_together(named, who, common, output, feature_ids=feature_ids)
     names = {"subject": named.subject, "sae": named.sae, "sae_options": vars(named.finding)}
     subject = Subject(found.eyes, found.sae, found.layer, names)
     speaker = Speaker.of(found.vlm, name, sae=found.sae, layer=found.layer, encoder_differs_in=found.encoder_differs_in)

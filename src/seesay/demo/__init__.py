@@ -42,6 +42,9 @@ _ABLATIONS: tuple[tuple[Method, Ablation], ...] = (
     ("hybrid", "random-images"),
     ("hybrid", "permuted-images"),
 )
+RUN = "run"
+"""The run's folder, beside what the demo writes of it."""
+
 N_IMAGES = 2000
 _N_ABLATED = 150
 """Features from which something is taken away: enough to see how much of the words it carried."""
@@ -84,7 +87,6 @@ class _Explained:
             method,
             strength,
             control,
-            mode=METHODS[method].mode,
             n_images=N_SHOWN,
             decoding=Decoding(MAX_NEW_TOKENS),
             seed=self.seed,
@@ -111,7 +113,7 @@ def demo(
     Args:
         subject: which of the world's models: `world:S`, `world:M`, `world:L`, or `world`.
         sae_name: which of its SAEs: `world:early`, `world:middle` or `world:late`.
-        out: the run, which also gets `summary.json` and `features.json`.
+        out: folder for `summary.json`, `features.json` and the run.
         max_features: explain the first so many; None for all.
         device: where to compute.
         dtype: number format of the weights.
@@ -137,7 +139,7 @@ def demo(
     assert layer is not None, "the world's SAEs say which block they are for"
     name = f"world:{world.checkpoint(subject).name}"
     features_of = Subject(vlm.encoder, sae, layer, {"subject": name, "sae": sae_name, "sae_options": {}})
-    with Run.writing(out, features_of.as_json()) as run:
+    with Run.writing(out / RUN, features_of.as_json()) as run:
         truth = _measured(vlm, sae, layer, progress)
         with progress("collecting", total=N_IMAGES) as advance:
             collect(run, features_of, Pictures(N_IMAGES), CollectionConfig(), on_batch=advance)

@@ -56,7 +56,7 @@ class TokenChange:
 
     Args:
         vlm: who would be asked.
-        prompt: what.
+        prompt: name of the question.
         unsteered: the same image with nothing pushed.
         n_words: how many to tell.
     """
@@ -70,7 +70,8 @@ class TokenChange:
         return _tell(self._vlm, self._probabilities(rows) - self._before, self._n_words)
 
     def _probabilities(self, rows: Rows) -> Float[Tensor, "row vocabulary"]:
-        return self._vlm.next_word(self._prompt, rows, self._vlm.prompts.start).exp()
+        prompts = self._vlm.prompts
+        return self._vlm.next_word(prompts[self._prompt], rows, prompts.start_of(self._prompt)).exp()
 
 
 @final
@@ -109,7 +110,7 @@ def divergence(
         before: the same.
     """
     # 0 log 0 is 0: a token that cannot come adds nothing.
-    return torch.where(after > -torch.inf, after.exp() * (after - before), 0.0).sum(-1).clamp_min(0.0)
+    return torch.where(after == -torch.inf, 0.0, after.exp() * (after - before)).sum(-1).clamp_min(0.0)
 
 
 def _tell(vlm: VLM, gains: Float[Tensor, "row vocabulary"], n_words: int) -> list[Answer]:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from seesay.errors import InvalidSetting
 from seesay.exemplars.exemplar import Exemplar
 from seesay.explainers.config import Setting
 from seesay.explainers.gallery import Gallery
@@ -56,6 +57,9 @@ class Cases:
         gallery: the features' exemplars and statistics.
         sae: whose directions; None for a method that steers nothing.
         coefficient_of: a feature's coefficient by its largest activation (None if unknown).
+
+    Raises:
+        InvalidSetting: a control takes something from other features, of which none are known.
     """
 
     def __init__(
@@ -64,6 +68,12 @@ class Cases:
         self._setting, self._gallery, self._sae = setting, gallery, sae
         self._coefficient_of = coefficient_of
         groups = [sorted(set(group)) for group in gallery.groups()] if setting.control not in (None, "none") else []
+        if not any(groups) and _needs_others(setting):
+            raise InvalidSetting(
+                f"the control {setting.control} of {setting.method}, where nobody knows which other features there are",
+                expected="a run that is collected",
+                remedy="seesay collect first",
+            )
         self._group_of = {feature_id: group for group in groups for feature_id in group}
         self._donors: dict[int, int] = {}
         for group in groups:
@@ -131,10 +141,12 @@ class Cases:
         if not drawn:
             return self._gallery.exemplars(shown, setting.selection, setting.n_images)
         # Each from another feature, with that one's heatmap: masks of a natural shape that have nothing in common.
+        # As many as it has of its own, or the number would tell.
+        n_own = len(self._gallery.exemplars(feature_id, setting.selection, setting.n_images))
         rng = random.Random(f"{setting.seed}:{feature_id}")
         others = [other for other in self._group_of.get(feature_id, []) if other != feature_id]
         found: list[Exemplar] = []
-        for other in rng.sample(others, min(setting.n_images, len(others))):
+        for other in rng.sample(others, min(n_own, len(others))):
             theirs = self._gallery.exemplars(other, setting.selection, setting.n_images)
             found += [rng.choice(theirs)] if theirs else []  # none in a stranger's run that is damaged
         return found
@@ -159,6 +171,12 @@ def _sources(control: Control | Ablation | None) -> tuple[str, str]:
             return "own", "permuted"
         case _:
             assert_never(control)
+
+
+def _needs_others(setting: Setting) -> bool:
+    """Whether its control takes anything from other features."""
+    direction_of, images_of = _sources(setting.control)
+    return direction_of == "permuted" or (setting.way.shows and images_of in ("random", "permuted"))
 
 
 def directions(cases: Sequence[Case]) -> Float[Tensor, "case d_model"]:

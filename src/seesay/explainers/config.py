@@ -1,5 +1,6 @@
 """Ways of explaining: the methods, and all that their words depend on but models and features. Free of torch."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -36,6 +37,7 @@ class Way:
         generates: it lets the language model speak; otherwise words come from its vocabulary.
         mode: how it pushes, unless something else is asked for.
         what: in a line.
+        like: the method whose strength it takes if none was chosen for it, as it sees the same.
     """
 
     steers: bool
@@ -44,20 +46,31 @@ class Way:
     generates: bool
     what: str
     mode: Mode = "add"
+    like: Method | None = None
 
 
 METHODS: Mapping[Method, Way] = MappingProxyType({
     "steering": Way(True, False, "steering", True, "push the feature on an empty image; what is seen?"),
     "topk": Way(False, True, "topk", True, "show the images that activate the feature; what do they share?"),
-    "hybrid": Way(True, True, "hybrid", True, "the same images, the feature pushed at its active patches"),
+    "hybrid": Way(True, True, "topk", True, "the same images, the feature pushed at its active patches"),
     "one-word": Way(
         True, False, "one-word", True, "clamp the feature on an empty image and ask for a word", mode="clamp"
     ),
     "vocabulary": Way(
-        True, False, None, False, "the tokens that the steered image comes nearest to, unlike the unsteered one"
+        True,
+        False,
+        None,
+        False,
+        "the tokens that the steered image comes nearest to, unlike the unsteered one",
+        like="steering",
     ),
     "token-change": Way(
-        True, False, "steering", False, "the first words that steering makes more probable than any others"
+        True,
+        False,
+        "steering",
+        False,
+        "the first words that steering makes more probable than any others",
+        like="steering",
     ),
 })  # fmt: skip
 """Every method.
@@ -72,13 +85,13 @@ Sources: `steering`, `topk` and `hybrid` (Steering-informed Top-k): arXiv 2603.2
 class Setting:
     """All that words depend on but the models, the SAE and the feature.
 
-    What a method has no use for is ignored, and is no part of its `facts`.
+    What a method has no use for is no part of its `facts`; a strength or a control that it has no use for is refused.
 
     Args:
         method: how words are found.
         strength: how hard to push; None for a method that does not, and while it is still to be chosen.
         control: put something else in the place of the feature, or of a part of what it brings.
-        mode: how to push.
+        mode: how to push; None for the method's own way.
         empty: what to steer where no exemplars are shown.
         positions: where to push there; exemplars are always pushed at their active patches.
         n_images: exemplars to show.
@@ -97,7 +110,7 @@ class Setting:
     method: Method = "steering"
     strength: Strength | None = None
     control: Control | Ablation | None = None
-    mode: Mode = "add"
+    mode: Mode | None = None
     empty: Empty = "white"
     positions: Positions = "all"
     n_images: int = 5
@@ -109,7 +122,7 @@ class Setting:
 
     def __post_init__(self) -> None:
         for name, kind in _CHOICES.items():
-            if name != "control" or self.control is not None:
+            if getattr(self, name) is not None or name not in ("control", "mode"):
                 check_choice(getattr(self, name), kind, name)
         for name in ("n_images", "n_words"):
             if not 1 <= getattr(self, name) <= MOST_IMAGES:
@@ -125,11 +138,23 @@ class Setting:
             raise InvalidSetting(f"seed {self.seed}", expected="0 or more, below 2 to the 63rd")
         if self.strength is not None and not self.way.steers:
             raise InvalidStrength(f"a strength for {self.method}, which steers nothing", expected="none")
+        if self.strength is not None and not math.isfinite(self.strength.value):
+            raise InvalidStrength(f"strength {self.strength.value}", expected="a finite number")
 
     @property
     def way(self) -> Way:
         """What its method does."""
         return METHODS[self.method]
+
+    @property
+    def push(self) -> Mode:
+        """How it pushes."""
+        return self.mode or self.way.mode
+
+    @property
+    def n_answers(self) -> int:
+        """How many there are to each feature."""
+        return self.decoding.n_samples if self.way.generates else 1
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -147,9 +172,13 @@ class Setting:
             "decoding": not way.generates,
             "seed": not self._draws,
         }
-        facts = {name: value for name, value in asdict(self).items() if not unused.get(name)}
-        if way.generates and not self.decoding.temperature:  # greedy: nothing is drawn
-            facts["decoding"] = {"max_new_tokens": self.decoding.max_new_tokens, "n_samples": self.decoding.n_samples}
+        values = {**asdict(self), "mode": self.push}
+        facts = {name: value for name, value in values.items() if not unused.get(name)}
+        if way.generates:
+            # A sample does not depend on how many there are; and greedy decoding draws nothing.
+            decoding = asdict(self.decoding)
+            left_out = {"n_samples"} if self.decoding.temperature else set(decoding) - {"max_new_tokens"}
+            facts["decoding"] = {name: value for name, value in decoding.items() if name not in left_out}
         return facts
 
     @property

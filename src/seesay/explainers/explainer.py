@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from seesay.errors import InvalidStrength, LayerNotFound
+from seesay.errors import InvalidStrength, LayerNotFound, MismatchedSAE
 from seesay.explainers.answering import Answering, Saying, TokenChange, Vocabulary, divergence
 from seesay.explainers.cases import Case, Cases
 from seesay.explainers.config import Setting
@@ -64,7 +64,7 @@ class Explainer:
         self._differs_in = encoder_differs_in
         way = setting.way
         # What is not there is said now, not after the first batch.
-        self._prompt = "" if way.prompt is None else vlm.prompts[way.prompt]
+        self._prompt = "" if way.prompt is None else vlm.prompts.filled_in(way.prompt)
         self._sae, self._layer = (sae, layer) if way.steers else (None, None)
         if way.steers:
             assert sae is not None, f"{setting.method} needs an SAE"
@@ -72,6 +72,12 @@ class Explainer:
                 raise LayerNotFound("the SAE does not say which block it was trained on", remedy="give the layer")
             sae.check_fits(vlm.encoder.d_model)
             vlm.encoder.check_layer(layer, steered=True)
+            if setting.push == "clamp" and sae.W_enc is None:
+                raise MismatchedSAE(
+                    "directions without an encoder have no activations to be clamped",
+                    expected="an SAE",
+                    remedy="push otherwise: mode add",
+                )
             if setting.strength is None and setting.control != "none":
                 raise InvalidStrength(f"no strength for {setting.method}", expected="one", remedy="give one")
         self._cases = Cases(setting, gallery, sae, self._coefficient)
@@ -85,14 +91,18 @@ class Explainer:
             feature_ids: which.
             batch_size: how many at a time; halved when memory runs out, without changing the words.
 
-        Yields:
+        Returns:
             The explanations of each batch, in order; every sample of a feature is one. A feature for which memory does
             not suffice is `failed`; one that there are no words for, `empty`.
 
         Raises:
             FeatureNotFound: there is no such feature.
+            InvalidStrength: the unit of the strength needs statistics that are not there.
         """
-        cases = [self._cases.of(feature_id) for feature_id in feature_ids]
+        # Now, not when the first batch is asked for: what is wrong is known before anything else is done.
+        return self._explain([self._cases.of(feature_id) for feature_id in feature_ids], batch_size)
+
+    def _explain(self, cases: Sequence[Case], batch_size: int) -> Iterator[list[Explanation]]:
         started = time.perf_counter()
         for batch, answers in halving(cases, batch_size, self._answers):
             now = time.perf_counter()
@@ -173,8 +183,9 @@ class Explainer:
         return divergence(self._next_word(cases), before)
 
     def _next_word(self, cases: Sequence[Case]) -> Float[Tensor, "row vocabulary"]:
-        prompt = self._prompt or self._vlm.prompts["steering"]
-        return self._vlm.next_word(prompt, self._sight.see(cases), self._vlm.prompts.start)
+        name = self.setting.way.prompt or "steering"
+        prompts = self._vlm.prompts
+        return self._vlm.next_word(prompts[name], self._sight.see(cases), prompts.start_of(name))
 
     @cached_property
     def _sight(self) -> Sight:
@@ -191,7 +202,7 @@ class Explainer:
         (unsteered,) = self._sight.see([nobody])
         if self.setting.method == "vocabulary":
             return Vocabulary(self._vlm, unsteered, self.setting.n_words)
-        return TokenChange(self._vlm, self._prompt, unsteered, self.setting.n_words)
+        return TokenChange(self._vlm, "steering", unsteered, self.setting.n_words)
 
     @cached_property
     def _residual_norm(self) -> float:
@@ -226,13 +237,13 @@ class Explainer:
     def _recorded(
         self, cases: Sequence[Case], answers: Sequence[tuple[Case, list[Answer]]] | None
     ) -> list[Explanation]:
-        n_samples = self.setting.decoding.n_samples if self.setting.way.generates else 1
+        numbers = range(self.setting.n_answers)
         if answers is None:  # a single one that does not fit
-            return [self._record(case, number, None, _NO_MEMORY) for case in cases for number in range(n_samples)]
+            return [self._record(case, number, None, _NO_MEMORY) for case in cases for number in numbers]
         return [
             self._record(case, number, said[number] if said else None, case.reason)
             for case, said in answers
-            for number in range(n_samples)
+            for number in numbers
         ]
 
     def _record(self, case: Case, sample: int, said: Answer | None, reason: str) -> Explanation:

@@ -15,6 +15,9 @@ from seesay.explainers.cases import Case
 STEPS = tuple(0.125 * 2 ** (step / 2) for step in range(15))
 """What is tried, in mean residual norms of the empty image: 1/8 to 16."""
 
+_N_REFINED = 3
+_LEAST = 1e-12
+
 
 def stepping_up(
     cases: Sequence[Case],
@@ -24,8 +27,9 @@ def stepping_up(
 ) -> list[Case]:
     """Give each case the least coefficient by which the first word moves far enough.
 
-    Between two steps it is interpolated along the logarithm of the coefficient. One that is never moved so far gets the
-    step that moved it farthest.
+    Steps are tried until two lie on either side; between them it is interpolated, in logarithms of both (for small
+    pushes the divergence grows with their square), and tried again a few times. A case that is moved far enough by the
+    first step keeps that; one that is never moved so far gets the step that moved it farthest.
 
     Args:
         cases: what is pushed; cases that push nothing stay as they are.
@@ -35,18 +39,28 @@ def stepping_up(
     """
     if cases[0].direction is None:
         return list(cases)
-    alphas = [step * residual_norm for step in STEPS]
-    tried = torch.stack([moved([replace(case, coefficient=alpha) for case in cases]).cpu() for alpha in alphas])
-    return [replace(case, coefficient=_chosen(tried[:, row], nats, alphas)) for row, case in enumerate(cases)]
 
+    def at(alphas_c: Tensor) -> Float[Tensor, " case"]:
+        pushed = [replace(case, coefficient=alpha) for case, alpha in zip(cases, alphas_c.tolist(), strict=True)]
+        return moved(pushed).cpu().double().nan_to_num(0.0).clamp_min(_LEAST)
 
-def _chosen(moved: Float[Tensor, " step"], nats: float, alphas: Sequence[float]) -> float:
-    enough = (moved >= nats).nonzero().flatten().tolist()
-    if not enough:
-        return alphas[int(moved.nan_to_num(-1.0).argmax())]
-    step = enough[0]
-    if step == 0:
-        return alphas[0]
-    before, after = float(moved[step - 1]), float(moved[step])
-    share = (nats - before) / (after - before) if after > before else 1.0
-    return alphas[step - 1] * (alphas[step] / alphas[step - 1]) ** share
+    alphas_s = torch.tensor(STEPS, dtype=torch.float64) * residual_norm
+    tried_sc = torch.stack([at(alpha.expand(len(cases))) for alpha in alphas_s])
+    is_enough_sc = tried_sc >= nats
+    first_c = is_enough_sc.int().argmax(0)
+    is_between_c = is_enough_sc.any(0) & (first_c > 0)
+    chosen_c = alphas_s[torch.where(is_enough_sc.any(0), first_c, tried_sc.argmax(0))]
+    below_c, above_c = (first_c - 1).clamp_min(0), first_c
+    low_c, high_c = alphas_s[below_c].log(), alphas_s[above_c].log()
+    low_kl_c, high_kl_c = (tried_sc.gather(0, step[None])[0].log() for step in (below_c, above_c))
+    target = torch.tensor(nats, dtype=torch.float64).log()
+    for _ in range(_N_REFINED if is_between_c.any() else 0):
+        share_c = ((target - low_kl_c) / (high_kl_c - low_kl_c).clamp_min(_LEAST)).clamp(0.05, 0.95)
+        between_c = low_c + share_c * (high_c - low_c)
+        kl_c = at(torch.where(is_between_c, between_c.exp(), chosen_c)).log()
+        is_high_c = kl_c >= target
+        high_c, high_kl_c = torch.where(is_high_c, between_c, high_c), torch.where(is_high_c, kl_c, high_kl_c)
+        low_c, low_kl_c = torch.where(is_high_c, low_c, between_c), torch.where(is_high_c, low_kl_c, kl_c)
+    is_nearer_c = (high_kl_c - target) <= (target - low_kl_c)
+    chosen_c = torch.where(is_between_c, torch.where(is_nearer_c, high_c, low_c).exp(), chosen_c)
+    return [replace(case, coefficient=alpha) for case, alpha in zip(cases, chosen_c.tolist(), strict=True)]

@@ -18,6 +18,7 @@ from seesay.explainers.cases import Case, directions
 from seesay.explainers.config import Empty, Setting
 from seesay.explainers.gallery import Gallery
 from seesay.images.blank import blank_image
+from seesay.images.grid import Grid
 from seesay.sae import SAE, Codes
 from seesay.steering import intervene
 from seesay.vlm import VLM, ImageTokens
@@ -63,7 +64,7 @@ class EmptySight:
         if cases[0].direction is None:
             steered = residual.expand(len(cases), *residual.shape[1:])
         else:
-            mode = self._setting.mode
+            mode = self._setting.push
             steered = intervene(
                 residual,
                 directions(cases).to(residual.device),
@@ -114,7 +115,7 @@ class ExemplarSight:
     ) -> Float[Tensor, "row position d_model"]:
         assert self._sae is not None
         residual, cases = encoded.residual, [case for case, _exemplar in shown]
-        mode = self._setting.mode
+        mode = self._setting.push
         return intervene(
             residual,
             directions(cases).to(residual.device),
@@ -142,16 +143,20 @@ class ExemplarSight:
         setting, image = self._setting, exemplar.image
         picture = self._gallery.picture(image)
         # A thumbnail may be divided into other patches than the image was, where these depend on the size.
-        if picture.size != image.size and self._vlm.encoder.geometry(picture.size).grid != image.grid:
+        # That matters where patches are pushed; who only looks may divide it as it likes.
+        if self._sae is not None and self._grid_of(picture) != image.grid:
             picture = picture.resize(image.size, Image.Resampling.BICUBIC)
-        if self._sae is not None and self._vlm.encoder.geometry(picture.size).grid != image.grid:
-            rows, columns = self._vlm.encoder.geometry(picture.size).grid
+        if self._sae is not None and self._grid_of(picture) != image.grid:
+            rows, columns = self._grid_of(picture)
             raise MismatchedEncoder(
                 f"the explainer divides an image into {rows} x {columns} patches",
                 expected=f"{image.grid[0]} x {image.grid[1]}, as when it was collected",
                 remedy="choose an explainer with the subject's image processor",
             )
         return picture.size, exemplar.drawn(setting.overlay, picture, self._vlm.prompts.mask_fill)
+
+    def _grid_of(self, picture: Image.Image) -> Grid:
+        return self._vlm.encoder.geometry(picture.size).grid
 
 
 def encoded_empty(vlm: VLM, layer: int, empty: Empty, seed: int, gallery: Gallery) -> Encoded:

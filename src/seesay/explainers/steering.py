@@ -72,7 +72,7 @@ def steer(
         method=method,
         strength=strength if isinstance(strength, Strength) else Strength(strength),
         control=control,
-        mode=mode or Setting(method).way.mode,
+        mode=mode,
         empty=empty,
         positions=positions,
         decoding=decoding,

@@ -1,8 +1,10 @@
 """Calibrating: a grid of strengths is tried on validation features, and the best one is stored in the run."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,7 +15,8 @@ from seesay.explainers.explainer import Explainer
 from seesay.pipeline.explaining import Speaker, explain
 from seesay.records import Explanation, Strength, StrengthUnit
 from seesay.split import split_of
-from seesay.store.explanations import Calibration, add_calibration, explanations
+from seesay.store.calibrations import Calibration, add_calibration
+from seesay.store.explanations import explanations
 from seesay.store.gallery import explainable
 from seesay.store.run import Run
 
@@ -97,8 +100,11 @@ def _check(run: Run, feature_ids: Sequence[int], strengths: Sequence[float]) -> 
     for feature_id in feature_ids:
         if split_of(feature_id) != "validation":
             raise InvalidSetting(f"strengths chosen on feature {feature_id}", expected="validation features alone")
-    if not strengths or any(later <= before for before, later in zip(strengths, strengths[1:], strict=False)):
-        raise InvalidSetting(f"strengths {list(strengths)}", expected="at least one, each more than the one before")
+    rises = all(before < later < math.inf for before, later in pairwise([0.0, *strengths]))
+    if not strengths or not rises:
+        raise InvalidSetting(
+            f"strengths {list(strengths)}", expected="at least one, above 0, and each more than the one before"
+        )
 
 
 def _scored(by: Score | tuple[str, Judge], said: Sequence[Sequence[Explanation]], kl: Numbers) -> tuple[str, Numbers]:

@@ -55,6 +55,7 @@ class Speaker:
         """
         facts = {
             "explainer": model_digest(vlm.model),
+            "reading": hash_of(vlm.reading()),
             "encoder": digest(fingerprint(vlm.encoder, vlm.encoder.last_layer_read)),
             "dtype": str(vlm.model.dtype),
             "encoder_differs_in": encoder_differs_in,
@@ -80,7 +81,7 @@ class Speaker:
             **setting.facts,
             "prompt": None if asked is None else prompts[asked],
             "opening": prompts.opening,
-            "start": prompts.start if looks_at_first_word else None,
+            "start": prompts.start_of(asked) if looks_at_first_word and asked else None,
             "mask_fill": list(prompts.mask_fill) if way.shows and setting.overlay == "mask" else None,
         }
 
@@ -143,18 +144,19 @@ def explain(
         KeyboardInterrupt: after Ctrl-C, when the batch is written.
     """
     explainer = speaker.explainer(setting, run)
-    stored = add_setting(run, speaker.facts_of(setting), speaker.name)
-    n_samples = setting.decoding.n_samples if setting.way.generates else 1
-    left = missing(run, stored, feature_ids, n_samples)
-    on_batch(len(feature_ids) - len(left))
+    facts = speaker.facts_of(setting)
+    before = find_setting(run, facts)
+    left = list(feature_ids) if before is None else missing(run, before, feature_ids, setting.n_answers)
+    copied = _of_donors(run, speaker, setting, explainer, left)
+    done = {each.feature_id for each in copied}
+    batches = explainer.explain([feature_id for feature_id in left if feature_id not in done], batch_size)
+    # Only what can be asked is noted.
+    stored = add_setting(run, facts, speaker.name)
+    on_batch(len(feature_ids) - len(left) + len(done))
     with gently_interrupted() as is_interrupted:
-        copied = _of_donors(run, speaker, setting, explainer, left)
         if copied:
             add(run, stored, copied)
-            done = {each.feature_id for each in copied}
-            on_batch(len(done))
-            left = [feature_id for feature_id in left if feature_id not in done]
-        for said in explainer.explain(left, batch_size):
+        for said in batches:
             add(run, stored, said)
             on_batch(len({each.feature_id for each in said}))
             if is_interrupted():
@@ -170,12 +172,11 @@ def _of_donors(
     if own is None:
         return []
     said = explanations(run, own)
-    n_samples = setting.decoding.n_samples if setting.way.generates else 1
     found: list[Explanation] = []
     for feature_id in feature_ids:
         donor_id = explainer.donor_of(feature_id)
-        words = said.get(donor_id, []) if donor_id is not None else []
-        if len(words) == n_samples and all(each.status != "failed" for each in words):
+        words = (said.get(donor_id, []) if donor_id is not None else [])[: setting.n_answers]
+        if len(words) == setting.n_answers and all(each.status != "failed" for each in words):
             found += [
                 replace(each, feature_id=feature_id, control="permuted", donor_id=donor_id, seconds=0.0)
                 for each in words

@@ -1,18 +1,16 @@
-"""Explanations in `run.db`, with the settings they were found in and the strengths that were chosen.
+"""Explanations in `run.db`, with the settings they were found in.
 
 Without torch. What is read may be a stranger's: everything is checked.
 """
 
 import hashlib
 import json
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, final, get_args
 
-from seesay.explainers.config import METHODS
-from seesay.records import Ablation, Control, Explanation, Method, Status, Strength, StrengthUnit
+from seesay.records import Ablation, Control, Explanation, Method, Status, Strength
+from seesay.store.checks import checked_ids, checked_method, checked_number, checked_strength, checked_text
 from seesay.store.database import refusing, transaction
 from seesay.store.run import DAMAGE, Run, parsed
 
@@ -66,35 +64,13 @@ class StoredSetting:
         return self.method if self.control is None else f"{self.method}, {self.control}"
 
 
-@final
-@dataclass(frozen=True)
-class Calibration:
-    """A strength that was chosen, and how.
-
-    Args:
-        key: identity of the setting, without strength and control.
-        method: it is for.
-        explainer: name of the model.
-        score: by which it was chosen.
-        strength: the choice.
-        curve: what was tried, as plain data: one entry for each strength.
-    """
-
-    key: str
-    method: Method
-    explainer: str
-    score: str
-    strength: Strength
-    curve: Sequence[Mapping[str, Any]]
-
-
 def hash_of(facts: Mapping[str, Any]) -> str:
     """The identity of a setting.
 
     Args:
         facts: plain data.
     """
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def add_setting(run: Run, facts: Mapping[str, Any], explainer: str) -> StoredSetting:
@@ -102,7 +78,7 @@ def add_setting(run: Run, facts: Mapping[str, Any], explainer: str) -> StoredSet
 
     Args:
         run: open to be written.
-        facts: all that words depend on, as [seesay.pipeline.explaining.facts][] gives them.
+        facts: all that words depend on, as [seesay.pipeline.explaining.Speaker.facts_of][] gives them.
         explainer: name of the model.
     """
     strength = facts.get("strength") or {}
@@ -238,6 +214,26 @@ def explanations(
     return found
 
 
+def of_feature(run: Run, feature_id: int) -> list[tuple[StoredSetting, list[Explanation]]]:
+    """All that was said of one feature, by setting, in the order in which settings were first asked in.
+
+    Args:
+        run: may be a stranger's.
+        feature_id: of the feature.
+
+    Raises:
+        UnusablePath: what the run says is damaged.
+    """
+    by_id = {setting.setting_id: setting for setting in settings(run)}
+    query = f"SELECT setting_id, {_COLUMNS} FROM explanations WHERE feature_id = ? ORDER BY setting_id, sample"
+    found: dict[int, list[Explanation]] = {}
+    for setting_id, *row in run.rows(query, (feature_id,)):
+        if setting_id not in by_id:
+            raise run.damaged(f"an explanation of feature {feature_id}", ValueError(f"no setting {setting_id!r}"))
+        found.setdefault(setting_id, []).append(_explanation(run, by_id[setting_id], row))
+    return [(by_id[setting_id], said) for setting_id, said in found.items()]
+
+
 def n_explained(run: Run, setting: StoredSetting) -> dict[Status, int]:
     """How many explanations of each status there are.
 
@@ -250,64 +246,19 @@ def n_explained(run: Run, setting: StoredSetting) -> dict[Status, int]:
     return {status: int(found.get(status, 0)) for status in get_args(Status)}
 
 
-def add_calibration(run: Run, calibration: Calibration) -> None:
-    """Store a choice; it takes the place of an earlier one for the same.
-
-    Args:
-        run: open to be written.
-        calibration: the choice, with its curve.
-    """
-    row = (
-        calibration.key,
-        calibration.method,
-        calibration.explainer,
-        calibration.score,
-        calibration.strength.value,
-        calibration.strength.unit,
-        json.dumps(calibration.curve, allow_nan=False),
-        datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    with refusing(run.folder), transaction(run.connection):
-        run.connection.execute("INSERT OR REPLACE INTO calibrations VALUES (?,?,?,?,?,?,?,?)", row)
-
-
-def calibrations(run: Run, key: str | None = None) -> list[Calibration]:
-    """The choices that were made.
-
-    Args:
-        run: may be a stranger's.
-        key: only that for one setting, see [seesay.store.explanations.Calibration][]; None for all.
-
-    Raises:
-        UnusablePath: what it says is damaged.
-    """
-    query = "SELECT key, method, explainer, score, strength, strength_unit, curve FROM calibrations"
-    rows = run.rows(f"{query} WHERE key = ?", (key,)) if key else run.rows(f"{query} ORDER BY made_at, key")
-    found: list[Calibration] = []
-    for name, method, explainer, score, value, unit, curve in rows:
-        try:
-            _check_method(method)
-            points = [dict(point) for point in parsed(curve)]
-            name, explainer, score = map(_text, (name, explainer, score))
-            found.append(Calibration(name, method, explainer, score, _strength(value, unit), points))
-        except DAMAGE as error:
-            raise run.damaged(f"the calibration of {method!r}", error) from error
-    return found
-
-
 def _setting(run: Run, row: Sequence[Any]) -> StoredSetting:
     setting_id, identity, method, control, value, unit, seed, *texts, facts = row
     try:
-        _check_method(method)
+        checked_method(method)
         if control not in _CONTROLS:
             raise ValueError(f"control {control!r}")
-        explainer, explainer_hash, encoder_hash, prompt_hash, dtype = map(_text, texts)
+        explainer, explainer_hash, encoder_hash, prompt_hash, dtype = map(checked_text, texts)
         return StoredSetting(
             setting_id=int(setting_id),
-            identity=_text(identity),
+            identity=checked_text(identity),
             method=method,
             control=control,
-            strength=None if value is None else _strength(value, unit),
+            strength=None if value is None else checked_strength(value, unit),
             seed=None if seed is None else int(seed),
             explainer=explainer,
             explainer_hash=explainer_hash,
@@ -329,48 +280,18 @@ def _explanation(run: Run, setting: StoredSetting, row: Sequence[Any]) -> Explan
             feature_id=int(feature_id),
             method=setting.method,
             control=setting.control,
-            text=_text(text),
-            raw_text=_text(raw_text),
+            text=checked_text(text),
+            raw_text=checked_text(raw_text),
             status=status,
             strength=setting.strength,
-            coefficient=_number(alpha),
-            mean_log_probability=_number(log_probability),
+            coefficient=checked_number(alpha),
+            mean_log_probability=checked_number(log_probability),
             sample=int(sample),
-            image_ids=_ids(image_ids),
+            image_ids=checked_ids(image_ids),
             donor_id=None if donor_id is None else int(donor_id),
-            seconds=_number(seconds) or 0.0,
+            seconds=checked_number(seconds) or 0.0,
             encoder_differs_in=str(setting.facts.get("encoder_differs_in", "")),
-            reason=_text(reason),
+            reason=checked_text(reason),
         )
     except DAMAGE as error:
         raise run.damaged(f"an explanation of feature {feature_id!r}", error) from error
-
-
-def _check_method(method: Any) -> None:
-    if method not in METHODS:
-        raise ValueError(f"method {method!r}")
-
-
-def _strength(value: Any, unit: Any) -> Strength:
-    if unit not in get_args(StrengthUnit) or not math.isfinite(value):
-        raise ValueError(f"strength {value!r} {unit!r}")
-    return Strength(float(value), unit)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} where words should be")
-    return value
-
-
-def _ids(text: Any) -> tuple[int, ...]:
-    found = parsed(text)
-    if not isinstance(found, list) or not all(isinstance(each, int) for each in found):
-        raise TypeError(f"{text!r} where images' numbers should be")
-    return tuple(found)
-
-
-def _number(value: Any) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise ValueError(f"{value!r} where a number should be")
-    return None if value is None else float(value)

@@ -165,6 +165,12 @@ class Run:
             UnusablePath: it is not.
         """
         summary = self.finished(stage)
+        if summary is None and not self.rows("SELECT 1 FROM stages WHERE name = ?", (stage,)):
+            raise UnusablePath(
+                f"{self.folder} has no images yet",
+                expected=f"a run of which `{stage}` is done",
+                remedy=f"seesay collect --images SRC --out {self.folder}",
+            )
         if summary is None:
             raise UnusablePath(
                 f"{self.folder} is not collected to its end",

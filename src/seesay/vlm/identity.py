@@ -76,10 +76,11 @@ def digest(found: Fingerprint) -> str:
 
 
 def model_digest(model: nn.Module) -> str:
-    """One hash for all the weights of a model, in the number format that it is loaded in.
+    """A hash of a model's weights as they are loaded, of a sample of them where there are many.
 
     Of a large tensor, elements evenly spread over it are read, and its shape: reading all of a language model's
-    weights would take longer than many an explanation, and no training leaves them as they were.
+    weights would take longer than many an explanation. No training leaves these as they were, but an edit of a few
+    rows by hand may go unseen.
 
     Args:
         model: on any device; weights that accelerate keeps elsewhere are brought for a moment.

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from seesay.errors import NotEnoughMemory, UnreadablePrompt
+from seesay.images.blank import blank_image
 from seesay.records import Decoding
 from seesay.vlm.answers import Answer, Chooser, seed_of, until_end
 from seesay.vlm.batches import fitting
@@ -196,6 +197,22 @@ class VLM:
         tokens = iter(self.encode(flat, batch_size=len(flat)))
         text = self._inputs(prompt, [[next(tokens) for _ in row] for row in rows])
         return {**text, **self.encoder.pictures(flat)}
+
+    def reading(self) -> dict[str, Any]:
+        """All that shapes its words besides weights and prompts, as plain data of any size.
+
+        The tokens it reads and ends with, its chat template, its settings, and what it makes of a picture.
+        """
+        names = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+        settings = {name: value for name, value in self.model.config.to_dict().items() if name not in names}
+        noise = blank_image("noise", self.encoder.image_size)
+        return {
+            "vocabulary": sorted(self._tokenizer.get_vocab().items()),
+            "chat_template": self._family.chat_template or self._tokenizer.chat_template,
+            "settings": settings,
+            "ends": self._end_ids(torch.device("cpu")).tolist(),
+            "picture": {name: value.double().tolist() for name, value in self.encoder.pictures([noise]).items()},
+        }
 
     def decode(self, token_ids: Int[Tensor, "answer token"]) -> list[str]:
         """Turn tokens into words, special tokens left out.

@@ -47,6 +47,32 @@ class Prompts:
             )
         return self.texts[name]
 
+    def filled_in(self, name: str) -> str:
+        """Return a prompt that is asked as it is.
+
+        Args:
+            name: of the prompt.
+
+        Raises:
+            UnreadablePrompt: there is none of that name, or a placeholder is left in it.
+        """
+        left = re.search(r"\{\w+\}", self[name])
+        if left:
+            raise UnreadablePrompt(
+                f"{left[0]} in the prompt {name}", expected=f"no placeholder but {_PLACEHOLDER}", remedy="take it out"
+            )
+        return self[name]
+
+    def start_of(self, name: str) -> str:
+        """What an answer to a prompt begins with up to its first word that tells something.
+
+        Nothing if the prompt does not ask for the opening that others ask for.
+
+        Args:
+            name: of the prompt.
+        """
+        return self.start if self.opening in self[name] else ""
+
     def clean(self, answer: str) -> str:
         """Strip an answer of the opening it was asked for; see [seesay.vlm.prompts.clean][]."""
         return clean(answer, self.opening)
@@ -66,6 +92,8 @@ def read_prompts(folder: Path) -> Prompts:
         UnreadablePrompt: the folder holds no prompt, a file cannot be read, a prompt names an opening that is not
             there, or the colour is none.
     """
+    if not folder.is_dir():
+        raise UnreadablePrompt(f"no folder {folder}", expected="one with steering.txt")
     try:
         texts = {path.stem: path.read_text("utf-8").strip() for path in sorted(folder.glob("*.txt"))}
     except (OSError, UnicodeDecodeError) as error:

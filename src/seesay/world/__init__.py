@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seesay.errors import UnreadableModel, UnreadableSAE
+from seesay.explainers.config import METHODS
 from seesay.records import Method, Strength
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ DATA = Path(str(files("seesay.world"))) / "data"
 _WORLD = "world"
 _DEFAULT_SUBJECT = "L"
 _CALIBRATION = "strength.json"
-_LIKE_STEERING: frozenset[Method] = frozenset({"steering", "vocabulary", "token-change"})
 
 
 def checkpoint(name: str = "world") -> Path:
@@ -83,7 +83,7 @@ def strength(sae_name: str, subject: str = "world", method: Method = "steering")
     """
     file = sae(sae_name) / _CALIBRATION
     size = _part(subject)
-    like = "steering" if method in _LIKE_STEERING else method
+    like = METHODS[method].like or method
     try:
         by_model = json.loads(file.read_text("utf-8"))["chosen"]
         chosen = {
@@ -99,7 +99,7 @@ def strength(sae_name: str, subject: str = "world", method: Method = "steering")
         ) from error
     if size not in chosen:
         checkpoint(subject)  # where there is no such model at all, that is said
-        offer = " or ".join(f"world:{name}" for name in chosen)
+        offer = " or ".join(f"world:{name}" for name in chosen) or "--strength NUMBER"
         raise UnreadableModel(f"no strength was chosen for {method} by {subject!r} on {sae_name}", expected=offer)
     return chosen[size]
 

@@ -13,14 +13,14 @@ from rich.progress import track
 
 from seesay.calibration import DEFAULT_GRIDS
 from seesay.exemplars.config import CollectionConfig
-from seesay.explainers.config import METHODS, Setting
+from seesay.explainers.config import Setting
 from seesay.files import write_json
 from seesay.pipeline.calibrating import calibrate
 from seesay.pipeline.collecting import Subject, collect
 from seesay.pipeline.explaining import Speaker
 from seesay.records import Decoding, Method, StrengthUnit
 from seesay.sae import load_sae
-from seesay.store.explanations import Calibration
+from seesay.store.calibrations import Calibration
 from seesay.store.gallery import explainable
 from seesay.store.run import Run
 from seesay.training_log import TrainingLog
@@ -87,7 +87,7 @@ def _choose(
             found[size][method] = calibrate(
                 run,
                 speaker,
-                Setting(method, mode=METHODS[method].mode, decoding=decoding),
+                Setting(method, decoding=decoding),
                 DEFAULT_GRIDS[unit],
                 unit,
                 feature_ids=chosen_on,
