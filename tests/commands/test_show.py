@@ -13,6 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 import seesay
+from seesay.commands.card import Card
 from seesay.commands.mosaic import Mosaic, can_show, side_by_side
 from seesay.commands.options import Options
 from seesay.commands.show import Show, one_line
@@ -22,7 +23,7 @@ from seesay.pipeline.collecting import Subject, collect
 from seesay.records import Explanation, Strength
 from seesay.sae import load_sae
 from seesay.store.exemplars import exemplars, features
-from seesay.store.explanations import add, add_setting
+from seesay.store.explanations import StoredSetting, add, add_setting
 from seesay.store.gallery import explainable
 from seesay.store.run import Run
 from seesay.vlm import load_encoder
@@ -312,3 +313,22 @@ def test_strength_is_told_in_its_unit(run: Path, feature_id: int, capsys: pytest
         says(opened, feature_id, ("ok", "x"), method="vocabulary", strength=vars(Strength(-0.125, "max_activation")))
     Show(run, feature_id).run()
     assert "vocabulary at -0.125 max_activation" in capsys.readouterr().out
+
+
+def test_of_many_strengths_that_were_tried_the_chosen_one_is_told() -> None:
+    def stored(number: int, value: float) -> StoredSetting:
+        strength = Strength(value, "residual_norm")
+        facts = {"method": "steering", "strength": {"value": value}, "seed": 0}
+        return StoredSetting(number, str(number), "steering", None, strength, 0, "m", "", "", "", "", facts)
+
+    def card(n: int, *chosen: float) -> Card:
+        said = [(stored(number, float(number)), []) for number in range(n)]
+        picked = frozenset(("steering", "m", Strength(value, "residual_norm")) for value in chosen)
+        return Card({}, None, None, said, [], picked)
+
+    def told(of: Card) -> list[tuple[float, int]]:
+        return [(setting.strength.value, n_others) for setting, _, n_others in of.told if setting.strength is not None]
+
+    assert told(card(3)) == [(0.0, 0), (1.0, 0), (2.0, 0)]
+    assert told(card(8, 5.0)) == [(5.0, 7)]
+    assert told(card(8)) == [(7.0, 7)], "the last one where none was chosen"

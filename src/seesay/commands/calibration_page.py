@@ -44,7 +44,8 @@ def write_page(path: Path, calibration: "Calibration", title: str) -> None:
             col=1,
         )
         figure.add_vline(x=strength.value, line_dash="dot", line_color="#64748b", row=row, col=1)
-    figure.update_xaxes(type="log", title=strength.unit, row=2, col=1)
+    ticks = {"tickvals": strengths, "ticktext": [f"{value:g}" for value in strengths]}
+    figure.update_xaxes(type="log", title=strength.unit.replace("_", " "), **ticks, row=2, col=1)
     figure.update_xaxes(type="log", row=1, col=1)
     figure.update_layout(showlegend=False, height=700, template="plotly_white", margin={"t": 60})
     lead = (

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seesay.commands.output import one_line
-from seesay.records import Explanation, FeatureStats
+from seesay.records import Explanation, FeatureStats, Strength
 
 if TYPE_CHECKING:
     from seesay.exemplars.exemplar import Exemplar
@@ -24,6 +24,8 @@ _TOLD_ELSEWHERE = frozenset(
 )
 _TELL_NOTHING = frozenset({"opening", "start", "mask_fill"})  # parts of a prompt file, which its question stands for
 _LONGEST_FACT = 40
+_MOST_ALIKE = 3
+"""Strengths of one way of explaining that are all told; calibrating tries more."""
 
 
 @final
@@ -37,6 +39,7 @@ class Card:
         statistics: the feature's; None without images.
         said: all explanations by setting: methods first, then controls and ablations.
         exemplars: the images that activate it most.
+        chosen: the strengths that calibrating chose, with method and explainer.
     """
 
     of: Mapping[str, Any]
@@ -44,6 +47,28 @@ class Card:
     statistics: FeatureStats | None
     said: "Sequence[tuple[StoredSetting, Sequence[Explanation]]]"
     exemplars: "Sequence[Exemplar]"
+    chosen: frozenset[tuple[str, str, Strength]] = frozenset()
+
+    @property
+    def told(self) -> "list[tuple[StoredSetting, Sequence[Explanation], int]]":
+        """What is told of all that was said: of many strengths that were tried the same way, one stands for all.
+
+        It is the one that was chosen, or the last; with it comes how many it stands for besides itself.
+        """
+        tries: dict[str, list[tuple[StoredSetting, Sequence[Explanation]]]] = defaultdict(list)
+        for setting, samples in self.said:
+            tries[repr(sorted((name, str(fact)) for name, fact in setting.facts.items() if name != "strength"))].append(
+                (setting, samples)
+            )
+        found: list[tuple[StoredSetting, Sequence[Explanation], int]] = []
+        for alike in tries.values():
+            chosen = [each for each in alike if self._is_chosen(each[0])]
+            shown = alike if len(alike) <= _MOST_ALIKE else (chosen or alike)[-1:]
+            found += [(*each, len(alike) - len(shown)) for each in shown]
+        return found
+
+    def _is_chosen(self, setting: "StoredSetting") -> bool:
+        return setting.strength is not None and (setting.method, setting.explainer, setting.strength) in self.chosen
 
 
 def statistics(card: Card, console: Console) -> Group:
@@ -110,9 +135,10 @@ def explanations(card: Card) -> Group:
         table.add_column("explainer", overflow="fold")
     table.add_column("words", overflow="fold", ratio=1, min_width=24)
     table.add_column("log-prob", justify="right", no_wrap=True, min_width=len("log-prob"))
-    particulars = _particulars([setting for setting, _ in card.said])
-    for place, (setting, samples) in enumerate(card.said):
-        if place and setting.control is not None and card.said[place - 1][0].control is None:
+    told = card.told
+    particulars = _particulars([setting for setting, *_ in told])
+    for place, (setting, samples, n_others) in enumerate(told):
+        if place and setting.control is not None and told[place - 1][0].control is None:
             table.add_section()
         for sample in samples:
             cells = [_method(setting, sample, particulars[setting.setting_id])]
@@ -125,6 +151,8 @@ def explanations(card: Card) -> Group:
                 words_of(sample),
                 "" if log_probability is None else f"{log_probability:.2f}",
             )
+        if n_others:
+            table.add_row(Text(f"  and at {n_others} other strengths (--json)", style="dim"))
     return Group(Text(f"\n{title}", style="bold"), table, Text())
 
 

@@ -91,6 +91,7 @@ class Show:
 
     def _read(self, run: "Run") -> Card:
         from seesay.store import exemplars as shelf
+        from seesay.store.calibrations import calibrations
 
         summary = run.finished("collect")
         collected = summary if isinstance(summary, dict) else None
@@ -109,7 +110,8 @@ class Show:
                 remedy=f"explain it first: seesay explain {self.path} --features {self.feature_id}",
             ) from error
         exemplars = shelf.exemplars(run, self.feature_id, "explaining", "top", self.images)
-        return Card(run.subject, collected, found, self._said(run), exemplars)
+        chosen = frozenset((each.method, each.explainer, each.strength) for each in calibrations(run))
+        return Card(run.subject, collected, found, self._said(run), exemplars, chosen)
 
     def _said(self, run: "Run") -> "list[tuple[StoredSetting, Sequence[Explanation]]]":
         from seesay.store.explanations import of_feature
@@ -184,7 +186,7 @@ class Show:
         if not card.said:
             steps.append(f"{explain} {'hybrid' if card.exemplars else 'steering'}   put it into words")
         elif all(setting.control is None for setting, _ in card.said):
-            setting, _ = card.said[0]
+            setting, *_ = card.told[0]
             strength = setting.strength
             pushed = "" if strength is None else f" --strength {strength.value:g} --strength-unit {strength.unit}"
             steps.append(f"{explain} {setting.method}{pushed} --control random   what words are worth")
