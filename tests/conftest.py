@@ -9,11 +9,15 @@ install_import_hook("seesay", "tests.checking.typechecker")
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
+import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 from seesay.sae import SAE  # noqa: E402
 from seesay.vlm import VLM, load_vlm  # noqa: E402
 from tests.tiny import save_checkpoint, tiny_sae  # noqa: E402
+
+# The models of the tests are so small that a second thread costs more than it brings, and much more on a busy machine.
+torch.set_num_threads(1)
 
 # Speed is for benchmarks: a busy machine must not fail a law.
 settings.register_profile("seesay", deadline=None)
