@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from seesay.calibration import DEFAULT_GRIDS
+from seesay.errors import InvalidStrength
 from seesay.exemplars.config import CollectionConfig
 from seesay.explainers.config import Setting
 from seesay.files import write_json
@@ -84,14 +85,17 @@ def _choose(
         for size, method in track(tries, f"strengths {sae_folder.name}", transient=True, console=console):
             speaker = Speaker.of(vlms[size], size, sae=sae, layer=layer)
             unit = UNITS[method]
-            found[size][method] = calibrate(
-                run,
-                speaker,
-                Setting(method, decoding=decoding),
-                DEFAULT_GRIDS[unit],
-                unit,
-                feature_ids=chosen_on,
-            )
+            try:
+                found[size][method] = calibrate(
+                    run,
+                    speaker,
+                    Setting(method, decoding=decoding),
+                    DEFAULT_GRIDS[unit],
+                    unit,
+                    feature_ids=chosen_on,
+                )
+            except InvalidStrength as error:  # a model that learnt too little to be moved: it gets none
+                console.print(f"{size} {method}: {error}")
     return found
 
 
@@ -107,7 +111,6 @@ def _record(found: Mapping[str, Mapping[Method, Calibration]]) -> dict[str, Any]
         "chosen_by": {
             method: calibration.score for by_method in found.values() for method, calibration in by_method.items()
         },
-        "n_features": next(iter(next(iter(found.values())).values())).curve[0]["n"],
         "curves": {
             size: {method: list(calibration.curve) for method, calibration in by_method.items()}
             for size, by_method in found.items()
