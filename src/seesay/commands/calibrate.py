@@ -1,7 +1,6 @@
 """`seesay calibrate`: choose how hard to push, on validation features."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, final
@@ -107,15 +106,12 @@ class Calibrate:
             speaking(
                 self.path,
                 steers=True,
-                subject=None,
-                sae=None,
-                layer=None,
                 finding=self.finding,
                 who=self.who,
                 common=self.common,
                 output=output,
                 check=lambda run: run.check_finished("collect") if METHODS[self.method].shows else None,
-            ) as (run, speaker, named),
+            ) as (run, speaker, named, _),
         ):
             # A run without images knows of no feature which one is ever active.
             feature_ids = explainable(run, "validation") or _validation(speaker)
@@ -132,7 +128,7 @@ class Calibrate:
                 feature_ids=feature_ids[: self.max_features],
                 by=by,
                 batch_size=self.batch_size,
-                progress=_bars(output),
+                progress=output.progress,
             )
             page = run.folder / f"calibration-{self.method}-{calibration.key[:8]}.html"
             write_page(page, calibration, f"{self.method} by {speaker.name}: {self.path.name}")
@@ -186,10 +182,6 @@ def _validation(speaker: "Speaker") -> list[int]:
 
     assert speaker.sae is not None
     return [feature_id for feature_id in range(speaker.sae.n_features) if split_of(feature_id) == "validation"]
-
-
-def _bars(output: Output) -> "Callable[[str, int], AbstractContextManager[Callable[[int], None]]]":
-    return lambda what, total: output.progress(what, total=total)
 
 
 def _in_words(calibration: "Calibration", before: "Sequence[Calibration]") -> str:

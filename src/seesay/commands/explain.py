@@ -123,7 +123,7 @@ class Explain:
             output=output,
             check=lambda run: self._features(run, setting, selected),
             feature_ids=selected or (),
-        ) as (run, speaker, named):
+        ) as (run, speaker, named, feature_ids):
             from seesay.pipeline.explaining import explain
             from seesay.store.explanations import explanations, n_explained
 
@@ -134,7 +134,6 @@ class Explain:
                 strength, source = setting.strength, "as given"
             if strength is not None:
                 output.console.print(Text(f"Strength: {strength.value:g} ({strength.unit}), {source}."))
-            feature_ids = self._features(run, setting, selected)
             with stopping(output), output.progress(setting.method, total=len(feature_ids)) as advance:
                 stored = explain(run, speaker, setting, feature_ids, batch_size=self.batch_size, on_batch=advance)
             said = explanations(run, stored, feature_ids)

@@ -93,8 +93,7 @@ class Show:
         from seesay.store import exemplars as shelf
         from seesay.store.calibrations import calibrations
 
-        summary = run.finished("collect")
-        collected = summary if isinstance(summary, dict) else None
+        collected = run.finished("collect")
         try:
             (found,) = shelf.features(run, [self.feature_id])
         except FeatureNotFound as error:

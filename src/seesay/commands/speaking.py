@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from seesay.commands.explaining_options import ExplainerOptions
 from seesay.commands.loading import load_encoder, load_explainer
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from seesay.sae import SAE
     from seesay.store.run import Run
     from seesay.vlm import VLM, Encoder
+
+Checked = TypeVar("Checked")
 
 
 @final
@@ -97,16 +99,16 @@ def speaking(
     path: Path,
     *,
     steers: bool,
-    subject: str | None,
-    sae: str | None,
-    layer: int | None,
+    subject: str | None = None,
+    sae: str | None = None,
+    layer: int | None = None,
     finding: SAEOptions,
     who: ExplainerOptions,
     common: Options,
     output: Output,
-    check: Callable[["Run"], object] = lambda _run: None,
+    check: Callable[["Run"], Checked],
     feature_ids: Sequence[int] = (),
-) -> Generator[tuple["Run", "Speaker", Named]]:
+) -> Generator[tuple["Run", "Speaker", Named, Checked]]:
     """Open a run and load the model that explains it.
 
     A run that is not there is begun, without images, if its SAE is given.
@@ -121,11 +123,11 @@ def speaking(
         who: explains.
         common: options of every command.
         output: of the command.
-        check: what the run itself must have, looked at before large models are loaded.
+        check: looks at what the run itself must have, before large models are loaded if the run is there.
         feature_ids: that the SAE must have.
 
     Yields:
-        The run, who explains it, and what it is of by name.
+        The run, who explains it, what it is of by name, and what the check found.
 
     Raises:
         SeesayError: whatever is wrong with the run, the models, the SAE, or with their being together.
@@ -134,7 +136,7 @@ def speaking(
 
     if exists(path):
         with Run.writing(path) as run:
-            check(run)
+            checked = check(run)
             noted = run.subject
             named = Named.of(path, noted, subject, sae, finding, layer)
             if not steers:
@@ -142,7 +144,7 @@ def speaking(
             speaker, identity = _load(named, steers, who, common, output, feature_ids)
             if steers:
                 run.claim(identity)
-            yield run, speaker, named
+            yield run, speaker, named, checked
         return
     if sae is None or not steers:
         raise UnusablePath(
@@ -153,7 +155,7 @@ def speaking(
     named = Named.of(path, {}, subject or "world", sae, finding, layer)
     speaker, identity = _load(named, steers, who, common, output, feature_ids)
     with Run.writing(path, identity) as run:
-        yield run, speaker, named
+        yield run, speaker, named, check(run)
 
 
 @final

@@ -4,11 +4,10 @@ Everything goes through a run, as it does for any other model: collected, explai
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Any, final
 
 from rich.console import Console
 from rich.text import Text
@@ -21,6 +20,7 @@ from seesay.explainers.config import METHODS, Setting
 from seesay.files import write_json
 from seesay.pipeline.collecting import Subject, collect
 from seesay.pipeline.explaining import Speaker, explain
+from seesay.pipeline.progress import ProgressBar
 from seesay.records import Ablation, Control, Decoding, Explanation, Method, Strength
 from seesay.sae import SAE, load_sae
 from seesay.split import split_of
@@ -55,15 +55,6 @@ _RULE = (
     " for the feature, to the letter: a clover is no plant here. Of what holds, the best fitting is shown.\n"
 )
 _BATCH = 128
-
-
-@runtime_checkable
-class ProgressBar(Protocol):
-    """Shows how far a piece of work is; the value it enters with is told how many more are done."""
-
-    def __call__(self, what: str, *, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Start a bar."""
-        ...
 
 
 @final

@@ -101,11 +101,13 @@ class Cases:
         pushed = donor_id if direction_of == "permuted" and donor_id is not None else feature_id
         shown = donor_id if images_of == "permuted" and donor_id is not None else feature_id
         exemplars = self._exemplars(feature_id, shown, drawn=images_of == "random")
-        direction, alpha = self._push(feature_id, pushed, direction_of)
+        pushes = self._setting.way.steers and direction_of != "none"
+        largest = self._gallery.max_activation(pushed) if pushes else None
+        direction, alpha = self._push(feature_id, pushed, direction_of, largest)
         reason = ""
         if self._setting.way.shows and not exemplars:
             reason = _NO_EXEMPLARS
-        elif direction is not None and self._is_never_active(pushed):
+        elif direction is not None and largest == 0 and self._counts_in_activations:
             reason = _NEVER_ACTIVE
         return Case(
             feature_id=feature_id,
@@ -118,21 +120,21 @@ class Cases:
             reason=reason,
         )
 
-    def _push(self, feature_id: int, pushed: int, source: str) -> tuple[Tensor | None, float]:
+    def _push(self, feature_id: int, pushed: int, source: str, largest: float | None) -> tuple[Tensor | None, float]:
         if not self._setting.way.steers or source == "none":
             return None, 0.0
         assert self._sae is not None
-        alpha = self._coefficient_of(self._gallery.max_activation(pushed))
+        alpha = self._coefficient_of(largest)
         if source == "random":
             direction = random_direction(feature_id, self._sae.d_model, self._setting.seed).to(self._sae.W_dec)
         else:
             direction = self._sae.direction(pushed)
         return direction, alpha
 
-    def _is_never_active(self, feature_id: int) -> bool:
+    @property
+    def _counts_in_activations(self) -> bool:
         strength = self._setting.strength
-        in_activations = strength is not None and strength.unit == "max_activation"
-        return in_activations and self._gallery.max_activation(feature_id) == 0
+        return strength is not None and strength.unit == "max_activation"
 
     def _exemplars(self, feature_id: int, shown: int, *, drawn: bool) -> list[Exemplar]:
         setting = self._setting

@@ -13,6 +13,7 @@ from seesay.errors import FeatureNotFound, InvalidSetting
 from seesay.explainers.config import Setting
 from seesay.explainers.explainer import Explainer
 from seesay.pipeline.explaining import Speaker, explain
+from seesay.pipeline.progress import ProgressBar
 from seesay.records import Explanation, Strength, StrengthUnit
 from seesay.split import split_of
 from seesay.store.calibrations import Calibration, add_calibration
@@ -23,8 +24,10 @@ from seesay.store.run import Run
 Judge = Callable[[Sequence[Explanation]], Sequence[float]]
 """Scores explanations, one feature each; higher is better."""
 
-Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""Starts a bar, by what is done and how many there are to do."""
+
+def _unseen(what: str, *, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    """A bar that nobody looks at."""
+    return nullcontext(lambda _done: None)
 
 
 def calibrate(
@@ -37,7 +40,7 @@ def calibrate(
     feature_ids: Sequence[int] | None = None,
     by: Score | tuple[str, Judge] | None = None,
     batch_size: int = 64,
-    progress: Progress = lambda _what, _n: nullcontext(lambda _done: None),
+    progress: ProgressBar = _unseen,
 ) -> Calibration:
     """Choose a strength on validation features, and store it with its curve.
 
@@ -71,7 +74,7 @@ def calibrate(
     settings = [replace(plain, strength=Strength(value, unit)) for value in strengths]
     said: list[list[Explanation]] = []
     for each, value in zip(settings, strengths, strict=True):
-        with progress(f"{setting.method} at {value:g}", len(chosen_on)) as advance:
+        with progress(f"{setting.method} at {value:g}", total=len(chosen_on)) as advance:
             stored = explain(run, speaker, each, chosen_on, batch_size=batch_size, on_batch=advance)
         words = explanations(run, stored, chosen_on)
         said.append([words[feature_id][0] for feature_id in chosen_on])
@@ -123,12 +126,12 @@ def _moved(
     settings: Sequence[Setting],
     feature_ids: Sequence[int],
     batch_size: int,
-    progress: Progress,
+    progress: ProgressBar,
 ) -> Numbers:
     """How far each strength moves the first word of each feature's answer."""
     explainers = [speaker.explainer(setting, run) for setting in settings]
     rows: list[list[float]] = []
-    with progress("divergence", len(feature_ids)) as advance:
+    with progress("divergence", total=len(feature_ids)) as advance:
         for batch in Explainer.divergences(explainers, feature_ids, batch_size):
             rows += batch
             advance(len(batch))

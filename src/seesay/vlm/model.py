@@ -3,6 +3,7 @@
 Cutting it at the steered block lets every feature share one pass over the empty image up to there.
 """
 
+import hashlib
 from collections.abc import Callable, Collection, Sequence
 from inspect import signature
 from typing import Any, TypeVar, final
@@ -211,7 +212,10 @@ class VLM:
             "chat_template": self._family.chat_template or self._tokenizer.chat_template,
             "settings": settings,
             "ends": self._end_ids(torch.device("cpu")).tolist(),
-            "picture": {name: value.double().tolist() for name, value in self.encoder.pictures([noise]).items()},
+            "picture": {
+                name: hashlib.sha256(value.cpu().double().numpy().tobytes()).hexdigest()
+                for name, value in self.encoder.pictures([noise]).items()
+            },
         }
 
     def decode(self, token_ids: Int[Tensor, "answer token"]) -> list[str]:
