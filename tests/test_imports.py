@@ -14,10 +14,10 @@ PACKAGE = Path(seesay.__file__).parent
 LAYERS = (
     {"errors"},
     {"records"},
-    {"selection", "split", "images", "files", "hub", "interruption"},
+    {"selection", "split", "images", "files", "hub", "interruption", "statistics"},
     {"plots"},
     {"training_log", "vlm"},
-    {"sae"},
+    {"sae", "instruments"},
     {"exemplars", "steering"},
     {"explainers", "scorers", "calibration"},
     {"store"},

@@ -52,6 +52,10 @@ class InvalidSetting(SeesayError):
     """A way of explaining that cannot be: images for a method that shows none, or a control of what is not there."""
 
 
+class LeakedImage(SeesayError):
+    """An image that an explainer was shown, where only images that none was shown may be looked at."""
+
+
 class UnknownChoice(SeesayError):
     """A word where one of a few is meant."""
 

@@ -30,6 +30,14 @@ Ablation = Literal["none", "random-direction", "permuted-direction", "random-ima
 something random or another feature's is put. It tells how much of the words comes from each."""
 
 
+Aid = Literal["permuted", "constant"]
+"""What is scored in the place of a feature's own words, so that one sees what a score is worth: those of another
+feature, or the same for all."""
+
+Level = Literal["low-level", "high-level", "other"]
+"""What words speak of: colours, textures, edges; things and scenes; or neither."""
+
+
 @dataclass(frozen=True)
 class Strength:
     """How hard a feature is pushed.

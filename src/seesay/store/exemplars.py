@@ -100,6 +100,28 @@ def exemplars(run: Run, feature_id: int, part: Part, kind: Kind, n: int | None =
     return found
 
 
+def inactive_images(run: Run, part: Part) -> list[KeptImage]:
+    """The images that stand for what does not activate a feature, of all features together: taken out of random ones.
+
+    Args:
+        run: may be a stranger's.
+        part: as for `exemplars`.
+
+    Returns:
+        Each once, in the order of their ids.
+
+    Raises:
+        UnusablePath: what the run says is damaged.
+    """
+    check_choice(part, PARTS, "part")
+    rows = run.rows("SELECT images FROM exemplars WHERE part = ? AND kind = 'inactive'", (part,))
+    try:
+        ids = {image_id for (data,) in rows for image_id in np.frombuffer(data, IMAGE)["image_id"].tolist()}
+        return [_image(run, image_id, part) for image_id in sorted(ids)]
+    except DAMAGE as error:
+        raise run.damaged("inactive exemplars", error) from error
+
+
 def _feature(run: Run, row: Sequence[Any]) -> FeatureStats:
     feature_id, split, frequency, image_frequency, mean, largest, histogram, fires_with, nearest = row
     try:

@@ -123,4 +123,47 @@ def create_explanations(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_run, create_exemplars, create_explanations)
+def create_scores(connection: sqlite3.Connection) -> None:
+    """Scores, and how they were computed; levels of explanations.
+
+    A scoring is all that numbers depend on but feature and words: `facts` is the whole of it as JSON, `identity` its
+    hash. `setting_id` is whose explanations were scored, NULL for scores of features; `aid` is what was put in their
+    place (`permuted`, `constant`), empty for nothing. `text` is what was scored, so that a number is only ever that of
+    its words. `others` and `details` are JSON. A level's `labeller` is the identity of whoever gave it.
+    """
+    connection.execute(
+        """CREATE TABLE scorings (
+            scoring_id INTEGER PRIMARY KEY,
+            identity TEXT NOT NULL UNIQUE,
+            score TEXT NOT NULL,
+            setting_id INTEGER REFERENCES settings,
+            aid TEXT NOT NULL CHECK (aid IN ('', 'permuted', 'constant')),
+            facts TEXT NOT NULL
+        )"""
+    )
+    connection.execute(
+        """CREATE TABLE scores (
+            scoring_id INTEGER NOT NULL REFERENCES scorings,
+            feature_id INTEGER NOT NULL,
+            sample INTEGER NOT NULL,
+            text TEXT NOT NULL,
+            value REAL,
+            others TEXT NOT NULL,
+            details TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            seconds REAL NOT NULL,
+            PRIMARY KEY (scoring_id, feature_id, sample)
+        ) WITHOUT ROWID"""
+    )
+    connection.execute(
+        """CREATE TABLE labels (
+            labeller TEXT NOT NULL,
+            text TEXT NOT NULL,
+            level TEXT NOT NULL CHECK (level IN ('low-level', 'high-level', 'other')),
+            raw_text TEXT NOT NULL,
+            PRIMARY KEY (labeller, text)
+        ) WITHOUT ROWID"""
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_run, create_exemplars, create_explanations, create_scores)

@@ -1,0 +1,1 @@
+"""The models that scores measure with: segmenters, embedders, synthesisers and judges, each behind a small seam."""

@@ -1,0 +1,98 @@
+"""A run as scorers look at it: exemplars that no explainer was shown, by construction and checked once more."""
+
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import final
+
+from PIL import Image
+
+from seesay.errors import LeakedImage
+from seesay.exemplars.config import Kind, Part
+from seesay.exemplars.exemplar import Exemplar, KeptImage
+from seesay.scorers.config import Holding
+from seesay.store.exemplars import exemplars, features, inactive_images
+from seesay.store.run import Run
+
+_N_CACHED = 2048
+_N_SHARED, _N_SHARED_FROM = 5, 10  # arXiv 2603.22593: five of the ten most activating images
+
+
+@final
+class RunHeldOut:
+    """The features of a run.
+
+    Args:
+        run: may be a stranger's.
+        holding: `held-out` looks at the scoring half alone; `shared`, the paper's habit, at five of the ten most
+            activating images of the explaining half, whoever was shown them.
+        shown: the images that explainers were shown; with `held-out`, one of them is never handed out.
+    """
+
+    def __init__(self, run: Run, holding: Holding = "held-out", shown: Collection[int] = ()) -> None:
+        self._run, self._holding = run, holding
+        self._shown = frozenset(shown)
+        self._part: Part = "explaining" if holding == "shared" else "scoring"
+        self._read = lru_cache(_N_CACHED)(run.thumbnails.read)
+        self._nearest = {each.feature_id: each.nearest for each in features(run)}
+
+    def exemplars(self, feature_id: int, kind: Kind, n: int | None = None) -> list[Exemplar]:
+        """A feature's exemplars of a kind, the best first.
+
+        Raises:
+            FeatureNotFound: the run has no such feature.
+            LeakedImage: an explainer was shown one of them.
+            UnusablePath: what the run says is damaged.
+        """
+        if self._holding == "shared" and kind == "top":
+            found = exemplars(self._run, feature_id, self._part, kind, _N_SHARED_FROM)
+            drawn = sorted(found, key=lambda each: _chance("shared", feature_id, each.image.image_id))[:_N_SHARED]
+            return sorted(drawn, key=lambda each: each.rank)[:n]
+        found = exemplars(self._run, feature_id, self._part, kind, n)
+        self._refuse_shown([each.image for each in found], f"feature {feature_id}")
+        return found
+
+    def feature_ids(self) -> list[int]:
+        """The features that some image of the half activates."""
+        query = "SELECT feature_id FROM exemplars WHERE part = ? AND kind = 'top' ORDER BY feature_id"
+        return [feature_id for (feature_id,) in self._run.rows(query, (self._part,))]
+
+    def picture(self, image: KeptImage) -> Image.Image:
+        """An image's thumbnail.
+
+        Raises:
+            UnreadableImage: it is missing or damaged.
+        """
+        return self._read(image.pixel_hash)
+
+    def nearest(self, feature_id: int) -> Sequence[tuple[int, float]]:
+        """The features whose directions are nearest, with the cosine, the nearest first."""
+        return self._nearest.get(feature_id, ())
+
+    def background(self, n: int) -> list[KeptImage]:
+        """Images at random, out of those that stand for what does not activate a feature: of all features together.
+
+        Raises:
+            LeakedImage: an explainer was shown one of them.
+            UnusablePath: what the run says is damaged.
+        """
+        images = sorted(inactive_images(self._run, self._part), key=lambda each: _chance("background", each.image_id))[
+            :n
+        ]
+        self._refuse_shown(images, "any feature")
+        return images
+
+    def _refuse_shown(self, images: Sequence[KeptImage], of: str) -> None:
+        if self._holding == "shared":
+            return
+        leaked = [each.image_id for each in images if each.image_id in self._shown]
+        if leaked:
+            raise LeakedImage(
+                f"image {leaked[0]} of {self._run.folder} was shown to an explainer, and is to score {of}",
+                expected="images that none was shown",
+                remedy="make the run again, or ask for the paper's habit by --split shared",
+            )
+
+
+def _chance(*what: object) -> bytes:
+    return blake2b(repr(what).encode(), digest_size=8, person=b"seesay-heldout").digest()

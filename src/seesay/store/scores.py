@@ -1,0 +1,202 @@
+"""Scores in `run.db`, with how they were computed; without torch, and checked, as it may be a stranger's."""
+
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final, get_args
+
+from seesay.records import Aid
+from seesay.scorers.config import SCORES, Score
+from seesay.scorers.scorer import Item, Measured
+from seesay.store.checks import checked_number, checked_text
+from seesay.store.database import refusing, transaction
+from seesay.store.explanations import hash_of
+from seesay.store.run import DAMAGE, Run, parsed
+
+_SCORING_COLUMNS = "scoring_id, identity, score, setting_id, aid, facts"
+_COLUMNS = "feature_id, sample, text, value, others, details, reason, seconds"
+
+
+@final
+@dataclass(frozen=True)
+class StoredScoring:
+    """All that scores depend on but feature and words, as a run keeps it.
+
+    Args:
+        scoring_id: number in this run.
+        identity: hash of `facts`, of the setting's and of the aid.
+        score: what was measured.
+        setting_id: in which setting the words were found; None for scores of features.
+        aid: what was put in the words' place.
+        facts: all of it, as plain data.
+    """
+
+    scoring_id: int
+    identity: str
+    score: Score
+    setting_id: int | None
+    aid: Aid | None
+    facts: Mapping[str, Any]
+
+
+@final
+@dataclass(frozen=True)
+class StoredScore:
+    """One number with what it is of.
+
+    Args:
+        item: the feature, the words and their sample.
+        measured: what came of it.
+    """
+
+    item: Item
+    measured: Measured
+
+
+def add_scoring(
+    run: Run, score: Score, facts: Mapping[str, Any], setting_id: int | None = None, aid: Aid | None = None
+) -> StoredScoring:
+    """Note how scores are computed, or find it.
+
+    Args:
+        run: open to be written.
+        score: what is measured.
+        facts: all that the numbers depend on but feature and words, as the scorer gives them.
+        setting_id: whose explanations; see [seesay.store.explanations.StoredSetting][]; None for scores of features.
+        aid: what is put in their place.
+    """
+    identity = hash_of({"score": score, "setting_id": setting_id, "aid": aid, "facts": dict(facts)})
+    row = (identity, score, setting_id, aid or "", json.dumps(facts, allow_nan=False))
+    with refusing(run.folder), transaction(run.connection):
+        run.connection.execute(
+            "INSERT OR IGNORE INTO scorings (identity, score, setting_id, aid, facts) VALUES (?,?,?,?,?)", row
+        )
+    return next(each for each in scorings(run) if each.identity == identity)
+
+
+def scorings(run: Run) -> list[StoredScoring]:
+    """All ways in which scores were computed, in the order in which that began.
+
+    Args:
+        run: may be a stranger's.
+
+    Raises:
+        UnusablePath: what it says is damaged.
+    """
+    rows = run.rows(f"SELECT {_SCORING_COLUMNS} FROM scorings ORDER BY scoring_id")
+    return [_scoring(run, row) for row in rows]
+
+
+def unscored(run: Run, scoring: StoredScoring, items: Sequence[Item]) -> list[Item]:
+    """Those of some items that have no score yet, or one of other words.
+
+    Args:
+        run: may be a stranger's.
+        scoring: how they are scored.
+        items: all that are to be.
+    """
+    query = "SELECT feature_id, sample, text FROM scores WHERE scoring_id = ?"
+    done = {(feature_id, sample): text for feature_id, sample, text in run.rows(query, (scoring.scoring_id,))}
+    return [item for item in items if done.get((item.feature_id, item.sample)) != item.text]
+
+
+def add_scores(
+    run: Run, scoring: StoredScoring, found: Collection[tuple[Item, Measured]], seconds: float = 0.0
+) -> None:
+    """Write scores, all of them or none; they take the place of those of other words.
+
+    Args:
+        run: open to be written.
+        scoring: how they were computed.
+        found: what came of each item; NaN is refused, as it is no number.
+        seconds: that they took, together.
+    """
+    share = seconds / max(len(found), 1)
+    rows = [
+        (
+            scoring.scoring_id,
+            item.feature_id,
+            item.sample,
+            item.text,
+            _finite(measured.value),
+            json.dumps(dict(measured.others), allow_nan=False),
+            json.dumps({name: list(values) for name, values in measured.details.items()}, allow_nan=False),
+            measured.reason,
+            share,
+        )
+        for item, measured in found
+    ]
+    with refusing(run.folder), transaction(run.connection):
+        run.connection.executemany(
+            f"INSERT OR REPLACE INTO scores (scoring_id, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", rows
+        )
+
+
+def scores(run: Run, scoring: StoredScoring) -> dict[int, list[StoredScore]]:
+    """The scores that were computed in one way.
+
+    Args:
+        run: may be a stranger's.
+        scoring: which way.
+
+    Returns:
+        By feature, in the order of their ids, all samples.
+
+    Raises:
+        UnusablePath: what the run says is damaged.
+    """
+    query = f"SELECT {_COLUMNS} FROM scores WHERE scoring_id = ? ORDER BY feature_id, sample"
+    found: dict[int, list[StoredScore]] = {}
+    for row in run.rows(query, (scoring.scoring_id,)):
+        score = _score(run, row)
+        found.setdefault(score.item.feature_id, []).append(score)
+    return found
+
+
+def seconds_of(run: Run, scoring: StoredScoring) -> float:
+    """How long it took to compute all scores of one way.
+
+    Args:
+        run: may be a stranger's.
+        scoring: which way.
+    """
+    ((total,),) = run.rows("SELECT coalesce(sum(seconds), 0.0) FROM scores WHERE scoring_id = ?", (scoring.scoring_id,))
+    return checked_number(total) or 0.0
+
+
+def _finite(value: float | None) -> float | None:
+    assert value is None or math.isfinite(value), f"a score of {value}"
+    return value
+
+
+def _scoring(run: Run, row: Sequence[Any]) -> StoredScoring:
+    scoring_id, identity, score, setting_id, aid, facts = row
+    try:
+        if score not in SCORES:
+            raise ValueError(f"score {score!r}")
+        if aid not in ("", *get_args(Aid)):
+            raise ValueError(f"aid {aid!r}")
+        return StoredScoring(
+            scoring_id=int(scoring_id),
+            identity=checked_text(identity),
+            score=score,
+            setting_id=None if setting_id is None else int(setting_id),
+            aid=aid or None,
+            facts=dict(parsed(facts)),
+        )
+    except DAMAGE as error:
+        raise run.damaged(f"scoring {scoring_id!r}", error) from error
+
+
+def _score(run: Run, row: Sequence[Any]) -> StoredScore:
+    feature_id, sample, text, value, others, details, reason, _seconds = row
+    try:
+        numbers = {str(name): float(number) for name, number in dict(parsed(others)).items()}
+        lists = {str(name): [float(each) for each in values] for name, values in dict(parsed(details)).items()}
+        return StoredScore(
+            Item(int(feature_id), checked_text(text), int(sample)),
+            Measured(checked_number(value), numbers, lists, checked_text(reason)),
+        )
+    except DAMAGE as error:
+        raise run.damaged(f"a score of feature {feature_id!r}", error) from error
