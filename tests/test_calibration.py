@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seesay.calibration import DEFAULT_GRIDS, HALF, LEAST_KL, Point, agreement, best, curve, heard, interval, similarity
+from seesay.calibration import DEFAULT_GRIDS, HALF, LEAST_KL, Point, agreement, best, curve, heard, similarity
 from seesay.errors import InvalidStrength
+from seesay.statistics import estimate
 
 WORDS = st.lists(st.sampled_from(["a", "red", "cat", "on", "grass"]), max_size=5).map(" ".join)
 
@@ -84,19 +85,19 @@ def test_the_weakest_that_suffices_is_chosen_where_something_suffices() -> None:
     assert best(points(0.1, 0.5, 0.9), "max_activation", HALF).value == 2.0
 
 
-def test_an_interval_holds_the_mean_and_narrows_with_more_features() -> None:
-    few, many = np.arange(8.0), np.tile(np.arange(8.0), 50)
-    (low, high), (lower, higher) = interval(few), interval(many)
-    assert low < few.mean() < high
-    assert low < lower < many.mean() < higher < high
-    assert interval(np.array([2.0, 2.0])) == (2.0, 2.0)
-    assert interval(np.array([3.0])) == (3.0, 3.0)
-
-
 def test_a_curve_leaves_out_of_the_divergence_what_is_not_known() -> None:
     (point,) = curve([2.0], np.array([[0.0, 1.0]]), np.array([[np.nan, 3.0]]))
     assert (point.score, point.kl, point.kl_interval, point.n) == (0.5, 3.0, (3.0, 3.0), 2)
     assert point.as_json()["interval"] == list(map(lambda each: round(each, 4), point.interval))
+
+
+def test_a_curve_has_the_mean_and_interval_of_each_strength() -> None:
+    scores, kl = np.random.default_rng(0).random((2, 3, 40))
+    for row, point in enumerate(curve([1.0, 2.0, 4.0], scores, kl, seed=5)):
+        score, moved = estimate(scores[row], seed=5), estimate(kl[row], seed=5)
+        assert (point.score, point.interval, point.n) == (score.mean, (score.low, score.high), 40)
+        assert (point.kl, point.kl_interval) == (moved.mean, (moved.low, moved.high))
+        assert point.interval[0] < scores[row].mean() < point.interval[1]
 
 
 @pytest.mark.parametrize("unit", DEFAULT_GRIDS)

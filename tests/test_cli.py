@@ -27,6 +27,10 @@ BARE = {
     "calibrate": ["x"],
     "explain": ["x"],
     "show": ["x", "42"],
+    "score": ["x"],
+    "label": ["x"],
+    "compare": ["x"],
+    "trust": ["x"],
 }
 """What a command cannot do without."""
 

@@ -23,6 +23,10 @@ NOT_RUN = (
     "seesay calibrate",
     "seesay explain",
     "seesay show",
+    "seesay score",
+    "seesay label",
+    "seesay compare",
+    "seesay trust",
 )
 """Too long for a test, in need of a model from the hub, or of a run that another command has made (which
 the tests of commands go through): these are only parsed."""

@@ -11,10 +11,10 @@ from typing import Any, Literal, final
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.stats import bootstrap
 
 from seesay.errors import InvalidStrength
 from seesay.records import Strength, StrengthUnit
+from seesay.statistics import estimate
 
 Numbers = Float64[np.ndarray, "strength feature"]
 
@@ -112,39 +112,26 @@ def curve(strengths: Sequence[float], scores: Numbers, kl: Numbers, seed: int = 
         kl: how far each push moves the first word; NaN where that is not known.
         seed: of the bootstrap.
     """
-    return [
-        Point(
-            strength=float(strength),
-            score=float(scores[row].mean()),
-            interval=interval(scores[row], seed),
-            kl=float(known.mean()),
-            kl_interval=interval(known, seed),
-            n=scores.shape[1],
+    points: list[Point] = []
+    for row, strength in enumerate(strengths):
+        score, moved = estimate(scores[row], seed=seed), estimate(_known(kl[row]), seed=seed)
+        points.append(
+            Point(
+                strength=float(strength),
+                score=score.mean,
+                interval=(score.low, score.high),
+                kl=moved.mean,
+                kl_interval=(moved.low, moved.high),
+                n=score.n,
+            )
         )
-        for row, strength in enumerate(strengths)
-        for known in [_known(kl[row])]
-    ]
+    return points
 
 
 def _known(kl: Float64[np.ndarray, " feature"]) -> Float64[np.ndarray, " known"]:
     """Divergences that are numbers; a zero if none is."""
     found = kl[np.isfinite(kl)]
     return found if len(found) else np.zeros(1)
-
-
-def interval(values: Float64[np.ndarray, " feature"], seed: int = 0) -> tuple[float, float]:
-    """95 % interval of a mean by percentile bootstrap; the mean itself twice if all values are the same.
-
-    Args:
-        values: at least one.
-        seed: of the resampling.
-    """
-    if np.ptp(values) == 0:
-        return float(values[0]), float(values[0])
-    found = bootstrap(
-        (values,), np.mean, n_resamples=2000, batch=200, method="percentile", rng=np.random.default_rng(seed)
-    )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def heard(kl: Numbers) -> Numbers:

@@ -17,15 +17,19 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, OmitSubcommandPrefixe
 from seesay import __version__
 from seesay.commands.calibrate import Calibrate
 from seesay.commands.collect import Collect
+from seesay.commands.compare import Compare
 from seesay.commands.demo import Demo
 from seesay.commands.doctor import Doctor
 from seesay.commands.explain import Explain
 from seesay.commands.features import Features
 from seesay.commands.inspect import Inspect
+from seesay.commands.label import Label
 from seesay.commands.output import one_line
+from seesay.commands.score import ScoreCommand
 from seesay.commands.show import Show
 from seesay.commands.steer import Steer
 from seesay.commands.train_sae import TrainSAE
+from seesay.commands.trust import Trust
 from seesay.commands.world import Evaluate, Train, World
 from seesay.commands.world import Show as ShowWorld
 from seesay.errors import SeesayError
@@ -53,6 +57,10 @@ COMMANDS: Mapping[str, type[Command]] = {
     "explain": Explain,
     "show": Show,
     "steer": Steer,
+    "score": ScoreCommand,
+    "label": Label,
+    "compare": Compare,
+    "trust": Trust,
     "doctor": Doctor,
 }
 """Every command by the words that call it."""
@@ -68,6 +76,10 @@ _Overview = (
     | Annotated[Explain, subcommand("explain")]
     | Annotated[Show, subcommand("show")]
     | Annotated[Steer, subcommand("steer")]
+    | Annotated[ScoreCommand, subcommand("score")]
+    | Annotated[Label, subcommand("label")]
+    | Annotated[Compare, subcommand("compare")]
+    | Annotated[Trust, subcommand("trust")]
     | Annotated[Doctor, subcommand("doctor")]
 )
 _CONFIG = (OmitSubcommandPrefixes, OmitArgPrefixes, FlagCreatePairsOff)
@@ -88,6 +100,10 @@ In order of use:
   seesay calibrate runs/x --method hybrid  how hard to push
   seesay explain runs/x --method hybrid    put them into words, and keep these
   seesay show runs/x 42           all that is known of one feature
+  seesay score runs/x             how good the words are
+  seesay label runs/x             which speak of colours and textures, which of things
+  seesay compare runs/x           methods side by side, with tests
+  seesay trust runs/x             which words are how sure
   seesay world evaluate           what these models can do, and what they must
   seesay world train              those small models again, from nothing
 

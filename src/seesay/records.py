@@ -18,7 +18,7 @@ StrengthUnit = Literal["coefficient", "residual_norm", "max_activation", "kl"]
 Mode = Literal["add", "replace", "clamp"]
 """How a direction is pushed: onto the residual, in its place, or until the feature's activation is the strength."""
 
-Method = Literal["steering", "topk", "hybrid", "one-word", "vocabulary", "token-change"]
+Method = Literal["steering", "topk", "hybrid", "one-word", "vocabulary", "token-change", "dissect"]
 """How words are found; see [seesay.explainers.config.METHODS][]."""
 
 Control = Literal["random", "permuted"]

@@ -16,7 +16,10 @@ from tests.families import BUILDERS, EYES, N_BLOCKS, SIDE
 
 # Sizes that the processor neither enlarges nor shrinks, so that a pixel belongs to one patch alone.
 NATIVE: list[tuple[str, Size]] = [
-    *((name, (SIDE, SIDE)) for name in (BUILDERS | EYES).keys() - {"gemma4", "dinov2", "dinov2_with_registers"}),
+    *(
+        (name, (SIDE, SIDE))
+        for name in sorted((BUILDERS | EYES).keys() - {"gemma4", "dinov2", "dinov2_with_registers"})
+    ),
     ("gemma4", (56, 80)),
     ("gemma4", (72, 56)),
     ("llava", (48, 32)),

@@ -15,8 +15,8 @@ from torch import Tensor
 from seesay.errors import LayerNotFound, NotEnoughMemory, UnreadableImage, UnreadableModel, UnreadablePrompt
 from seesay.images.blank import blank_image
 from seesay.records import Decoding
-from seesay.vlm import VLM, ImageTokens
-from tests.families import BUILDERS, D_MODEL, IDS, N_BLOCKS, QUESTION, SIDE, gemma3, gemma4
+from seesay.vlm import VLM, ImageTokens, Prompts
+from tests.families import BUILDERS, D_MODEL, IDS, N_BLOCKS, QUESTION, SIDE, SPECIAL, gemma3, gemma4
 
 BLANK = blank_image("white", SIDE)
 DRAWN = Decoding(max_new_tokens=6, temperature=1.0, n_samples=3)
@@ -283,6 +283,61 @@ def test_the_next_word_may_come_after_others(vlm: VLM) -> None:
         second = 2 * both.mean_log_probability - first.mean_log_probability
         assert found.amax().item() == pytest.approx(second, abs=1e-5)
     assert not torch.equal(vlm.next_word(QUESTION, rows, " a"), vlm.next_word(QUESTION, rows))
+
+
+QUESTIONS = ["what is the red ?", QUESTION, "what is in the red image ? w1 w2 w3", QUESTION]
+
+
+@pytest.mark.parametrize("family", BUILDERS)
+def test_each_row_may_have_its_own_question(family: str) -> None:
+    vlm = BUILDERS[family]().vlm()
+    images = tokens_of(vlm)
+    rows = [images[:1], images[1:2], images[:1], images[2:]]
+    found = vlm.next_word(QUESTIONS, rows)
+    said = vlm.say(QUESTIONS, rows, Decoding(max_new_tokens=4))
+    for number, (question, row) in enumerate(zip(QUESTIONS, rows, strict=True)):
+        torch.testing.assert_close(vlm.next_word(question, [row]), found[number : number + 1], rtol=0, atol=1e-5)
+        assert vlm.say(question, [row], Decoding(max_new_tokens=4))[0].text == said[number].text
+    assert not torch.allclose(found[0], found[2]), "the same image, asked otherwise"
+
+
+def test_questions_of_their_own_go_with_rows_and_keys_in_any_batch(vlm: VLM) -> None:
+    rows, keys = [[image] for image in tokens_of(vlm, 4)], [7, 40, 7, 3]
+    expected = [
+        answer.text
+        for question, row, key in zip(QUESTIONS, rows, keys, strict=True)
+        for answer in vlm.say(question, [row], DRAWN, keys=[key])
+    ]
+    for batch_size in (None, 1, 3):
+        found = vlm.say(QUESTIONS, rows, DRAWN, keys=keys, batch_size=batch_size)
+        assert [answer.text for answer in found] == expected
+    assert [answer.text for answer in vlm.say([QUESTION] * 4, rows)] == [each.text for each in vlm.say(QUESTION, rows)]
+
+
+@pytest.mark.parametrize("family", BUILDERS)
+def test_questions_can_be_asked_without_images(family: str) -> None:
+    vlm = BUILDERS[family]().vlm()
+    found = vlm.say(QUESTIONS, [[] for _ in QUESTIONS], Decoding(max_new_tokens=3))
+    alone = [vlm.say(question, [[]], Decoding(max_new_tokens=3))[0].text for question in QUESTIONS]
+    assert [answer.text for answer in found] == alone
+
+
+def test_every_row_has_its_question(vlm: VLM) -> None:
+    rows = [[image] for image in tokens_of(vlm)]
+    for ask in (vlm.say, vlm.next_word):
+        with pytest.raises(ValueError, match="2 prompts for 3 rows"):
+            ask([QUESTION, QUESTION], rows)
+
+
+@pytest.mark.parametrize("family", BUILDERS)
+def test_special_tokens_are_left_out_of_a_phrase(family: str) -> None:
+    vlm = BUILDERS[family]().vlm()
+    vlm.prompts = Prompts({"detect": "is {phrase} red ?"})
+    for token in [*SPECIAL, vlm._names.image]:
+        assert vlm.asking("detect", f"w1 {token} w2") == "is w1 w2 red ?"
+    assert vlm.asking("detect", "w1 <im<bos>age> < bos >\n{phrase}") == "is w1 <im age> < bos > {phrase} red ?"
+    nested = vlm.asking("detect", "w1 <eo<eos>s> w2")
+    assert vlm.say(nested, [[image] for image in tokens_of(vlm, 1)], Decoding(max_new_tokens=1))
 
 
 def test_tokens_have_an_embedding_and_letters(vlm: VLM) -> None:

@@ -124,3 +124,21 @@ def test_what_comes_with_seesay_has_a_question_for_every_method(folder: Path) ->
         assert way.prompt is None or prompts[way.prompt]
     assert prompts.start
     assert not any("{" in prompts[way.prompt] for way in METHODS.values() if way.prompt)
+
+
+def test_a_phrase_stands_in_a_prompt_as_one_line_and_means_nothing_else() -> None:
+    prompts = Prompts({"detect": "is {phrase} here, is {phrase} ?", "level": "what level ?"})
+    assert prompts.about("detect", " a red\n\n circle ") == "is a red circle here, is a red circle ?"
+    assert prompts.about("detect", "{phrase} {0} %s") == "is {phrase} {0} %s here, is {phrase} {0} %s ?"
+    with pytest.raises(UnreadablePrompt, match=r"the prompt level has no place .* expected \{phrase\} in level\.txt"):
+        prompts.about("level", "a circle")
+    with pytest.raises(UnreadablePrompt, match=r"no prompt named 'fuzz'.*fuzz\.txt"):
+        prompts.about("fuzz", "a circle")
+
+
+@pytest.mark.parametrize("folder", [PACKAGED, *sorted(seesay.world.DATA.glob("vlm/*/prompts"))], ids=str)
+@pytest.mark.parametrize("name", ["detect", "fuzz", "level"])
+def test_what_comes_with_seesay_asks_about_a_phrase(folder: Path, name: str) -> None:
+    asked = read_prompts(folder).about(name, "a red circle")
+    assert "a red circle" in asked
+    assert "{" not in asked

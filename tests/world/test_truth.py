@@ -1,5 +1,7 @@
 """What a feature stands for: against a double loop, and on features made by hand."""
 
+import statistics
+
 import numpy as np
 import pytest
 import torch
@@ -30,11 +32,12 @@ def middle() -> SAE:
     return load_sae(world.sae("world:middle"))
 
 
-def test_precision_and_base_rate_equal_a_double_loop(subject: VLM, middle: SAE) -> None:
+def test_precision_recall_and_base_rate_equal_a_double_loop(subject: VLM, middle: SAE) -> None:
     n_scenes, features = 70, range(40)
     truth = measure(subject, middle, LAYER, n_scenes=n_scenes)
     weighted = torch.zeros(len(features), len(CONCEPTS))
     total = torch.zeros(len(features))
+    hit = torch.zeros(len(features), len(CONCEPTS))
     base = torch.zeros(len(CONCEPTS))
     n_images = torch.zeros(len(features), dtype=torch.long)
     for seed in seeds("truth", 0, n_scenes):
@@ -42,15 +45,18 @@ def test_precision_and_base_rate_equal_a_double_loop(subject: VLM, middle: SAE) 
         [residual] = subject.encode_to([rendering.image], LAYER).residual
         codes = middle.encode(residual).dense(middle.n_features)
         present = torch.from_numpy(coverage(rendering) >= PRESENT).float()
-        base += present.mean(1)
+        base += present.sum(1)
         for feature in features:
             n_images[feature] += bool((codes[:, feature] > 0).any())
             for patch in range(len(codes)):
                 weighted[feature] += codes[patch, feature] * present[:, patch]
                 total[feature] += codes[patch, feature]
+                hit[feature] += bool(codes[patch, feature] > 0) * present[:, patch]
     fired = total > 0
     assert torch.equal(truth.n_images[: len(features)], n_images)
-    assert torch.allclose(truth.base_rate, base / n_scenes, atol=1e-5)
+    assert torch.allclose(truth.base_rate, base / n_scenes / 64, atol=1e-5)
+    assert torch.allclose(truth.recall[: len(features)], hit / base, atol=1e-5, equal_nan=True)
+    assert (truth.stream, truth.n_scenes) == ("truth", n_scenes)
     expected = weighted[fired] / total[fired, None]
     assert torch.allclose(truth.precision[: len(features)][fired], expected, atol=1e-4)
 
@@ -68,11 +74,30 @@ def test_truth_is_measured_on_scenes_of_its_own(subject: VLM, middle: SAE, monke
     assert all(seed in RANGES["truth"] for seed in seen)
 
 
-def made_by_hand(precision: dict[Concept, float], base_rate: float = 0.1, n_images: int = 50) -> Truth:
-    row = torch.zeros(1, len(CONCEPTS))
-    for concept, value in precision.items():
-        row[0, INDEX[concept]] = value
-    return Truth(row, torch.full((len(CONCEPTS),), base_rate), torch.tensor([n_images]))
+def test_an_encoder_alone_is_enough(subject: VLM, middle: SAE) -> None:
+    whole, alone = (measure(each, middle, LAYER, n_scenes=8) for each in (subject, subject.encoder))
+    assert torch.equal(whole.n_images, alone.n_images)
+    assert torch.equal(whole.recall.nan_to_num(-1), alone.recall.nan_to_num(-1))
+
+
+def made_by_hand(
+    precision: dict[Concept, float],
+    base_rate: float = 0.1,
+    n_images: int = 50,
+    recall: dict[Concept, float] | None = None,
+) -> Truth:
+    rows = torch.zeros(2, 1, len(CONCEPTS))
+    for row, values in zip(rows, (precision, recall or {}), strict=True):
+        for concept, value in values.items():
+            row[0, INDEX[concept]] = value
+    return Truth(rows[0], torch.full((len(CONCEPTS),), base_rate), torch.tensor([n_images]), rows[1])
+
+
+def test_f1_is_of_precision_and_recall_and_0_without_either() -> None:
+    nowhere, red = float("nan"), {RED: 0.0}
+    truth = made_by_hand({FROG: 0.6, ANIMAL: 0.9, WHITE: 0.5} | red, recall={FROG: 0.3, WHITE: nowhere} | red)
+    assert truth.f1(0, FROG) == pytest.approx(statistics.harmonic_mean([0.6, 0.3]))
+    assert [truth.f1(0, concept) for concept in (ANIMAL, WHITE, RED)] == [0.0, 0.0, 0.0]
 
 
 def test_a_concept_holds_where_it_is_precise_and_lifted() -> None:

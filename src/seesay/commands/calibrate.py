@@ -17,6 +17,8 @@ from seesay.commands.explaining_options import (
     SteeringOptions,
     setting_of,
 )
+from seesay.commands.instruments import InstrumentOptions
+from seesay.commands.measuring import Bench
 from seesay.commands.names import is_world
 from seesay.commands.options import Options
 from seesay.commands.output import Output
@@ -25,13 +27,17 @@ from seesay.commands.speaking import speaking, stopping
 from seesay.errors import InvalidSetting, InvalidStrength
 from seesay.explainers.config import METHODS
 from seesay.records import StrengthUnit
+from seesay.scorers.config import Scoring
 
 if TYPE_CHECKING:
+    from seesay.calibration import Score
     from seesay.pipeline.calibrating import Judge
     from seesay.pipeline.explaining import Speaker
     from seesay.store.calibrations import Calibration
+    from seesay.store.run import Run
 
 Calibrated = Literal["steering", "hybrid", "one-word", "vocabulary", "token-change"]
+By = Literal["agreement", "kl", "iou", "clip", "auroc", "detection", "fuzzing", "ground_truth"]
 _BAR = 20
 
 
@@ -48,6 +54,7 @@ class Calibrate:
       seesay calibrate runs/x --method steering
       seesay calibrate runs/x --method hybrid --strength-unit max_activation --grid 0.5,1,2,4
       seesay calibrate runs/x --method steering --per-feature
+      seesay calibrate runs/x --method hybrid --by iou
     """
 
     path: Positional[Annotated[Path, arg(metavar="RUN")]]
@@ -67,10 +74,11 @@ class Calibrate:
     """Choose how far the answer's first word shall be moved, in nats (--strength-unit kl): each feature is then pushed
     as hard as that takes, a strength of its own."""
 
-    by: Annotated[Literal["agreement", "kl", "ground_truth"] | None, arg(metavar="agreement|kl|ground_truth")] = None
+    by: Annotated[By | None, arg(metavar="agreement|kl|iou|clip|auroc|detection|fuzzing|ground_truth")] = None
     """What speaks for a strength: that words hold at the strengths beside it and are the feature's own (agreement);
     that it is the weakest by which the answer's first word is moved for half of the features (kl, the default for
-    hybrid, where a stronger push drowns the images); or, in the embedded world, the truth."""
+    hybrid, where a stronger push drowns the images); a score of the words on held-out images (iou in the paper), see
+    seesay score; or, in the embedded world, the truth."""
 
     max_features: Count = 500
     """At most so many validation features."""
@@ -78,6 +86,7 @@ class Calibrate:
     batch_size: Count = 64
     """Features at a time; halved as often as memory asks for it. It does not change the words."""
 
+    instruments: Annotated[InstrumentOptions, OmitArgPrefixes] = field(default_factory=InstrumentOptions)
     who: Annotated[ExplainerOptions, OmitArgPrefixes] = field(default_factory=ExplainerOptions)
     steering: Annotated[SteeringOptions, OmitArgPrefixes] = field(default_factory=SteeringOptions)
     showing: Annotated[ShowingOptions, OmitArgPrefixes] = field(default_factory=ShowingOptions)
@@ -110,14 +119,12 @@ class Calibrate:
                 who=self.who,
                 common=self.common,
                 output=output,
-                check=lambda run: run.check_finished("collect") if METHODS[self.method].shows else None,
+                check=lambda run: run.check_finished("collect") if self._looks_at_images else None,
             ) as (run, speaker, named, _),
         ):
             # A run without images knows of no feature which one is ever active.
             feature_ids = explainable(run, "validation") or _validation(speaker)
-            by = self.by
-            if by == "ground_truth":
-                feature_ids, by = self._by_truth(speaker, named.sae, feature_ids, output)
+            feature_ids, by = self._by(run, speaker, named.sae, feature_ids, output)
             before = calibrations(run, speaker.calibration_key(setting))
             calibration = calibrate(
                 run,
@@ -140,6 +147,23 @@ class Calibrate:
             next_steps=[f"seesay explain {self.path} --method {self.method}   at the strength that was chosen"],
         )
         return 0
+
+    @property
+    def _looks_at_images(self) -> bool:
+        return METHODS[self.method].shows or self.by not in (None, "agreement", "kl", "ground_truth")
+
+    def _by(
+        self, run: "Run", speaker: "Speaker", sae_name: str, feature_ids: Sequence[int], output: Output
+    ) -> "tuple[Sequence[int], Score | tuple[str, Judge] | None]":
+        """The features to choose on, and what speaks for a strength."""
+        match self.by:
+            case None | "agreement" | "kl":
+                return feature_ids, self.by
+            case "ground_truth":
+                return self._by_truth(speaker, sae_name, feature_ids, output)
+            case "iou" | "clip" | "auroc" | "detection" | "fuzzing":
+                bench = Bench(run, Scoring(seed=self.common.seed), self.instruments, self.common, output)
+                return feature_ids, (self.by, bench.judge_by(self.by))
 
     def _unit(self) -> StrengthUnit:
         if self.per_feature:

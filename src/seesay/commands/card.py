@@ -3,7 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
 from rich.box import SIMPLE_HEAD
@@ -17,6 +17,7 @@ from seesay.records import Explanation, FeatureStats, Strength
 if TYPE_CHECKING:
     from seesay.exemplars.exemplar import Exemplar
     from seesay.store.explanations import StoredSetting
+    from seesay.store.scores import StoredScore, StoredScoring
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _TOLD_ELSEWHERE = frozenset(
@@ -40,6 +41,8 @@ class Card:
         said: all explanations by setting: methods first, then controls and ablations.
         exemplars: the images that activate it most.
         chosen: the strengths that calibrating chose, with method and explainer.
+        scores: of its explanations, and of itself.
+        sure: how probable it is that an explanation is right, by its setting's number and its sample.
     """
 
     of: Mapping[str, Any]
@@ -48,6 +51,8 @@ class Card:
     said: "Sequence[tuple[StoredSetting, Sequence[Explanation]]]"
     exemplars: "Sequence[Exemplar]"
     chosen: frozenset[tuple[str, str, Strength]] = frozenset()
+    scores: "Sequence[tuple[StoredScoring, StoredScore]]" = ()
+    sure: Mapping[tuple[int, int], float] = field(default_factory=dict[tuple[int, int], float])
 
     @property
     def told(self) -> "list[tuple[StoredSetting, Sequence[Explanation], int]]":
@@ -135,6 +140,8 @@ def explanations(card: Card) -> Group:
         table.add_column("explainer", overflow="fold")
     table.add_column("words", overflow="fold", ratio=1, min_width=24)
     table.add_column("log-prob", justify="right", no_wrap=True, min_width=len("log-prob"))
+    if card.sure:
+        table.add_column("sure", justify="right", no_wrap=True)
     told = card.told
     particulars = _particulars([setting for setting, *_ in told])
     for place, (setting, samples, n_others) in enumerate(told):
@@ -150,10 +157,15 @@ def explanations(card: Card) -> Group:
                 *(cells if is_first else ["" for _ in cells]),
                 words_of(sample),
                 "" if log_probability is None else f"{log_probability:.2f}",
+                *([_sure(card.sure.get((setting.setting_id, sample.sample)))] if card.sure else []),
             )
         if n_others:
             table.add_row(Text(f"  and at {n_others} other strengths (--json)", style="dim"))
     return Group(Text(f"\n{title}", style="bold"), table, Text())
+
+
+def _sure(probability: float | None) -> str:
+    return "" if probability is None else f"{probability:.0%}"
 
 
 def _method(setting: "StoredSetting", sample: Explanation, particulars: Sequence[str]) -> Text:

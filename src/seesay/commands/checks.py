@@ -33,6 +33,7 @@ _PACKAGES = {
 }
 _EXTRAS = {
     "train": ("sae_lens", "training SAEs, and the world's models"),
+    "synthesis": ("diffusers", "images made of words, which seesay score looks at"),
     "large": ("bitsandbytes", "explainers in few bits, or over several devices"),
 }
 _LEAST_FREE_DISK_GIB = 1.0

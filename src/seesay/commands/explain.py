@@ -17,12 +17,12 @@ from seesay.commands.explaining_options import (
     SteeringOptions,
     setting_of,
 )
-from seesay.commands.names import given_strength, resolve_run_strength
+from seesay.commands.names import given_strength, is_world, resolve_run_strength
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.speaking import speaking, stopping
-from seesay.errors import FeatureNotFound
+from seesay.errors import FeatureNotFound, InvalidSetting
 from seesay.explainers.config import METHODS
 from seesay.records import Method, StrengthUnit
 from seesay.selection import parse_features
@@ -43,7 +43,7 @@ class Explain:
 
     Methods: steering pushes a feature on an empty image and asks what is seen; topk shows the images that activate it
     most; hybrid shows the same and pushes it there, where it is active. Baselines: one-word clamps it on an empty image
-    and asks for a word; vocabulary and token-change need no answer at all.
+    and asks for a word; vocabulary and token-change need no answer at all, dissect (CLIP-Dissect) no language model.
 
     Only what is missing is asked; the same command goes on after a stop or a kill, and tries again what failed. Several
     methods, explainers, strengths and controls live side by side in one run.
@@ -85,6 +85,13 @@ class Explain:
     batch_size: Count = 64
     """Features at a time; halved as often as memory asks for it. It does not change the words."""
 
+    vocabulary: Annotated[Path | None, arg(metavar="FILE")] = None
+    """What dissect can say: a text file, one phrase a line; in the embedded world by default all that it has words
+    for."""
+
+    embedder: Annotated[str | None, arg(metavar="MODEL")] = None
+    """What dissect looks with: CLIP (by default ViT-L/14), SigLIP or SigLIP 2; in the embedded world its own."""
+
     subject: Annotated[str | None, arg(metavar="MODEL")] = None
     """The model whose vision encoder the features belong to; by default what the run says."""
 
@@ -111,6 +118,8 @@ class Explain:
         output = Output(self.common)
         setting = self._setting()
         selected = None if self.features is None else parse_features(self.features)
+        if self.method == "dissect":
+            return self._dissect(output, selected)
         with speaking(
             self.path,
             steers=setting.way.steers,
@@ -140,6 +149,39 @@ class Explain:
             counts = n_explained(run, stored)
         self._report(output, stored, said, counts)
         return 0
+
+    def _dissect(self, output: Output, selected: Sequence[int] | None) -> int:
+        """Explain without a language model."""
+        from seesay.commands.instruments import InstrumentOptions, Instruments
+        from seesay.pipeline.dissecting import dissect, dissecting
+        from seesay.store.explanations import explanations, n_explained
+        from seesay.store.run import Run
+
+        setting = dissecting(self.control, self.common.seed)
+        with Run.writing(self.path) as run, stopping(output):
+            of_world = is_world(str(run.subject.get("subject")))
+            vocabulary = self._vocabulary(of_world)
+            feature_ids = self._features(run, setting, selected)
+            tools = Instruments(InstrumentOptions(embedder=self.embedder), of_world, self.common)
+            with output.progress("embedding images", total=None) as advance:
+                stored = dissect(
+                    run, tools.embedder, tools.embedder_name, vocabulary, setting, feature_ids, on_batch=advance
+                )
+            said, counts = explanations(run, stored, feature_ids), n_explained(run, stored)
+        self._report(output, stored, said, counts)
+        return 0
+
+    def _vocabulary(self, of_world: bool) -> list[str]:
+        from seesay.explainers.dissect import read_vocabulary
+
+        if self.vocabulary is not None:
+            return read_vocabulary(self.vocabulary)
+        if not of_world:
+            raise InvalidSetting("dissect without a vocabulary", expected="--vocabulary FILE, one phrase a line")
+        from seesay.world.concepts import CONCEPTS
+        from seesay.world.grammar import phrase
+
+        return [phrase(concept) for concept in CONCEPTS]
 
     def _setting(self) -> "Setting":
         strength = given_strength(self.strength, self.strength_unit)

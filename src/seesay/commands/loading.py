@@ -1,6 +1,7 @@
 """Loading what a command works on, with nothing on the screen but what was asked for."""
 
 import logging as standard_logging
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,3 +75,17 @@ def hush(options: Options, *, bars: bool = True) -> None:
         standard_logging.getLogger("bitsandbytes").setLevel("ERROR")
         if bars:
             logging.disable_progress_bar()
+
+
+def hush_diffusers(options: Options) -> None:
+    """Keep diffusers' advice and bars to those who ask with `-v`; nothing where it is not installed.
+
+    Args:
+        options: of the command.
+    """
+    if options.verbose or find_spec("diffusers") is None:
+        return
+    from diffusers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

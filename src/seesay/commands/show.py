@@ -10,6 +10,7 @@ from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from seesay.commands.card import Card, caption, exemplar_table, explanations, peak, statistics
+from seesay.commands.card_scores import scores
 from seesay.commands.counts import Count
 from seesay.commands.explain import setting_as_json
 from seesay.commands.options import Options
@@ -80,6 +81,7 @@ class Show:
             console.print(self._heading(card))
             console.print(statistics(card, console))
             console.print(explanations(card))
+            console.print(scores(card))
             if card.exemplars and can_show(console):
                 self._draw(run, card, console)
             elif card.exemplars:
@@ -92,6 +94,8 @@ class Show:
     def _read(self, run: "Run") -> Card:
         from seesay.store import exemplars as shelf
         from seesay.store.calibrations import calibrations
+        from seesay.store.scores import scores_of_feature
+        from seesay.store.trust import trusts
 
         collected = run.finished("collect")
         try:
@@ -110,7 +114,16 @@ class Show:
             ) from error
         exemplars = shelf.exemplars(run, self.feature_id, "explaining", "top", self.images)
         chosen = frozenset((each.method, each.explainer, each.strength) for each in calibrations(run))
-        return Card(run.subject, collected, found, self._said(run), exemplars, chosen)
+        said = self._said(run)
+        words = {(setting.setting_id, each.sample): each.text for setting, samples in said for each in samples}
+        # What is sure is sure of the words that it was told of: they may have been asked for again since.
+        sure = {
+            key: each.probability
+            for each in trusts(run, self.feature_id)
+            if words.get(key := (each.setting_id, each.sample)) == each.text
+        }
+        measured = scores_of_feature(run, self.feature_id)
+        return Card(run.subject, collected, found, said, exemplars, chosen, measured, sure)
 
     def _said(self, run: "Run") -> "list[tuple[StoredSetting, Sequence[Explanation]]]":
         from seesay.store.explanations import of_feature
@@ -154,6 +167,7 @@ class Show:
             console.print(Text(f"A picture is left out, {one_line(what)}", style="red"))
 
     def _as_json(self, card: Card) -> dict[str, Any]:
+        identities = {setting.setting_id: setting.identity for setting, _ in card.said}
         return {
             "run": str(self.path),
             "feature_id": self.feature_id,
@@ -161,8 +175,27 @@ class Show:
             "collected": card.collected,
             "statistics": None if card.statistics is None else asdict(card.statistics),
             "settings": [
-                {**setting_as_json(setting), "explanations": [asdict(each) for each in samples]}
+                {
+                    **setting_as_json(setting),
+                    "explanations": [
+                        {**asdict(each), "sure": card.sure.get((setting.setting_id, each.sample))} for each in samples
+                    ],
+                }
                 for setting, samples in card.said
+            ],
+            "scores": [
+                {
+                    "score": scoring.score,
+                    "setting": None if scoring.setting_id is None else identities.get(scoring.setting_id),
+                    "aid": scoring.aid,
+                    "holding": scoring.facts.get("holding"),
+                    "sample": score.item.sample,
+                    "text": score.item.text,
+                    "value": score.measured.value,
+                    **score.measured.others,
+                    "reason": score.measured.reason,
+                }
+                for scoring, score in card.scores
             ],
             "exemplars": [
                 {

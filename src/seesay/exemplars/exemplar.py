@@ -11,7 +11,7 @@ from seesay.exemplars.config import Kind, Part
 from seesay.exemplars.heatmap import Heatmap
 from seesay.images.grid import Box, Grid, Size, cells
 from seesay.images.options import BLACK, Colour, Overlay
-from seesay.images.overlays import cut, draw
+from seesay.images.overlays import cut, draw, to_pixels
 
 NO_QUANTILE = -1
 """The quantile of an exemplar that stands for none."""
@@ -67,6 +67,14 @@ class Exemplar:
     def dense(self) -> Float32[np.ndarray, "row column"]:
         """The heatmap, with a number for every patch."""
         return self.heatmap.dense(self.image.grid)
+
+    def mask(self, size: Size) -> Bool[np.ndarray, "height width"]:
+        """Tell on which pixels of a picture the feature is active; none beside the part that the heatmap covers.
+
+        Args:
+            size: width and height of the image or its thumbnail.
+        """
+        return to_pixels(self.dense() > 0, size[1], size[0], self._box_in(size))
 
     def drawn(self, overlay: Overlay, picture: Image.Image, fill: Colour = BLACK) -> Image.Image:
         """Show where the feature is active.

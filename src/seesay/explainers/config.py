@@ -72,11 +72,13 @@ METHODS: Mapping[Method, Way] = MappingProxyType({
         "the first words that steering makes more probable than any others",
         like="steering",
     ),
+    "dissect": Way(False, True, None, False, "the phrase of a vocabulary that fits the images best, by an embedder"),
 })  # fmt: skip
 """Every method.
 
 Sources: `steering`, `topk` and `hybrid` (Steering-informed Top-k): arXiv 2603.22593; `one-word`: Pach et al., arXiv
-2504.02821; `vocabulary` and `token-change`: baselines that need no generation.
+2504.02821; `vocabulary` and `token-change`: baselines that need no generation; `dissect`: CLIP-Dissect, arXiv
+2204.10965, which needs no language model at all, and goes another way: see [seesay.pipeline.dissecting][].
 """
 
 

@@ -25,7 +25,7 @@ Judge = Callable[[Sequence[Explanation]], Sequence[float]]
 """Scores explanations, one feature each; higher is better."""
 
 
-def _unseen(what: str, *, total: int) -> AbstractContextManager[Callable[[int], None]]:
+def _unseen(what: str, *, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
     """A bar that nobody looks at."""
     return nullcontext(lambda _done: None)
 

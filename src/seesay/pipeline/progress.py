@@ -9,6 +9,6 @@ from typing import Protocol, runtime_checkable
 class ProgressBar(Protocol):
     """Shows how far a piece of work is; the value it enters with is told how many more are done."""
 
-    def __call__(self, what: str, *, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    def __call__(self, what: str, *, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
         """Start a bar."""
         ...

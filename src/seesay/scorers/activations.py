@@ -1,9 +1,8 @@
 """How strongly features are active on images: the subject's encoder and SAE, as scorers use them."""
 
-from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -11,13 +10,17 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from seesay.exemplars.activity import Activity, activity, pairs
+from seesay.errors import NotEnoughMemory
+from seesay.exemplars.activity import Activity, Pairs, activity, pairs
 from seesay.exemplars.config import Reduction
 from seesay.images.grid import Grid
 from seesay.sae import SAE
+from seesay.scorers.memory import Memory
+from seesay.vlm.batches import fitting
 from seesay.vlm.encoder import Encoder
 
-_N_CACHED = 4096
+_MOST_BYTES = 1 << 29
+"""How much of what was seen is remembered: thousands of images of hundreds of patches."""
 
 
 @final
@@ -29,7 +32,7 @@ class Looked:
         grid: rows and columns of patches.
         feature_ids: the active features, ascending.
         activations: of the image, theirs.
-        patch_features: of every active pair of patch and feature.
+        patch_features: of every active pair of patch and feature, ascending.
         patches: of the same, counted row by row from the top left.
         patch_activations: of the same.
     """
@@ -47,10 +50,16 @@ class Looked:
         is_there = place < len(self.feature_ids) and self.feature_ids[place] == feature_id
         return float(self.activations[place]) if is_there else 0.0
 
+    @property
+    def n_bytes(self) -> int:
+        """Memory that it takes."""
+        of_image, of_patches = (self.feature_ids, self.activations), (self.patch_features, self.patches)
+        return sum(each.nbytes for each in (*of_image, *of_patches, self.patch_activations))
+
     def dense(self, feature_id: int) -> Float[np.ndarray, "row column"]:
         """A feature's heatmap, with a number for every patch."""
         whole = np.zeros(self.grid, dtype=np.float32)
-        own = self.patch_features == feature_id
+        own = slice(*np.searchsorted(self.patch_features, [feature_id, feature_id + 1]))
         whole.reshape(-1)[self.patches[own]] = self.patch_activations[own]
         return whole
 
@@ -73,18 +82,51 @@ class Activations:
         self.encoder, self.sae, self.layer = encoder, sae, layer
         self._reduction: Reduction = reduction
         self._batch_size = batch_size
-        self._looked: OrderedDict[str, Looked] = OrderedDict()
+        self._looked = Memory[Looked](_MOST_BYTES, lambda looked: looked.n_bytes)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What its numbers depend on but the subject: how an image's activation is told, and the number format."""
+        return {"reduction": self._reduction, "dtype": str(self.encoder.dtype)}
+
+    def pairs(self, images: Sequence[Image.Image]) -> Pairs:
+        """Which features are active on which images, and how strongly: `of` without its zeros, on the SAE's device.
+
+        Args:
+            images: at least one, of any size.
+
+        Returns:
+            Sorted by image, then by feature. Heatmaps start where they would among the entries of all images.
+
+        Raises:
+            NotFinite: numbers overflowed on the way.
+            NotEnoughMemory: a single image does not fit.
+        """
+        parts: list[Pairs] = []
+        n_images, n_entries = 0, 0
+        for active in self._in_batches(images):
+            of = pairs(active, self.sae.n_features, self._reduction)
+            parts.append(replace(of, images=of.images + n_images, starts=of.starts + n_entries))
+            n_images, n_entries = n_images + len(active.n_patches), n_entries + len(active.feature_ids)
+        assert parts, "no images"
+        return Pairs(*(torch.cat([getattr(part, each.name) for part in parts]) for each in fields(Pairs)))
 
     def of(self, images: Sequence[Image.Image]) -> Float[Tensor, "image feature"]:
         """Activations of all features on images, on the CPU.
 
         Args:
-            images: at least one, of any size.
+            images: of any size.
+
+        Raises:
+            NotFinite: numbers overflowed on the way.
+            NotEnoughMemory: a single image does not fit.
         """
         found = torch.zeros(len(images), self.sae.n_features)
-        for start, active in self._in_batches(images):
+        start = 0
+        for active in self._in_batches(images):
             of = pairs(active, self.sae.n_features, self._reduction)
             found[(of.images + start).cpu(), of.feature_ids.cpu()] = of.activations.cpu()
+            start += len(active.n_patches)
         return found
 
     def look(self, images: Sequence[Image.Image], keys: Sequence[str]) -> list[Looked]:
@@ -93,40 +135,48 @@ class Activations:
         Args:
             images: of any size.
             keys: one for each, equal for equal images: the hash of its pixels.
+
+        Raises:
+            NotFinite: numbers overflowed on the way.
+            NotEnoughMemory: a single image does not fit.
         """
-        missing = {key: image for key, image in zip(keys, images, strict=True) if key not in self._looked}
-        found = {key: self._looked[key] for key in keys if key in self._looked}
-        if missing:
-            found |= dict(zip(missing, self._fresh(list(missing.values())), strict=True))
-        self._looked |= found
-        while len(self._looked) > _N_CACHED:
-            self._looked.popitem(last=False)
+        found = {key: looked for key in dict.fromkeys(keys) if (looked := self._looked.get(key)) is not None}
+        missing = {key: image for key, image in zip(keys, images, strict=True) if key not in found}
+        for key, looked in zip(missing, self._fresh(list(missing.values())), strict=True):
+            self._looked.put(key, looked)
+            found[key] = looked
         return [found[key] for key in keys]
 
-    def _fresh(self, images: Sequence[Image.Image]) -> list[Looked]:
-        looked: list[Looked] = []
-        for start, active in self._in_batches(images):
+    def _fresh(self, images: Sequence[Image.Image]) -> Iterator[Looked]:
+        rest = iter(images)
+        for active in self._in_batches(images):
             of = pairs(active, self.sae.n_features, self._reduction)
-            n = int(active.n_patches.shape[0])
-            for number in range(n):
-                own, entries = of.images == number, active.images == number
-                looked.append(
-                    Looked(
-                        grid=self.encoder.geometry(images[start + number].size).grid,
-                        feature_ids=of.feature_ids[own].cpu().numpy(),
-                        activations=of.activations[own].cpu().numpy(),
-                        patch_features=active.feature_ids[entries].cpu().numpy(),
-                        patches=active.patches[entries].cpu().numpy(),
-                        patch_activations=active.activations[entries].cpu().numpy(),
-                    )
+            ends = np.arange(len(active.n_patches) + 1)
+            # Both are sorted by image, so that each image's own are one piece; int32 halves what is remembered.
+            pairs_of, entries_of = (np.searchsorted(each.cpu().numpy(), ends) for each in (of.images, active.images))
+            feature_ids, activations = of.feature_ids.int().cpu().numpy(), of.activations.cpu().numpy()
+            patch_features, patches = active.feature_ids.int().cpu().numpy(), active.patches.int().cpu().numpy()
+            patch_activations = active.activations.cpu().numpy()
+            for number in ends[:-1]:
+                own = slice(pairs_of[number], pairs_of[number + 1])
+                entries = slice(entries_of[number], entries_of[number + 1])
+                yield Looked(
+                    grid=self.encoder.geometry(next(rest).size).grid,
+                    # copies: a view would keep the whole batch in memory
+                    feature_ids=feature_ids[own].copy(),
+                    activations=activations[own].copy(),
+                    patch_features=patch_features[entries].copy(),
+                    patches=patches[entries].copy(),
+                    patch_activations=patch_activations[entries].copy(),
                 )
-        return looked
 
-    def _in_batches(self, images: Sequence[Image.Image]) -> list[tuple[int, Activity]]:
-        found: list[tuple[int, Activity]] = []
-        for start in range(0, len(images), self._batch_size):
-            encoded = self.encoder.encode_to(
-                images[start : start + self._batch_size], self.layer, batch_size=self._batch_size
-            )
-            found.append((start, activity(self.sae, encoded, 1)))
-        return found
+    def _in_batches(self, images: Sequence[Image.Image]) -> Iterator[Activity]:
+        def run(batch: Sequence[Image.Image]) -> Activity:
+            return activity(self.sae, self.encoder.encode_to(batch, self.layer, batch_size=self._batch_size), 1)
+
+        too_large = NotEnoughMemory(
+            f"the features of one image, and no memory left on {self.encoder.device}",
+            expected="room for a single image",
+            remedy="free some memory, or use another --device",
+        )
+        return fitting(images, self._batch_size, run, lambda _image: too_large)

@@ -234,6 +234,22 @@ def of_feature(run: Run, feature_id: int) -> list[tuple[StoredSetting, list[Expl
     return [(by_id[setting_id], said) for setting_id, said in found.items()]
 
 
+def shown_images(run: Run) -> frozenset[int]:
+    """The images that any explainer was shown for any explanation.
+
+    Args:
+        run: may be a stranger's.
+
+    Raises:
+        UnusablePath: what it says is damaged.
+    """
+    try:
+        rows = run.rows("SELECT DISTINCT image_ids FROM explanations")
+        return frozenset(image_id for (image_ids,) in rows for image_id in checked_ids(image_ids))
+    except DAMAGE as error:
+        raise run.damaged("the images that were shown", error) from error
+
+
 def n_explained(run: Run, setting: StoredSetting) -> dict[Status, int]:
     """How many explanations of each status there are.
 

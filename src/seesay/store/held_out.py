@@ -7,7 +7,7 @@ from typing import final
 
 from PIL import Image
 
-from seesay.errors import LeakedImage
+from seesay.errors import LeakedImage, UnusablePath
 from seesay.exemplars.config import Kind, Part
 from seesay.exemplars.exemplar import Exemplar, KeptImage
 from seesay.scorers.config import Holding
@@ -53,9 +53,16 @@ class RunHeldOut:
         return found
 
     def feature_ids(self) -> list[int]:
-        """The features that some image of the half activates."""
+        """The features that some image of the half activates.
+
+        Raises:
+            UnusablePath: what the run says is damaged.
+        """
         query = "SELECT feature_id FROM exemplars WHERE part = ? AND kind = 'top' ORDER BY feature_id"
-        return [feature_id for (feature_id,) in self._run.rows(query, (self._part,))]
+        found = [feature_id for (feature_id,) in self._run.rows(query, (self._part,))]
+        if not all(isinstance(feature_id, int) for feature_id in found):
+            raise UnusablePath(f"a feature's number in {self._run.folder} is damaged", expected="whole numbers")
+        return found
 
     def picture(self, image: KeptImage) -> Image.Image:
         """An image's thumbnail.

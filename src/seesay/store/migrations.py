@@ -129,7 +129,8 @@ def create_scores(connection: sqlite3.Connection) -> None:
     A scoring is all that numbers depend on but feature and words: `facts` is the whole of it as JSON, `identity` its
     hash. `setting_id` is whose explanations were scored, NULL for scores of features; `aid` is what was put in their
     place (`permuted`, `constant`), empty for nothing. `text` is what was scored, so that a number is only ever that of
-    its words. `others` and `details` are JSON. A level's `labeller` is the identity of whoever gave it.
+    its words. `others` and `details` are JSON. A level's `labeller` is the identity of whoever gave it. `trusts` are
+    probabilities that words are right, of the one way of telling in `trust`, whose `facts` are JSON.
     """
     connection.execute(
         """CREATE TABLE scorings (
@@ -162,6 +163,17 @@ def create_scores(connection: sqlite3.Connection) -> None:
             level TEXT NOT NULL CHECK (level IN ('low-level', 'high-level', 'other')),
             raw_text TEXT NOT NULL,
             PRIMARY KEY (labeller, text)
+        ) WITHOUT ROWID"""
+    )
+    connection.execute("CREATE TABLE trust (facts TEXT NOT NULL)")
+    connection.execute(
+        """CREATE TABLE trusts (
+            setting_id INTEGER NOT NULL REFERENCES settings,
+            feature_id INTEGER NOT NULL,
+            sample INTEGER NOT NULL,
+            text TEXT NOT NULL,
+            probability REAL NOT NULL,
+            PRIMARY KEY (setting_id, feature_id, sample)
         ) WITHOUT ROWID"""
     )
 

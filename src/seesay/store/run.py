@@ -155,6 +155,18 @@ class Run:
         except DAMAGE as error:
             raise self.damaged(f"the summary of {stage}", error) from error
 
+    def configured(self, stage: str) -> dict[str, Any]:
+        """How a stage is done, or was.
+
+        Args:
+            stage: such as `collect`, which was begun.
+        """
+        ((config,),) = self.rows("SELECT config FROM stages WHERE name = ?", (stage,)) or [("{}",)]
+        try:
+            return dict(parsed(config))
+        except DAMAGE as error:
+            raise self.damaged(f"the setting of {stage}", error) from error
+
     def check_finished(self, stage: str) -> dict[str, Any]:
         """Check that a stage is done.
 

@@ -66,13 +66,15 @@ def add_scoring(
         setting_id: whose explanations; see [seesay.store.explanations.StoredSetting][]; None for scores of features.
         aid: what is put in their place.
     """
-    identity = hash_of({"score": score, "setting_id": setting_id, "aid": aid, "facts": dict(facts)})
-    row = (identity, score, setting_id, aid or "", json.dumps(facts, allow_nan=False))
+    plain = dict(facts)
+    identity = hash_of({"score": score, "setting_id": setting_id, "aid": aid, "facts": plain})
+    row = (identity, score, setting_id, aid or "", json.dumps(plain, allow_nan=False))
     with refusing(run.folder), transaction(run.connection):
         run.connection.execute(
             "INSERT OR IGNORE INTO scorings (identity, score, setting_id, aid, facts) VALUES (?,?,?,?,?)", row
         )
-    return next(each for each in scorings(run) if each.identity == identity)
+    (found,) = run.rows(f"SELECT {_SCORING_COLUMNS} FROM scorings WHERE identity = ?", (identity,))
+    return _scoring(run, found)
 
 
 def scorings(run: Run) -> list[StoredScoring]:
@@ -154,15 +156,37 @@ def scores(run: Run, scoring: StoredScoring) -> dict[int, list[StoredScore]]:
     return found
 
 
+def scores_of_feature(run: Run, feature_id: int) -> list[tuple[StoredScoring, StoredScore]]:
+    """All scores of one feature, of its words and of itself, in the order in which scoring began.
+
+    Args:
+        run: may be a stranger's.
+        feature_id: of the feature.
+
+    Raises:
+        UnusablePath: what the run says is damaged.
+    """
+    by_id = {scoring.scoring_id: scoring for scoring in scorings(run)}
+    query = f"SELECT scoring_id, {_COLUMNS} FROM scores WHERE feature_id = ? ORDER BY scoring_id, sample"
+    rows = run.rows(query, (feature_id,))
+    return [(by_id[scoring_id], _score(run, row)) for scoring_id, *row in rows if scoring_id in by_id]
+
+
 def seconds_of(run: Run, scoring: StoredScoring) -> float:
     """How long it took to compute all scores of one way.
 
     Args:
         run: may be a stranger's.
         scoring: which way.
+
+    Raises:
+        UnusablePath: what the run says is damaged.
     """
     ((total,),) = run.rows("SELECT coalesce(sum(seconds), 0.0) FROM scores WHERE scoring_id = ?", (scoring.scoring_id,))
-    return checked_number(total) or 0.0
+    try:
+        return _number(total)
+    except DAMAGE as error:
+        raise run.damaged(f"the time that {scoring.score} took", error) from error
 
 
 def _finite(value: float | None) -> float | None:
@@ -192,11 +216,25 @@ def _scoring(run: Run, row: Sequence[Any]) -> StoredScoring:
 def _score(run: Run, row: Sequence[Any]) -> StoredScore:
     feature_id, sample, text, value, others, details, reason, _seconds = row
     try:
-        numbers = {str(name): float(number) for name, number in dict(parsed(others)).items()}
-        lists = {str(name): [float(each) for each in values] for name, values in dict(parsed(details)).items()}
+        numbers = {str(name): _number(number) for name, number in dict(parsed(others)).items()}
+        lists = {str(name): _numbers(values) for name, values in dict(parsed(details)).items()}
         return StoredScore(
             Item(int(feature_id), checked_text(text), int(sample)),
             Measured(checked_number(value), numbers, lists, checked_text(reason)),
         )
     except DAMAGE as error:
         raise run.damaged(f"a score of feature {feature_id!r}", error) from error
+
+
+def _number(value: Any) -> float:
+    """A number, which `float` would also make of the text "nan"."""
+    found = checked_number(value)
+    if found is None:
+        raise TypeError("nothing where a number should be")
+    return found
+
+
+def _numbers(values: Any) -> list[float]:
+    if not isinstance(values, list):
+        raise TypeError(f"{values!r} where numbers should be")
+    return [_number(value) for value in values]

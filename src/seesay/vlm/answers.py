@@ -87,6 +87,39 @@ class Chooser(LogitsProcessor):
         return place.minimum(last_possible[:, None])
 
 
+class Forced(LogitsProcessor):
+    """Has each answer be what it is told, and keeps how probable its tokens were.
+
+    Greedy decoding takes the one token that is left. An answer that is shorter than the longest repeats its last token,
+    which does not count.
+
+    Args:
+        token_ids: of each answer, at least one; none that ends an answer, after which nothing would be read any more.
+    """
+
+    def __init__(self, token_ids: Sequence[Sequence[int]]) -> None:
+        assert all(token_ids), "an answer without a token"
+        self.n_tokens = max(map(len, token_ids))
+        """Of the longest answer: what it takes to say them all."""
+        self._lengths = torch.tensor([len(ids) for ids in token_ids])
+        self._token_ids = torch.tensor([[*ids, *[ids[-1]] * (self.n_tokens - len(ids))] for ids in token_ids])
+        self._steps: list[Float[Tensor, " answer"]] = []
+
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride] (transformers marks these as LongTensor)
+        self, input_ids: Int[Tensor, "answer token"], scores: Float[Tensor, "answer vocabulary"]
+    ) -> Float[Tensor, "answer vocabulary"]:
+        """Return scores whose largest is the token to say."""
+        told = self._token_ids[:, len(self._steps), None].to(scores.device)
+        self._steps.append(scores.gather(-1, told).squeeze(-1) - scores.logsumexp(-1))
+        return torch.full_like(scores, -torch.inf).scatter(-1, told, 0.0)
+
+    def mean(self) -> Float[Tensor, " answer"]:
+        """Mean natural log-probability of each answer's own tokens, on the CPU in 64 bits."""
+        log_probabilities = torch.stack(self._steps, dim=1).cpu().double()
+        counts = torch.arange(self.n_tokens) < self._lengths[:, None]
+        return log_probabilities.where(counts, 0.0).sum(-1) / self._lengths
+
+
 def seed_of(seed: int, key: int, sample: int) -> int:
     """The seed of one answer, which depends on nothing else that is asked at the same time.
 

@@ -5,6 +5,7 @@ Cutting it at the steered block lets every feature share one pass over the empty
 
 import hashlib
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 from inspect import signature
 from typing import Any, TypeVar, final
 
@@ -112,19 +113,19 @@ class VLM:
     @torch.no_grad()
     def say(
         self,
-        prompt: str,
+        prompt: str | Sequence[str],
         rows: Sequence[Sequence[ImageTokens]],
         decoding: Decoding = GREEDY,
         *,
         keys: Sequence[int] | None = None,
         batch_size: int | None = None,
     ) -> list[Answer]:
-        """Ask the language model one question about each row of images.
+        """Ask the language model a question about each row of images.
 
         Greedy means greedy: of the checkpoint's own generation settings only the tokens that end an answer count.
 
         Args:
-            prompt: text of the user's turn, which follows the images.
+            prompt: text of the user's turn, which follows the images: one for all, or one for each row.
             rows: the images of each turn, none or several, as `encode_from` or `encode` gives them.
             decoding: how the words are chosen.
             keys: one for each row, such as its feature id: what is drawn depends on the key and on `decoding.seed`
@@ -136,7 +137,7 @@ class VLM:
             The answers: all samples of the first row, then those of the second.
 
         Raises:
-            ValueError: another number of keys than of rows.
+            ValueError: another number of keys, or of prompts, than of rows.
             UnreadablePrompt: a prompt that holds one of the model's own tokens for an image.
             UnreadableModel: a chat template that cannot be filled in, or does not put the images in.
             NotEnoughMemory: with a batch size, if a single row does not fit.
@@ -144,22 +145,22 @@ class VLM:
         keys = range(len(rows)) if keys is None else keys
         if len(keys) != len(rows):
             raise ValueError(f"{len(keys)} keys for {len(rows)} rows")
+        prompts = _for_each(prompt, rows)
 
         def run(numbers: Sequence[int]) -> list[Answer]:
-            return self._say(
-                prompt, [rows[number] for number in numbers], decoding, [keys[number] for number in numbers]
-            )
+            asked, shown = [prompts[number] for number in numbers], [rows[number] for number in numbers]
+            return self._say(asked, shown, decoding, [keys[number] for number in numbers])
 
         return _in_batches(range(len(rows)), batch_size, run)
 
     @torch.no_grad()
     def next_word(
-        self, prompt: str, rows: Sequence[Sequence[ImageTokens]], start: str = ""
+        self, prompt: str | Sequence[str], rows: Sequence[Sequence[ImageTokens]], start: str = ""
     ) -> Float[Tensor, "row vocabulary"]:
         """Tell how probable every token is at the beginning of an answer.
 
         Args:
-            prompt: text of the user's turn, which follows the images.
+            prompt: text of the user's turn, which follows the images: one for all, or one for each row.
             rows: the images of each turn, as for `say`.
             start: words that the answer has begun with already.
 
@@ -167,6 +168,7 @@ class VLM:
             Natural log-probabilities.
 
         Raises:
+            ValueError: another number of prompts than of rows.
             UnreadablePrompt: a prompt that holds one of the model's own tokens for an image.
             UnreadableModel: a chat template that cannot be filled in, or does not put the images in.
         """
@@ -175,6 +177,21 @@ class VLM:
             **asked, max_new_tokens=1, do_sample=False, output_logits=True, return_dict_in_generate=True
         )
         return found.logits[0].float().log_softmax(-1)
+
+    def asking(self, name: str, phrase: str) -> str:
+        """A prompt about a phrase, which may be anyone's.
+
+        What the model reads as one of its own special tokens, such as one that stands for an image or ends a turn, is
+        left out of the phrase: it could not be asked, or would answer something else.
+
+        Args:
+            name: of a prompt with `{phrase}` in it.
+            phrase: to be put there, as one line.
+
+        Raises:
+            UnreadablePrompt: there is none of that name, or it has no place for a phrase.
+        """
+        return self.prompts.about(name, _without(phrase, self._special_tokens))
 
     @property
     def embeddings(self) -> Float[Tensor, "vocabulary d_lm"]:
@@ -227,13 +244,13 @@ class VLM:
         return self._tokenizer.batch_decode(token_ids, skip_special_tokens=True)
 
     def _say(
-        self, prompt: str, rows: Sequence[Sequence[ImageTokens]], decoding: Decoding, keys: Sequence[int]
+        self, prompts: Sequence[str], rows: Sequence[Sequence[ImageTokens]], decoding: Decoding, keys: Sequence[int]
     ) -> list[Answer]:
         # Whole turns are repeated: generate would mix the images of several between the samples.
         n = decoding.n_samples
         repeated = [row for row in rows for _ in range(n)]
         chooser = Chooser(decoding, [seed_of(decoding.seed, key, sample) for key in keys for sample in range(n)])
-        inputs = self._inputs(prompt, repeated) | self._images_of(repeated)
+        inputs = self._inputs([prompt for prompt in prompts for _ in range(n)], repeated) | self._images_of(repeated)
         generated = self.model.generate(
             **inputs, max_new_tokens=decoding.max_new_tokens, do_sample=False, logits_processor=[chooser]
         )
@@ -247,9 +264,11 @@ class VLM:
         images = [image for row in rows for image in row]
         return {"mm_encoder_outputs": {"image": pack(images, stacked=self._family.stacks_tokens)}} if images else {}
 
-    def _inputs(self, prompt: str, rows: Sequence[Sequence[ImageTokens]], start: str = "") -> dict[str, Any]:
+    def _inputs(
+        self, prompt: str | Sequence[str], rows: Sequence[Sequence[ImageTokens]], start: str = ""
+    ) -> dict[str, Any]:
         """Tokenise one turn per row, the shorter ones padded on the left, without the images themselves."""
-        texts = [self._written(prompt, row) + start for row in rows]
+        texts = [self._written(asked, row) + start for asked, row in zip(_for_each(prompt, rows), rows, strict=True)]
         different = list(dict.fromkeys(texts))
         # As transformers' processors do: some chat templates write the first token, some leave it to the tokenizer.
         begun = self._family.chat_template is not None or different[0].startswith(self._tokenizer.bos_token or "\0")
@@ -257,7 +276,8 @@ class VLM:
             different, padding=True, padding_side="left", add_special_tokens=not begun, return_tensors="pt"
         )
         place = device_of(self.model)
-        rows_of_texts = torch.tensor([different.index(text) for text in texts])
+        place_of = {text: number for number, text in enumerate(different)}
+        rows_of_texts = torch.tensor([place_of[text] for text in texts])
         ids = tokenized["input_ids"][rows_of_texts].to(place)
         is_image = (ids == self.model.config.image_token_id).long()
         of_types = torch.zeros_like(ids) if self._family.reads_prompt_both_ways else is_image
@@ -270,6 +290,12 @@ class VLM:
             "image_grid_thw": torch.tensor(grids, device=place) if grids else None,
         }
         return {name: value for name, value in offered.items() if name in self._takes and value is not None}
+
+    @cached_property
+    def _special_tokens(self) -> list[str]:
+        added = [str(each) for each in self._tokenizer.added_tokens_decoder.values() if each.special]
+        of_images = {self._names.image, self._family.write_image(self._names, 1, (64, 64)).placeholder}
+        return sorted(each for each in {*self._tokenizer.all_special_tokens, *added, *of_images} if each.strip())
 
     def _written(self, prompt: str, images: Sequence[ImageTokens]) -> str:
         written = [self._family.write_image(self._names, len(image.tokens), image.grid) for image in images]
@@ -338,6 +364,21 @@ def _ends_of(model: Any) -> GenerationConfig:
     names = ("bos_token_id", "eos_token_id", "pad_token_id")
     found = {name: getattr(own, name, None) for name in names}
     return GenerationConfig(**{name: getattr(text, name, None) if id is None else id for name, id in found.items()})
+
+
+def _without(phrase: str, tokens: Collection[str]) -> str:
+    """A phrase without some tokens; what is left of one may make another one, so that it is looked at again."""
+    while found := next((token for token in tokens if token in phrase), None):
+        phrase = phrase.replace(found, " ")
+    return phrase
+
+
+def _for_each(prompt: str | Sequence[str], rows: Sequence[object]) -> Sequence[str]:
+    """One prompt for each row."""
+    prompts = [prompt] * len(rows) if isinstance(prompt, str) else prompt
+    if len(prompts) != len(rows):
+        raise ValueError(f"{len(prompts)} prompts for {len(rows)} rows")
+    return prompts
 
 
 def _in_batches(

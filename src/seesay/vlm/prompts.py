@@ -15,6 +15,7 @@ PACKAGED = Path(__file__).with_name("prompts")
 
 _OPENING, _START, _FILL = "opening", "start", "mask_fill"
 _PLACEHOLDER = "{opening}"
+_PHRASE = "{phrase}"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,23 @@ class Prompts:
                 f"{left[0]} in the prompt {name}", expected=f"no placeholder but {_PLACEHOLDER}", remedy="take it out"
             )
         return self[name]
+
+    def about(self, name: str, phrase: str) -> str:
+        """Return a prompt that asks about a phrase, which stands in it as one line.
+
+        Args:
+            name: of the prompt.
+            phrase: what takes the place of `{phrase}`; braces in it mean nothing.
+
+        Raises:
+            UnreadablePrompt: there is none of that name, or it has no place for a phrase.
+        """
+        text = self[name]
+        if _PHRASE not in text:
+            raise UnreadablePrompt(
+                f"the prompt {name} has no place for what it asks about", expected=f"{_PHRASE} in {name}.txt"
+            )
+        return text.replace(_PHRASE, " ".join(phrase.split()))
 
     def start_of(self, name: str) -> str:
         """What an answer to a prompt begins with up to its first word that tells something.

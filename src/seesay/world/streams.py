@@ -21,6 +21,7 @@ Stream = Literal[
     "show",
     "monitoring",
     "images",
+    "counterfactual",
 ]
 _SPAN = 1 << 40
 

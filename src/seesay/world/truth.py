@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seesay.sae import SAE
-from seesay.vlm import VLM
-from seesay.world.concepts import CONCEPTS, Concept
+from seesay.vlm import VLM, Encoder
+from seesay.world.concepts import CONCEPTS, INDEX, Concept
 from seesay.world.grammar import parse
 from seesay.world.masks import PRESENT, coverage
 from seesay.world.rendering import render
@@ -45,11 +45,18 @@ class Truth:
             feature that never fires.
         base_rate: share of all patches where the concept is present.
         n_images: in how many scenes the feature fires.
+        recall: share of the patches where the concept is present on which the feature fires; NaN for a concept that is
+            nowhere.
+        stream: of the scenes that it was measured on.
+        n_scenes: how many these were.
     """
 
     precision: Float[Tensor, "feature concept"]
     base_rate: Float[Tensor, " concept"]
     n_images: Int[Tensor, " feature"]
+    recall: Float[Tensor, "feature concept"]
+    stream: Stream = "truth"
+    n_scenes: int = N_SCENES
 
     @property
     def live(self) -> list[int]:
@@ -67,10 +74,20 @@ class Truth:
         rows.sort(key=lambda row: (-round(float(precision[row]), 2), float(self.base_rate[row])))
         return tuple(CONCEPTS[row] for row in rows)
 
+    def f1(self, feature_id: int, concept: Concept) -> float:
+        """Harmonic mean of a concept's precision and recall on a feature; 0 where one of them is 0 or cannot be told.
+
+        Precision weighs patches by activation, as it does for what holds; recall counts patches.
+        """
+        column = INDEX[concept]
+        precision, recall = float(self.precision[feature_id, column]), float(self.recall[feature_id, column])
+        # Written so that NaN, which no comparison holds for, ends as 0.
+        return 2 * precision * recall / (precision + recall) if precision * recall > 0 else 0.0
+
 
 @torch.no_grad()
 def measure(
-    vlm: VLM,
+    subject: VLM | Encoder,
     sae: SAE,
     layer: int,
     *,
@@ -81,7 +98,7 @@ def measure(
     """Hold every feature's activations against the records of held-out scenes.
 
     Args:
-        vlm: whose encoder is looked through.
+        subject: whose encoder is looked through.
         sae: whose features are meant.
         layer: the block that the SAE reads.
         stream: which scenes.
@@ -92,25 +109,35 @@ def measure(
         MismatchedSAE: if the SAE is of another width.
         LayerNotFound: if there is no such block.
     """
-    sae.check_fits(vlm.encoder.d_model)
+    encoder = subject.encoder if isinstance(subject, VLM) else subject
+    sae.check_fits(encoder.d_model)
     weighted = torch.zeros(sae.n_features, len(CONCEPTS), dtype=torch.float64)
+    hit_count = torch.zeros_like(weighted)
     total = torch.zeros(sae.n_features, dtype=torch.float64)
     present_count = torch.zeros(len(CONCEPTS), dtype=torch.float64)
     n_images = torch.zeros(sae.n_features, dtype=torch.long)
     n_patches = 0
     for start in range(0, n_scenes, _N_AT_ONCE):
         renderings = [render(sample(s)) for s in seeds(stream, start, min(_N_AT_ONCE, n_scenes - start))]
-        residual_ipd = vlm.encode_to([r.image for r in renderings], layer, batch_size=_N_AT_ONCE).residual
+        residual_ipd = encoder.encode_to([r.image for r in renderings], layer, batch_size=_N_AT_ONCE).residual
         codes_ipf = sae.encode(residual_ipd).dense(sae.n_features).cpu()
         present_ipc = torch.from_numpy(np.stack([coverage(r).T >= PRESENT for r in renderings])).float()
         weighted += (codes_ipf.flatten(0, 1).T @ present_ipc.flatten(0, 1)).double()
+        hit_count += ((codes_ipf > 0).float().flatten(0, 1).T @ present_ipc.flatten(0, 1)).double()
         total += codes_ipf.sum((0, 1)).double()
         present_count += present_ipc.sum((0, 1)).double()
         n_images += (codes_ipf > 0).any(1).sum(0)
         n_patches += present_ipc.shape[0] * present_ipc.shape[1]
         if on_batch is not None:
             on_batch(len(renderings))
-    return Truth((weighted / total[:, None]).float(), (present_count / n_patches).float(), n_images)
+    return Truth(
+        precision=(weighted / total[:, None]).float(),
+        base_rate=(present_count / n_patches).float(),
+        n_images=n_images,
+        recall=(hit_count / present_count).float(),
+        stream=stream,
+        n_scenes=n_scenes,
+    )
 
 
 def first_named(text: str, unsteered: Collection[Concept]) -> Concept | None:

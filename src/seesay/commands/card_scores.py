@@ -1,0 +1,79 @@
+"""What a feature's card tells of scores."""
+
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from seesay.commands.card import Card
+from seesay.commands.output import one_line
+from seesay.scorers.config import SCORES, Score
+
+if TYPE_CHECKING:
+    from seesay.store.scores import StoredScore, StoredScoring
+
+_SHARED = "on images that the explainer was shown, the paper's habit"
+
+
+def scores(card: Card) -> Group:
+    """What explanations are worth, method by method, and the scores of the feature itself.
+
+    Args:
+        card: of the feature.
+    """
+    own = [each for each in card.scores if each[0].aid is None]
+    if not own:
+        return Group()
+    parts: list[Text | Table] = [Text("What words are worth", style="bold"), _of_words(card)] if _settings(card) else []
+    parts += _of_itself(card)
+    return Group(*parts, Text())
+
+
+def _of_words(card: Card) -> Table:
+    names = _names(card)
+    table = Table(header_style="dim", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("method", overflow="fold")
+    for name in names:
+        table.add_column(SCORES[name].value.replace("_", " "), justify="right", overflow="fold")
+    titles = {setting.setting_id: setting.title for setting, _ in card.said}
+    for setting_id in _settings(card):
+        # Of several ways to compute a score, the last that was asked for.
+        found = {
+            scoring.score: (scoring, each)
+            for scoring, each in card.scores
+            if scoring.setting_id == setting_id and scoring.aid is None
+        }
+        cells = [_number(*found[name]) if name in found else Text() for name in names]
+        table.add_row(Text(one_line(titles[setting_id])), *cells)
+    if any(scoring.facts.get("holding") == "shared" for scoring, _ in card.scores):
+        table.caption, table.caption_justify = f"* {_SHARED}", "left"
+    return table
+
+
+def _settings(card: Card) -> list[int]:
+    """Whose words are scored, in the order in which they are told."""
+    scored = {scoring.setting_id for scoring, _ in card.scores}
+    return [setting.setting_id for setting, *_ in card.told if setting.setting_id in scored]
+
+
+def _names(card: Card) -> list[Score]:
+    measured = {scoring.score for scoring, _ in card.scores if scoring.setting_id is not None}
+    return [name for name in SCORES if measured & {name}]
+
+
+def _number(scoring: "StoredScoring", score: "StoredScore") -> Text:
+    value = score.measured.value
+    mark = "*" if scoring.facts.get("holding") == "shared" else ""
+    return Text("-" if value is None else f"{value:.2f}{mark}", style="dim" if score.measured.reason else "")
+
+
+def _of_itself(card: Card) -> list[Text | Table]:
+    told: list[str] = []
+    for scoring, score in card.scores:
+        measured = score.measured
+        if scoring.setting_id is None and measured.value is not None:
+            numbers = {SCORES[scoring.score].value: measured.value, **measured.others}
+            told += [f"{one_line(name)} {number:.2f}" for name, number in numbers.items()]
+    return [Text.assemble(("The feature itself: ", "bold"), ", ".join(told))] if told else []

@@ -1,0 +1,231 @@
+"""`seesay compare`: methods side by side, by every score that runs hold."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, final
+
+from rich.text import Text
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from seesay.commands.options import Options
+from seesay.commands.output import Output, one_line
+from seesay.errors import UnusablePath, check_choice
+from seesay.explainers.config import METHODS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from seesay.comparison.contender import FeatureKey
+    from seesay.comparison.quantities import Quantity
+    from seesay.comparison.reading import Contest
+    from seesay.comparison.results import Comparison
+    from seesay.comparison.sureness import Sureness
+    from seesay.records import Level
+    from seesay.scorers.config import Score
+    from seesay.store.run import Run
+
+_PAGE = "compare.html"
+
+
+@final
+@dataclass(frozen=True)
+class Compare:
+    """Compare methods by the scores that runs hold: means with intervals, paired tests, and what each score is worth.
+
+    All methods are compared on the same features: those that have the score for every one of them. Beside each method
+    stands what the same score gives to the words of a random direction, to another feature's words (permuted) and to
+    the same words for all (constant). A score that does not tell a method from these is called uninformative.
+
+    Several runs are compared together: their features are put into one, and divided by block.
+
+    Examples:
+      seesay compare runs/x
+      seesay compare runs/x --scores auroc,mad,ground_truth --csv scores.csv
+      seesay compare runs/early runs/late --methods steering,topk
+      seesay compare runs/x --split validation --methods steering
+    """
+
+    path: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN [RUN ...]")]]
+    """The runs' folders."""
+
+    scores: Annotated[str | None, arg(metavar="NAME,NAME,...")] = None
+    """Only these scores, or the numbers that come with them, such as mad or f1; by default all that there are."""
+
+    all: bool = False
+    """Also the numbers that come with scores."""
+
+    methods: Annotated[str | None, arg(metavar="NAME,NAME,...")] = None
+    """Only these methods; more of them may leave fewer features that all have."""
+
+    explainer: Annotated[str | None, arg(metavar="MODEL")] = None
+    """Only this explainer's words."""
+
+    split: Literal["test", "validation", "all"] = "test"
+    """Which features: figures come from test features, as strengths are chosen on validation features."""
+
+    levels: Annotated[Literal["records", "model"] | None, arg(metavar="records|model")] = None
+    """Whose labels say of what level a feature is: what most words that are said of it are. By default the scenes'
+    records where they were asked, or else a language model."""
+
+    csv: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Also write every feature's numbers to this table: one line for each number, method and aid."""
+
+    page: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Where the figures go; by default compare.html in the first run's folder."""
+
+    common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
+
+    def run(self) -> int:
+        """Read, compare, print, draw.
+
+        Raises:
+            SeesayError: whatever is wrong with the runs or what is asked for.
+        """
+        from seesay.commands.comparison_csv import write_csv
+        from seesay.commands.comparison_tables import print_comparison
+        from seesay.comparison.comparing import compare
+        from seesay.comparison.reading import read
+        from seesay.comparison.results import plain
+        from seesay.comparison.sureness import sureness
+        from seesay.store.run import Run
+
+        output = Output(self.common)
+        asked, methods = self._asked(), self._methods()
+        with ExitStack() as stack:
+            runs = [stack.enter_context(Run.open(path)) for path in dict.fromkeys(self.path)]
+            scores: set[Score] | None = None if asked is None else {each.score for each in asked}
+            contest = read(runs, scores, part=self.split, methods=methods, explainer=self.explainer)
+            labeller, levels = self._levels(runs, contest)
+            sure = sureness(runs, contest)
+            of = {str(run.folder): run.subject for run in runs}
+        wanted = self._wanted(contest) if asked is None else asked
+        with output.progress("comparing", total=len(wanted)) as advance:
+            comparison = compare(contest, wanted, levels=levels, seed=self.common.seed, on_number=advance)
+        print_comparison(output.console, of, contest, comparison, labeller)
+        if sure:
+            output.console.print(Text("\nTrust: explanations that are at least so probably right", style="bold"))
+            output.console.print(_sureness_table(sure))
+        page = self._draw(output, contest, comparison)
+        if self.csv is not None:
+            write_csv(self.csv, contest, comparison, sure)
+            output.console.print(Text(f"Written: {self.csv}"), soft_wrap=True)
+        output.finish(
+            {
+                "runs": of,
+                "split": self.split,
+                "page": page,
+                "labeller": labeller,
+                "contenders": _contenders_as_json(contest),
+                "trust": plain(sure),
+                **comparison.as_json(),
+            },
+            next_steps=_next_steps(self.path[0], comparison),
+        )
+        return 0
+
+    def _asked(self) -> "list[Quantity] | None":
+        """The numbers that are asked for by name; None for whatever there is."""
+        from seesay.comparison.quantities import named, quantities
+
+        if self.scores is None:
+            return None
+        found = named(_words(self.scores))
+        with_others = quantities({each.score for each in found if each.is_primary}, everything=self.all)
+        return found + [each for each in with_others if each not in found]
+
+    def _wanted(self, contest: "Contest") -> "list[Quantity]":
+        from seesay.comparison.quantities import quantities
+
+        if not contest.scored:
+            raise UnusablePath(
+                contest.notes[0] if contest.notes else f"no scores of {self.split} features in {self._folders}",
+                expected="explanations that are scored, all in one way",
+                remedy=f"seesay score {self.path[0]}",
+            )
+        return quantities(contest.scored.keys(), everything=self.all)
+
+    def _methods(self) -> list[Any] | None:
+        if self.methods is None:
+            return None
+        names = _words(self.methods)
+        for name in names:
+            check_choice(name, METHODS, "method")
+        return names
+
+    def _levels(self, runs: "Sequence[Run]", contest: "Contest") -> "tuple[str, Mapping[FeatureKey, Level]]":
+        from seesay.comparison.levels import labels_of, majority
+
+        labeller, labels = labels_of(runs, self.levels)
+        return labeller, majority(contest, labels)
+
+    def _draw(self, output: Output, contest: "Contest", comparison: "Comparison") -> str | None:
+        """Write the figures; a run that cannot be written to goes without, unless a place for them is named."""
+        from seesay.commands.comparison_page import write_page
+
+        page = self.page or self.path[0] / _PAGE
+        try:
+            write_page(page, contest, comparison, f"Methods side by side: {self._folders}")
+        except UnusablePath as error:
+            if self.page is not None:
+                raise
+            output.console.print(Text(one_line(f"No figures, {error.what}: --page says where they may go.")))
+            return None
+        output.console.print(Text(f"Figures: {page}"), soft_wrap=True)
+        return str(page)
+
+    @property
+    def _folders(self) -> str:
+        return ", ".join(map(str, self.path))
+
+
+def _words(text: str) -> list[str]:
+    return list(dict.fromkeys(word.strip() for word in text.split(",")))
+
+
+def _contenders_as_json(contest: "Contest") -> list[dict[str, Any]]:
+    return [
+        {
+            "name": each.name,
+            "method": each.method,
+            "explainer": each.explainer,
+            "strengths": [asdict(strength) for strength in each.strengths],
+            "settings": list(dict.fromkeys(setting.identity for setting in each.settings.values())),
+            "n_explained": each.n_explained,
+            "n_failed": each.n_failed,
+        }
+        for each in contest.contenders
+    ]
+
+
+def _sureness_table(sure: "Sequence[Sureness]") -> "Table":
+    from seesay.commands.comparison_tables import bare_table
+
+    table = bare_table("method", *(f"{threshold:.0%}" for threshold in sure[0].n_kept), "of", "not known")
+    for each in sure:
+        shares = (f"{n} ({n / each.n:.0%})" for n in each.n_kept.values())
+        table.add_row(Text(one_line(each.contender)), *shares, str(each.n), str(each.n_without))
+    return table
+
+
+def _next_steps(folder: Path, comparison: "Comparison") -> list[str]:
+    """How to get what tables lack."""
+    from seesay.comparison.contender import AIDS
+
+    lacking = [
+        (aid, standing.quantity.score, row.contender.partition(",")[0])
+        for standing in comparison.standings
+        if standing.of_words
+        for row in standing.rows
+        for aid in AIDS
+        if aid not in row.aids
+    ]
+    steps = [
+        f"seesay explain {folder} --method {method} --control random   the words of random directions"
+        for method in dict.fromkeys(method for aid, _, method in lacking if aid == "random")
+    ]
+    if lacking:
+        scores = ",".join(dict.fromkeys(score for _, score, _ in lacking))
+        steps.append(f"seesay score {folder} --scores {scores}   what stands beside methods, where tables show -")
+    return steps

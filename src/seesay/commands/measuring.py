@@ -1,0 +1,265 @@
+"""Scorers for a run, with what they measure with."""
+
+from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, cast, final, get_args
+
+from seesay.commands.instruments import InstrumentOptions, Instruments
+from seesay.commands.loading import load_encoder, load_explainer
+from seesay.commands.names import is_world, resolve_images
+from seesay.commands.options import Options
+from seesay.commands.output import Output
+from seesay.commands.sae_options import SAEOptions
+from seesay.commands.speaking import Named
+from seesay.errors import InvalidSetting, UnusablePath, check_choice
+from seesay.explainers.config import METHODS
+from seesay.scorers.config import SCORES, Need, Score, Scoring
+
+if TYPE_CHECKING:
+    from seesay.exemplars.config import Reduction
+    from seesay.images.sources import ImageSource
+    from seesay.records import Explanation
+    from seesay.scorers.activations import Activations
+    from seesay.scorers.scorer import Scorer
+    from seesay.store.explanations import StoredSetting
+    from seesay.store.run import Run
+    from seesay.store.synthesised import Synthesised
+    from seesay.vlm import VLM
+    from seesay.world.truth import Truth
+
+_SYNTHESISED = "synthesised"
+
+
+@final
+class Bench:
+    """Makes the scorers of a run.
+
+    Args:
+        run: whose explanations are scored.
+        scoring: how.
+        named: with which models.
+        common: options of every command.
+        output: of the command.
+        images: for what goes through them once more; None for where the run says they were.
+
+    Raises:
+        UnusablePath: the run does not say what it is of.
+    """
+
+    def __init__(
+        self,
+        run: "Run",
+        scoring: Scoring,
+        named: InstrumentOptions,
+        common: Options,
+        output: Output,
+        images: str | None = None,
+    ) -> None:
+        from seesay.store.explanations import shown_images
+        from seesay.store.held_out import RunHeldOut
+
+        self._run, self._scoring = run, scoring
+        self._common, self._output, self._given_images = common, output, images
+        self._held_out = RunHeldOut(run, scoring.holding, shown_images(run))
+        self._of = Named.of(run.folder, run.subject, None, None, SAEOptions(), None)
+        self.of_world = is_world(self._of.sae) and is_world(self._of.subject)
+        self._instruments = Instruments(named, self.of_world, common)
+        self._synthesised: Synthesised | None = None
+        self._explainers: dict[str, VLM] = {}
+        self._scorers: dict[Score, Scorer] = {}
+
+    @property
+    def feature_ids(self) -> "Sequence[int]":
+        """The features that a score of features is computed for: those with held-out exemplars."""
+        return self._held_out.feature_ids()
+
+    def check(self, score: Score) -> None:
+        """Check, before anything large is loaded, that a score can be had of this run.
+
+        Args:
+            score: which.
+
+        Raises:
+            InvalidSetting: it needs the embedded world's records, and the run is not of it.
+        """
+        if "world" in SCORES[score].needs and not self.of_world:
+            raise InvalidSetting(
+                f"{score} for a run of {self._of.subject}",
+                expected="a run of the embedded world, the only one whose truth is known",
+            )
+
+    def scorer(self, score: Score, setting: "StoredSetting | None" = None) -> "Scorer":
+        """Make a scorer, or find it: what it has looked at serves all settings.
+
+        Args:
+            score: what it measures.
+            setting: whose explanations; None for scores of features.
+
+        Raises:
+            SeesayError: what it needs cannot be had.
+        """
+        if SCORES[score].needs & {"explainer", "world"}:
+            assert setting is not None, "it measures words"
+            return self._scorer_of(score, setting)
+        if score not in self._scorers:
+            self._scorers[score] = self._scorer(score)
+        return self._scorers[score]
+
+    def judge_by(self, score: Score) -> "Callable[[Sequence[Explanation]], list[float]]":
+        """A function from explanations to what a score gives them; chance where there is nothing to be measured.
+
+        Args:
+            score: one that measures words without the truth.
+        """
+
+        def judge(said: "Sequence[Explanation]") -> list[float]:
+            from seesay.scorers.scorer import Item
+
+            items = [Item(each.feature_id, each.text) for each in said]
+            if score == "auroc":
+                self.synthesise({item.text for item in items})
+            measured = self.scorer(score).score(items)
+            chance = SCORES[score].chance or 0.0
+            return [chance if each.value is None else each.value for each in measured]
+
+        return judge
+
+    def synthesise(self, texts: Collection[str]) -> None:
+        """Make the images that `auroc` needs, as far as the run does not have them; what makes them is then let go of.
+
+        Args:
+            texts: what is to be seen.
+
+        Raises:
+            SeesayError: what makes them cannot be had, or the run cannot be written.
+            KeyboardInterrupt: after Ctrl-C, when the batch is written.
+        """
+        from seesay.store.synthesised import Synthesised, synthesise
+
+        synthesiser = self._instruments.synthesiser()
+        self._synthesised = Synthesised(self._run.folder / _SYNTHESISED, synthesiser.facts)
+        n = self._scoring.n_images
+        wanted = sorted(set(texts) - {""})
+        with self._output.progress("synthesising", total=len(wanted) * n) as advance:
+            synthesise(self._synthesised, wanted, n, lambda: synthesiser, on_batch=advance)
+
+    def let_go(self, still_needed: frozenset[Need]) -> None:
+        """Let go of what no score needs any more, so that two heavy models are in memory only if one score needs both.
+
+        Args:
+            still_needed: by the scores to come.
+        """
+        self._scorers.clear()
+        self._instruments.let_go(still_needed)
+        if "subject" not in still_needed:
+            self.__dict__.pop("_activations", None)
+        if not still_needed & {"explainer", "world"}:
+            self._explainers.clear()
+
+    def _scorer(self, score: Score) -> "Scorer":
+        from seesay.pipeline.surveying import Survey
+        from seesay.scorers.clip import Clip
+        from seesay.scorers.detection import Detection
+        from seesay.scorers.distinctness import Distinctness
+        from seesay.scorers.fuzzing import Fuzzing
+        from seesay.scorers.iou import IoU
+
+        held_out, tools, scoring = self._held_out, self._instruments, self._scoring
+        match score:
+            case "iou":
+                return IoU(held_out, tools.segmenter, scoring)
+            case "clip":
+                return Clip(held_out, tools.embedder, scoring)
+            case "auroc":
+                return self._auroc()
+            case "detection":
+                return Detection(held_out, self._activations, tools.judge, scoring)
+            case "fuzzing":
+                return Fuzzing(held_out, self._activations, tools.judge, scoring)
+            case "distinctness":
+                return Distinctness(held_out, tools.embedder, scoring)
+            case "monosemanticity":
+                return Survey(self._images(), self._activations, tools.embedder, self._output.progress)
+            case "faithfulness" | "ground_truth" | "counterfactual":
+                raise AssertionError(f"{score} depends on the setting")
+
+    def _scorer_of(self, score: Score, setting: "StoredSetting") -> "Scorer":
+        """A scorer that depends on who said the words, or how they were found."""
+        from seesay.scorers.faithfulness import Faithfulness
+        from seesay.world.grammar import parse
+        from seesay.world.judging import of_nothing
+        from seesay.world.scorers.counterfactual import Counterfactual
+        from seesay.world.scorers.ground_truth import GroundTruth
+
+        activations = self._activations
+        if score == "counterfactual":
+            return Counterfactual(activations, self._scoring)
+        if score == "ground_truth":
+            says = METHODS[setting.method].generates
+            unsteered = of_nothing(self._explainer_of(setting), setting.method) if says else ""
+            return GroundTruth(self._truth, parse(unsteered))
+        return Faithfulness(
+            self._held_out, self._explainer_of(setting), activations.sae, activations.layer, self._scoring
+        )
+
+    def _auroc(self) -> "Scorer":
+        from seesay.scorers.auroc import Auroc
+
+        kept, n = self._synthesised, self._scoring.n_images
+        assert kept is not None, "images are made before they are looked at"
+        return Auroc(self._held_out, lambda text: kept.read(text, n), self._activations, self._scoring, kept.facts)
+
+    @cached_property
+    def _activations(self) -> "Activations":
+        """The subject's encoder and SAE; that they are the run's is checked."""
+        from seesay.exemplars.config import Reduction
+        from seesay.pipeline.collecting import STAGE, Subject
+        from seesay.scorers.activations import Activations
+
+        named = self._of
+        sae = named.finding.load(named.sae)
+        encoder = load_encoder(named.subject, self._common)
+        layer = named.finding.layer(named.sae, sae, named.layer)
+        subject = Subject(encoder, sae.to(encoder.device), layer, self._run.subject)
+        if subject.as_json()["identity"] != self._run.subject.get("identity"):
+            raise UnusablePath(
+                f"{named.subject} and {named.sae} are not what {self._run.folder} was made of",
+                expected="the same weights",
+                remedy="find them again, or make the run again",
+            )
+        reduction = self._run.configured(STAGE).get("reduction")
+        check_choice(reduction, get_args(Reduction), "reduction")
+        return Activations(encoder, subject.sae, layer, cast("Reduction", reduction))
+
+    @cached_property
+    def _truth(self) -> "Truth":
+        from seesay.world.truth import N_SCENES, measure
+
+        activations = self._activations
+        with self._output.progress("truth", total=N_SCENES) as advance:
+            return measure(activations.encoder, activations.sae, activations.layer, on_batch=advance)
+
+    def _images(self) -> "ImageSource":
+        """The run's images once more."""
+        from seesay.pipeline.collecting import STAGE
+
+        name = self._given_images or self._run.configured(STAGE).get("images")
+        if not isinstance(name, str):
+            raise UnusablePath(f"{self._run.folder} does not say where its images are", expected="--images SRC")
+        return resolve_images(name)
+
+    def _explainer_of(self, setting: "StoredSetting") -> "VLM":
+        """The model that said what is scored; that it is the same is checked."""
+        from seesay.vlm.identity import model_digest
+
+        name = setting.explainer
+        if name not in self._explainers:
+            self._explainers[name] = load_explainer(name, self._common)
+        vlm = self._explainers[name]
+        if model_digest(vlm.model) != setting.explainer_hash:
+            raise UnusablePath(
+                f"{name} is not what explained the features of {self._run.folder}",
+                expected="the same weights",
+                remedy="find them again, or explain again",
+            )
+        return vlm

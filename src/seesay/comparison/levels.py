@@ -1,0 +1,72 @@
+"""What features stand for, as far as words tell: the labels of all that is said of them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+from seesay.comparison.contender import FeatureKey
+from seesay.comparison.reading import Contest
+from seesay.errors import InvalidSetting
+from seesay.records import Level
+from seesay.store.labels import labellers, labels
+from seesay.store.run import Run
+
+Labeller = Literal["records", "model"]
+"""Who says of what level words are: the embedded world's records, or a language model."""
+
+
+def labels_of(runs: Sequence[Run], labeller: Labeller | None = None) -> tuple[str, dict[str, Level]]:
+    """The levels of words.
+
+    Args:
+        runs: may be strangers'.
+        labeller: who tells; None for the records where they were asked, or else a model.
+
+    Returns:
+        Identity of the labeller, that one of the kind that labelled most, and of words their level; empty if nobody has
+        labelled any.
+
+    Raises:
+        InvalidSetting: nothing was labelled by whom was asked for.
+        UnusablePath: a run is damaged.
+    """
+    counts: Counter[str] = Counter()
+    for run in runs:
+        counts.update(labellers(run))
+    for kind in get_args(Labeller) if labeller is None else (labeller,):
+        own = {who: n for who, n in counts.items() if who.partition(":")[0] == kind}
+        if own:
+            best = max(own, key=lambda who: (own[who], who))
+            return best, {text: each.level for run in runs for text, each in labels(run, best).items()}
+    if labeller is not None:
+        raise InvalidSetting(
+            f"nothing in {', '.join(str(run.folder) for run in runs)} is labelled by {labeller}",
+            expected="explanations with their levels",
+            remedy=f"seesay label {runs[0].folder}",
+        )
+    return "", {}
+
+
+def majority(contest: Contest, labels: Mapping[str, Level]) -> dict[FeatureKey, Level]:
+    """Of what level most of what is said of a feature is.
+
+    Methods say different things of one feature, and some of it is wrong; divided by each method's own words, methods
+    would be judged on different features. So all contenders vote.
+
+    Args:
+        contest: with the words.
+        labels: level of words, by the words.
+
+    Returns:
+        Without features of which nothing is labelled, or on which the vote is a tie.
+    """
+    votes: dict[FeatureKey, Counter[Level]] = defaultdict(Counter)
+    for contender in contest.contenders:
+        for key, samples in contender.words.items():
+            votes[key].update(labels[text] for text in samples.values() if text in labels)
+    found: dict[FeatureKey, Level] = {}
+    for key, counted in votes.items():
+        most = counted.most_common(2)
+        if most and (len(most) == 1 or most[0][1] > most[1][1]):
+            found[key] = most[0][0]
+    return found

@@ -1,0 +1,109 @@
+"""Scoring: what is said is measured and the numbers written into a run, batch by batch, only those that are missing."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from seesay.interruption import gently_interrupted
+from seesay.records import Aid
+from seesay.scorers.aids import constant, items_of, permuted
+from seesay.scorers.config import SCORES, Score
+from seesay.scorers.scorer import Item, Measured, Scorer
+from seesay.store.exemplars import features
+from seesay.store.explanations import StoredSetting, explanations
+from seesay.store.run import Run
+from seesay.store.scores import StoredScoring, add_scores, add_scoring, unscored
+from seesay.vlm.batches import halving
+
+_log = logging.getLogger(__name__)
+
+
+@final
+@dataclass(frozen=True)
+class Scored:
+    """What scoring came to.
+
+    Args:
+        scoring: under which [seesay.store.scores.scores][] finds the numbers.
+        n_failed: items that did not fit into memory; they are tried again the next time.
+    """
+
+    scoring: StoredScoring
+    n_failed: int
+
+
+def items_to_score(run: Run, setting: StoredSetting, aid: Aid | None, *, seed: int = 0) -> list[Item]:
+    """What is scored of a setting.
+
+    Args:
+        run: whose explanations.
+        setting: in which they were found.
+        aid: what is put in their place; None for nothing.
+        seed: of the permutation.
+    """
+    items = items_of(explanations(run, setting))
+    match aid:
+        case None:
+            return items
+        case "permuted":
+            return permuted(items, {each.feature_id: each.nearest for each in features(run)}, seed)
+        case "constant":
+            return constant(items)
+
+
+def score(
+    run: Run,
+    name: Score,
+    scorer: Scorer,
+    items: Sequence[Item],
+    *,
+    setting: StoredSetting | None = None,
+    aid: Aid | None = None,
+    batch_size: int = 64,
+    on_batch: Callable[[int], None] = lambda _n: None,
+) -> Scored:
+    """Measure what has no score yet, and write it into the run after every batch.
+
+    The first Ctrl-C ends it after the batch. What does not fit into memory is left out, and tried again next time.
+
+    Args:
+        run: open to be written.
+        name: of the score.
+        scorer: measures it.
+        items: what is measured.
+        setting: in which the words were found; None for scores of features.
+        aid: what stands in their place.
+        batch_size: items at a time; it changes nothing but speed and memory, and the last digits.
+        on_batch: told how many more items are done, those of earlier times too.
+
+    Raises:
+        SeesayError: what the score needs cannot be had, or the run cannot be written.
+        KeyboardInterrupt: after Ctrl-C, when the batch is written.
+    """
+    setting_id = None if setting is None else setting.setting_id
+    scoring = add_scoring(run, name, scorer.facts, setting_id, aid)
+    left = unscored(run, scoring, items)
+    on_batch(len(items) - len(left))
+    n_failed = 0
+    started = time.monotonic()
+    with gently_interrupted() as is_interrupted:
+        for batch, measured in halving(left, batch_size, scorer.score):
+            if measured is None:
+                n_failed += 1
+                _log.warning("feature %d does not fit into memory for %s", batch[0].feature_id, name)
+            else:
+                _check(name, measured)
+                add_scores(run, scoring, list(zip(batch, measured, strict=True)), time.monotonic() - started)
+                on_batch(len(batch))
+            if is_interrupted():
+                raise KeyboardInterrupt
+            started = time.monotonic()
+    return Scored(scoring, n_failed)
+
+
+def _check(name: Score, measured: Sequence[Measured]) -> None:
+    known = set(SCORES[name].others)
+    for each in measured:
+        assert set(each.others) <= known, f"{name} gave {sorted(set(each.others) - known)}"

@@ -1,0 +1,89 @@
+"""What is scored in the place of a feature's own words, so that one sees what a score is worth.
+
+A score that gives another feature's words, or the same words for all, as much as a feature's own says nothing.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+
+from seesay.records import Explanation
+from seesay.scorers.scorer import Item
+from seesay.split import split_of
+
+NEAR = 0.5
+"""The cosine above which two features' directions count as nearly the same."""
+
+
+def items_of(said: Mapping[int, Sequence[Explanation]]) -> list[Item]:
+    """What is scored of explanations: all but failures of the machine, which are tried again; silence is scored, too.
+
+    Args:
+        said: by feature, all samples.
+    """
+    return [
+        Item(each.feature_id, each.text, each.sample)
+        for samples in said.values()
+        for each in samples
+        if each.status != "failed"
+    ]
+
+
+def permuted(items: Sequence[Item], nearest: Mapping[int, Sequence[tuple[int, float]]], seed: int = 0) -> list[Item]:
+    """Give each feature the words of another one of its split, which says something else and is no near-duplicate.
+
+    The features stand in a ring, in an order drawn at random, and each takes over what the next one says that will do.
+
+    Args:
+        items: what features' own words are.
+        nearest: of each feature the ones of the nearest directions, with the cosine.
+        seed: of the order.
+
+    Returns:
+        The same features with others' words; without those for which no other feature's will do.
+    """
+    # Both ways round: a feature with many near-duplicates does not list them all, but each of them may list it.
+    near = {
+        pair
+        for feature_id, others in nearest.items()
+        for other, cosine in others
+        if cosine > NEAR
+        for pair in ((feature_id, other), (other, feature_id))
+    }
+    found: list[Item] = []
+    for split in ("validation", "test"):
+        ring = sorted(
+            (item for item in items if split_of(item.feature_id) == split), key=lambda item: _chance(seed, item)
+        )
+        for place, item in enumerate(ring):
+            donors = (*ring[place + 1 :], *ring[:place])
+            text = next((each.text for each in donors if _will_do(each, item, near)), None)
+            if text is not None:
+                found.append(replace(item, text=text))
+    return sorted(found, key=lambda item: (item.feature_id, item.sample))
+
+
+def constant(items: Sequence[Item], text: str | None = None) -> list[Item]:
+    """Give all features the same words.
+
+    Args:
+        items: what features' own words are.
+        text: the words; None for those that are said most often: the best that one answer for all could be.
+    """
+    counts = Counter(item.text for item in items if item.text)
+    if text is None and not counts:
+        return []
+    words = min(counts, key=lambda each: (-counts[each], each)) if text is None else text
+    return [replace(item, text=words) for item in items]
+
+
+def _will_do(donor: Item, item: Item, near: set[tuple[int, int]]) -> bool:
+    is_another = donor.feature_id != item.feature_id and (donor.feature_id, item.feature_id) not in near
+    return is_another and donor.text != "" and donor.text.casefold() != item.text.casefold()
+
+
+def _chance(seed: int, item: Item) -> bytes:
+    return blake2b(
+        f"{seed} {item.feature_id} {item.sample}".encode(), digest_size=8, person=b"seesay-permuted"
+    ).digest()

@@ -1,0 +1,75 @@
+"""How probable words are as an answer: they are forced upon the language model, on the path by which it speaks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from seesay.vlm.answers import Forced
+from seesay.vlm.model import VLM
+from seesay.vlm.tokens import ImageTokens
+
+MOST_TOKENS = 256
+"""Of an answer, whatever follows is not read: what is said in answer to a question about an image is shorter."""
+
+
+@torch.no_grad()
+def log_likelihoods(
+    vlm: VLM, prompt: str, rows: Sequence[Sequence[ImageTokens]], answers: Sequence[str], start: str = ""
+) -> list[float | None]:
+    """How probable an answer is to a question about each row of images.
+
+    Args:
+        vlm: who is asked.
+        prompt: text of the user's turn, which follows the images.
+        rows: the images of each turn, as for [seesay.vlm.model.VLM.say][].
+        answers: one for each row, of any words; special tokens in them are left out, and what ends an answer is not
+            asked for.
+        start: words that each answer has begun with already; a blank stands between them and the rest.
+
+    Returns:
+        Of each answer the mean natural log-probability of its tokens; None for one of no tokens.
+
+    Raises:
+        UnreadablePrompt: a prompt that holds one of the model's own tokens for an image.
+        UnreadableModel: a chat template that cannot be filled in, or does not put the images in.
+    """
+    token_ids = [_tokens(vlm, answer, start) for answer in answers]
+    told = [row for row, ids in enumerate(token_ids) if ids]
+    assert len(token_ids) == len(rows), f"{len(token_ids)} answers for {len(rows)} rows"
+    found: list[float | None] = [None] * len(rows)
+    if told:
+        forced = Forced([token_ids[row] for row in told])
+        shown = [rows[row] for row in told]
+        # What `VLM.say` is made of: only who chooses the tokens differs.
+        asked = vlm._inputs(prompt, shown, start) | vlm._images_of(shown)  # pyright: ignore[reportPrivateUsage]
+        vlm.model.generate(**asked, max_new_tokens=forced.n_tokens, do_sample=False, logits_processor=[forced])
+        for row, mean in zip(told, forced.mean().tolist(), strict=True):
+            found[row] = mean
+    return found
+
+
+def _tokens(vlm: VLM, answer: str, start: str) -> list[int]:
+    """An answer's tokens as they follow its start, without those that mean something to the model itself."""
+    tokenizer: Any = vlm._tokenizer  # pyright: ignore[reportPrivateUsage] (a model's words are its own affair)
+
+    def tokenize(text: str) -> list[int]:
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    words = " ".join(answer.split())
+    if not words:
+        return []
+    ids = tokenize(words)
+    if start:
+        # A word that follows another one is often another token than the same word alone.
+        begun, whole = tokenize(start), tokenize(f"{start} {words}")
+        ids = whole[len(begun) :] if whole[: len(begun)] == begun else ids
+    return [token_id for token_id in ids if token_id not in _special(vlm, tokenizer)][:MOST_TOKENS]
+
+
+def _special(vlm: VLM, tokenizer: Any) -> frozenset[int]:
+    """The tokens that begin, end and pad, or stand for images. That for an unknown word is a word, if a poor one."""
+    ends = vlm.model.generation_config.eos_token_id
+    added = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    of_model = {*(ends if isinstance(ends, list) else [ends]), vlm.model.config.image_token_id}
+    return frozenset({*tokenizer.all_special_ids, *added, *of_model} - {tokenizer.unk_token_id})

@@ -1,0 +1,130 @@
+"""How probable words are as an answer: against one plain pass of the whole model over question and answer."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import pytest
+import torch
+from PIL import Image
+
+from seesay import world
+from seesay.images.blank import blank_image
+from seesay.records import Decoding
+from seesay.vlm import VLM, likelihood
+from seesay.vlm.answers import Forced
+from seesay.vlm.likelihood import log_likelihoods
+from seesay.world.rendering import render
+from seesay.world.scenes import sample
+from seesay.world.streams import seeds
+from tests.explainers.galleries import noise, vlm_of
+from tests.families import IDS, QUESTION
+
+TINY_WORDS = ["w1", "a w5 w9 w9", "w63 w2"]
+WORLD_WORDS = ["a frog on a white background", "the colour red", "a dotted star"]
+
+
+@cache
+def small_world() -> VLM:
+    return world.load_vlm("world:S", device="cpu")
+
+
+def alone(vlm: VLM, prompt: str, images: Sequence[Image.Image], token_ids: Sequence[int], start: str = "") -> float:
+    """The same in one pass, without a cache, from pixels: the model reads question and answer at once."""
+    inputs = vlm.plain_inputs(prompt, [images])
+    begun = vlm._tokenizer(start, add_special_tokens=False)["input_ids"] if start else []
+    said = torch.tensor([[*begun, *token_ids]])
+    n_asked = inputs["input_ids"].shape[1]
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], said], dim=1)
+    for name in ("attention_mask", "token_type_ids", "mm_token_type_ids"):
+        if name in inputs:
+            more = torch.full_like(said, int(name == "attention_mask"))
+            inputs[name] = torch.cat([inputs[name], more], dim=1)
+    with torch.no_grad():
+        logits = vlm.model(**inputs).logits[0].double().log_softmax(-1)
+    chosen = logits[n_asked + len(begun) - 1 : -1].gather(-1, torch.tensor(token_ids)[:, None])
+    return chosen.mean().item()
+
+
+@pytest.mark.parametrize("start", ["", " a red"])
+@pytest.mark.parametrize("family", ["gemma3", "qwen2_5_vl", "llava"])
+def test_forced_answers_are_as_probable_as_in_one_plain_pass(family: str, start: str) -> None:
+    vlm = vlm_of(family)
+    rows = [[noise((32, 32), seed)] for seed in range(3)]
+    tokens = [vlm.encode(row) for row in rows]
+    found = log_likelihoods(vlm, QUESTION, tokens, TINY_WORDS, start)
+    token_ids = [[IDS[word] for word in words.split()] for words in TINY_WORDS]
+    expected = [alone(vlm, QUESTION, row, ids, start) for row, ids in zip(rows, token_ids, strict=True)]
+    assert found == pytest.approx(expected, abs=1e-4)
+    assert max(expected) - min(expected) > 0.1
+
+
+def test_forced_answers_in_the_world_are_as_probable_as_in_one_plain_pass() -> None:
+    vlm = small_world()
+    rows = [[render(sample(seed)).image for seed in seeds("evaluation", 3 * n, 3)] for n in range(3)]
+    tokens = [vlm.encode(row) for row in rows]
+    found = log_likelihoods(vlm, vlm.prompts["topk"], tokens, WORLD_WORDS)
+    token_ids = [vlm._tokenizer(words, add_special_tokens=False)["input_ids"] for words in WORLD_WORDS]
+    expected = [alone(vlm, vlm.prompts["topk"], row, ids) for row, ids in zip(rows, token_ids, strict=True)]
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_the_model_says_by_itself_is_as_probable_as_it_says() -> None:
+    vlm = small_world()
+    row = vlm.encode([render(sample(seed)).image for seed in seeds("evaluation", 0, 2)])
+    [said] = vlm.say(vlm.prompts["describe"], [row], Decoding(64))
+    (found,) = log_likelihoods(vlm, vlm.prompts["describe"], [row], [said.text])
+    assert found is not None
+    assert said.mean_log_probability is not None
+    n_tokens = len(vlm._tokenizer(said.text, add_special_tokens=False)["input_ids"])
+    # It counts the token that ends the answer, too, which is not asked for here, and nearly certain.
+    assert 0 <= n_tokens * found - (n_tokens + 1) * said.mean_log_probability < 0.3
+
+
+def test_answers_do_not_depend_on_what_stands_beside_them() -> None:
+    vlm = vlm_of()
+    tokens = [vlm.encode([noise((32, 32), seed)]) for seed in range(3)]
+    together = log_likelihoods(vlm, QUESTION, tokens, TINY_WORDS)
+    each = [
+        value
+        for row, words in zip(tokens, TINY_WORDS, strict=True)
+        for value in log_likelihoods(vlm, QUESTION, [row], [words])
+    ]
+    assert together == pytest.approx(each, abs=1e-5)
+
+
+def test_an_answer_of_no_words_has_no_probability() -> None:
+    vlm = vlm_of()
+    row = vlm.encode([blank_image("white", 32)])
+    found = log_likelihoods(vlm, QUESTION, [row] * 4, ["", " \n", "<eos> <image_soft_token>", "w1"])
+    assert found[:3] == [None, None, None]
+    assert found[3:] == log_likelihoods(vlm, QUESTION, [row], ["w1"])
+    assert log_likelihoods(vlm, QUESTION, [], []) == []
+
+
+def test_special_tokens_in_an_answer_are_left_out_and_unknown_words_are_not() -> None:
+    vlm = vlm_of()
+    row = vlm.encode([blank_image("white", 32)])
+    clean, dirty, unknown = log_likelihoods(vlm, QUESTION, [row] * 3, ["w1 w2", "w1 <eos> w2", "w1 unheard-of w2"])
+    assert clean == dirty
+    assert unknown != clean
+
+
+def test_an_endless_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(likelihood, "MOST_TOKENS", 8)
+    vlm = vlm_of()
+    row = vlm.encode([blank_image("white", 32)])
+    endless, cut = log_likelihoods(vlm, QUESTION, [row] * 2, ["w1 " * 5000, "w1 " * 8])
+    assert endless == cut
+
+
+def test_a_forced_answer_leaves_one_token_and_keeps_what_the_model_thought_of_it() -> None:
+    forced = Forced([[2], [0, 1]])
+    steps = [torch.tensor([[1.0, 3.0, 0.0], [0.0, 0.0, 2.0]]), torch.tensor([[9.0, 0.0, 0.0], [1.0, 2.0, 0.0]])]
+    ids = torch.zeros(2, 1, dtype=torch.long)
+    assert [forced(ids, scores).argmax(-1).tolist() for scores in steps] == [[2, 0], [2, 1]]
+    first, second = (scores.log_softmax(-1) for scores in steps)
+    assert forced.n_tokens == 2
+    expected = torch.stack([first[0, 2], (first[1, 0] + second[1, 1]) / 2])
+    torch.testing.assert_close(forced.mean().float(), expected)
+    with pytest.raises(AssertionError, match="without a token"):
+        Forced([[1], []])
