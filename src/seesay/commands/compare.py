@@ -11,7 +11,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from seesay.commands.options import Options
 from seesay.commands.output import Output, one_line
-from seesay.errors import UnusablePath, check_choice
+from seesay.errors import InvalidSetting, UnusablePath, check_choice
 from seesay.explainers.config import METHODS
 
 if TYPE_CHECKING:
@@ -65,9 +65,10 @@ class Compare:
     split: Literal["test", "validation", "all"] = "test"
     """Which features: figures come from test features, as strengths are chosen on validation features."""
 
-    levels: Annotated[Literal["records", "model"] | None, arg(metavar="records|model")] = None
-    """Whose labels say of what level a feature is: what most words that are said of it are. By default the scenes'
-    records where they were asked, or else a language model."""
+    levels: Annotated[Literal["truth", "records", "model"] | None, arg(metavar="truth|records|model")] = None
+    """Who says of what level a feature is: the truth, where the score ground_truth knows it; or whoever labelled words,
+    the scenes' records or a language model: what most words that are said of it are. By default the first of these
+    that is there."""
 
     csv: Annotated[Path | None, arg(metavar="FILE")] = None
     """Also write every feature's numbers to this table: one line for each number, method and aid."""
@@ -155,8 +156,17 @@ class Compare:
         return names
 
     def _levels(self, runs: "Sequence[Run]", contest: "Contest") -> "tuple[str, Mapping[FeatureKey, Level]]":
-        from seesay.comparison.levels import labels_of, majority
+        from seesay.comparison.levels import TRUTH, labels_of, majority, true_levels
 
+        known = true_levels(runs, contest) if self.levels in (None, TRUTH) else {}
+        if known:
+            return TRUTH, known
+        if self.levels == TRUTH:
+            raise InvalidSetting(
+                f"the true levels of features of {self._folders}, which nobody knows",
+                expected="a run of the embedded world with the score ground_truth",
+                remedy="leave --levels out, or label the words: seesay label",
+            )
         labeller, labels = labels_of(runs, self.levels)
         return labeller, majority(contest, labels)
 

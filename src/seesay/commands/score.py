@@ -83,8 +83,9 @@ class ScoreCommand:
     features: Annotated[str | None, arg(metavar="IDS")] = None
     """Ids and inclusive ranges with commas between: 42 or 0-499,777; by default all that are explained."""
 
-    aids: bool = True
-    """Also score permuted explanations and a constant one in their place; --no-aids leaves them out."""
+    words_alone: bool = False
+    """Leave out what is scored beside the words, for tables to compare with: permuted explanations and a constant
+    one."""
 
     split: Holding = "held-out"
     """On which images: held-out ones, which no explainer was shown; or shared, the paper's habit: five of the ten most
@@ -103,7 +104,7 @@ class ScoreCommand:
     n_positives: Annotated[Count | None, arg(metavar="N")] = None
     """Images with the feature that a judge is shown, and as many without it; 10."""
 
-    overlay: Annotated[Overlay, arg(metavar="heatmap|mask")] = "heatmap"
+    overlay: Annotated[Overlay, arg(metavar="mask|heatmap")] = "mask"
     """How a judge is shown what is highlighted."""
 
     images: Annotated[str | None, arg(metavar="SRC")] = None
@@ -185,7 +186,7 @@ class ScoreCommand:
         wanted = None if self.features is None else frozenset(parse_features(self.features))
         tasks: list[_Task] = []
         for setting in chosen:
-            for aid in _AIDS if self.aids and setting.control is None else (None,):
+            for aid in (None,) if self.words_alone or setting.control else _AIDS:
                 items = items_to_score(run, setting, aid, seed=self.common.seed)
                 kept = [item for item in items if wanted is None or item.feature_id in wanted]
                 tasks += [_Task(name, setting, aid, kept) for name in names]

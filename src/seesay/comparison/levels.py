@@ -10,9 +10,13 @@ from seesay.errors import InvalidSetting
 from seesay.records import Level
 from seesay.store.labels import labellers, labels
 from seesay.store.run import Run
+from seesay.store.scores import scores, scorings
 
 Labeller = Literal["records", "model"]
 """Who says of what level words are: the embedded world's records, or a language model."""
+
+TRUTH = "truth"
+"""Who says of what level a feature is where that is known: what truly holds for it, not what is said of it."""
 
 
 def labels_of(runs: Sequence[Run], labeller: Labeller | None = None) -> tuple[str, dict[str, Level]]:
@@ -45,6 +49,31 @@ def labels_of(runs: Sequence[Run], labeller: Labeller | None = None) -> tuple[st
             remedy=f"seesay label {runs[0].folder}",
         )
     return "", {}
+
+
+def true_levels(runs: Sequence[Run], contest: Contest) -> dict[FeatureKey, Level]:
+    """Of what level the concept is that fits a feature best, as the score `ground_truth` noted it.
+
+    Args:
+        runs: those that the contest was read from, in the same order; may be strangers'.
+        contest: with the features' origins.
+
+    Returns:
+        Of features for which a concept holds; empty for runs of which no truth is known.
+
+    Raises:
+        UnusablePath: a run is damaged.
+    """
+    found: dict[FeatureKey, Level] = {}
+    for place, run in enumerate(runs):
+        origin = next(number for number, each in enumerate(contest.origins) if place in each.places)
+        for scoring in scorings(run):
+            if scoring.score == "ground_truth":
+                for feature_id, samples in scores(run, scoring).items():
+                    low = samples[0].measured.others.get("low_level")
+                    if low is not None:
+                        found[FeatureKey(origin, feature_id)] = "low-level" if low else "high-level"
+    return found
 
 
 def majority(contest: Contest, labels: Mapping[str, Level]) -> dict[FeatureKey, Level]:

@@ -104,7 +104,7 @@ SCORES: Mapping[Score, Measure] = MappingProxyType({
     ),
     "ground_truth": Measure(
         "ground_truth",
-        ("f1", "category", "named"),
+        ("f1", "category", "named", "low_level"),
         _needs("subject", "world"),
         0.0,
         "does the first thing that is named hold for the feature, by the scenes' records?",
@@ -159,7 +159,7 @@ class Scoring:
     n_exemplars: int = 10
     n_images: int = 20
     n_positives: int = 10
-    overlay: Overlay = "heatmap"
+    overlay: Overlay = "mask"
     first_mask: bool = False
     seed: int = 0
 

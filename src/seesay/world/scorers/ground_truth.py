@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 from seesay.scorers.scorer import Item, Measured
-from seesay.world.concepts import CATEGORY_OF, Concept
+from seesay.world.concepts import CATEGORY_OF, Concept, level
 from seesay.world.grammar import parse
 from seesay.world.pictures import Pictures
 from seesay.world.truth import MIN_IMAGES, Truth
@@ -73,6 +73,7 @@ class GroundTruth:
             "f1": max((self._truth.f1(item.feature_id, concept) for concept in named), default=0.0),
             "category": float(first is not None and _is_near(first, holding)),
             "named": float(len(named)),
+            "low_level": float(level(holding[0]) == "low-level"),
         }
         return Measured(float(first in holding), others, reason="" if named else _silence(item.text))
 
