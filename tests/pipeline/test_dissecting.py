@@ -1,6 +1,5 @@
 """CLIP-Dissect into a run of the embedded world: the phrase that fits best, over all features, whoever is asked for."""
 
-import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -78,7 +77,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subject = Subject(encoder, sae, sae.provenance.layer, {"subject": "world:S", "sae": "world:late"})
     with Run.writing(folder, subject.as_json()) as run:
         collect(run, subject, Pictures(48), CONFIG)
-        keep_only(run, explainable(run)[::8] + never_active(run)[:3])
+        keep_only(run, explainable(run)[::12] + never_active(run)[:3])
     return folder
 
 
@@ -173,7 +172,7 @@ def test_the_words_are_the_phrase_of_the_largest_soft_wpmi(run: Run, embedder: E
 
 def test_only_what_is_asked_for_is_stored_and_says_what_it_says_among_all(run: Run, embedder: Embedder) -> None:
     feature_ids = explainable(run)
-    asked = feature_ids[2:40:9]
+    asked = feature_ids[2:30:4]
     some = dissected(run, embedder, asked)
     assert list(some) == asked
     everything = dissected(run, embedder, feature_ids)
@@ -217,7 +216,7 @@ def test_other_words_and_other_embedders_are_other_settings(run: Run, embedder: 
     assert settings(run) == stored
     assert len({each.identity for each in stored}) == len(ways)
     assert dissect(run, embedder, "another name", WORDS, dissecting(None, seed=1), feature_ids) == stored[0]
-    assert all({each.text for each in words_in(run, stored[1]).values()} <= set(WORDS[:50]) for _ in stored)
+    assert {each.text for each in words_in(run, stored[1]).values()} <= set(WORDS[:50])
     assert [(each.method, each.explainer, each.strength) for each in stored] == [("dissect", "world", None)] * len(ways)
 
 
@@ -292,19 +291,3 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_done(run: Run, embedder
     assert explanations(run, stored) == {}
     run.rows("PRAGMA max_page_count = 100000")
     assert list(dissected(run, embedder, feature_ids)) == feature_ids
-
-
-def test_words_are_better_than_those_of_other_features_images(run: Run, embedder: Embedder) -> None:
-    """What is said of a feature fits its held-out images better than what a control says."""
-    feature_ids = explainable(run)
-    own, random = (dissected(run, embedder, feature_ids, dissecting(control)) for control in (None, "random"))
-    fits: list[tuple[float, float]] = []
-    for feature_id in feature_ids:
-        held_out = exemplars(run, feature_id, "scoring", "top", 3)
-        if held_out:
-            images = embedder.embed_images([run.thumbnails.read(each.image.pixel_hash) for each in held_out])
-            texts = embedder.embed_texts([own[feature_id].text, random[feature_id].text])
-            one, other = (images @ texts.T).mean(0).tolist()
-            fits.append((one, other))
-    differences = np.array([one - other for one, other in fits])
-    assert differences.mean() > 3 * differences.std() / math.sqrt(len(differences))

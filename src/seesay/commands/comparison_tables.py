@@ -20,9 +20,14 @@ AIDS: "tuple[AidName, ...]" = ("random", "permuted", "constant")
 _NOT_SCORED = "-"
 _LARGE, _RARE = 100.0, 0.001
 _BY: "Mapping[Kind, str]" = {
-    "level": "By level: what most words that are said of a feature speak of",
+    "level": "By level of what features stand for",
     "layer": "By block: other features in each, so that methods compare within a column, not across",
     "frequency": "By how often a feature is active",
+}
+_TOLD_BY = {
+    "truth": "of the concept that holds",
+    "records": "of most of what is said of them, by the scenes' records",
+    "model": "of most of what is said of them, as a language model labels it",
 }
 SHARED = "Computed on images that were shared with the explainers (the paper's habit): too high to be true."
 UNINFORMATIVE = "Uninformative here: no method's interval lies above those of what stands beside it."
@@ -63,7 +68,7 @@ def print_comparison(
     for kind, title in _BY.items():
         shown = [each for each in comparison.standings if each.quantity.is_primary and each.groups.get(kind)]
         if shown:
-            by = f", by {labeller.partition(':')[0]}" if kind == "level" and labeller else ""
+            by = f": {_TOLD_BY[labeller.partition(':')[0]]}" if kind == "level" and labeller else ""
             console.print(Text(f"\n{one_line(title + by)}", style="bold"))
             console.print(group_table(shown, kind))
     for title, table in (
@@ -82,9 +87,10 @@ def standing_table(standing: "Standing") -> Table:
         standing: of that number.
     """
     table = bare_table("method" if standing.of_words else "", "mean", "95 % interval", "features")
+    table.columns[2].no_wrap = True
     if standing.of_words:
         for aid in AIDS:
-            table.add_column(aid, justify="right", style="dim")
+            table.add_column(aid, justify="right", style="dim", overflow="fold")
     is_pooled = any(row.pooled is not None for row in standing.rows)
     if is_pooled:
         table.add_column("one ROC", justify="right", no_wrap=True)
@@ -226,7 +232,12 @@ def _captions(standing: "Standing") -> Iterator[tuple[str, str]]:
 
 
 def _interval(found: "Estimate") -> str:
-    return f"{number(found.mean)} [{number(found.low)},{number(found.high)}]"
+    return f"{number(found.mean)}\n{_short(found.low)}-{_short(found.high)}"
+
+
+def _short(value: float) -> str:
+    """The end of an interval, where there is little room."""
+    return f"{value:.2f}" if abs(value) < _LARGE else f"{value:.3g}"
 
 
 def _of_aid(found: "Estimate | None", n: int) -> Text:

@@ -1,0 +1,255 @@
+"""What every score takes, per thousand features, and how much of that its models do.
+
+    python benchmarks/scoring.py                    all scores, on 300 features of the embedded world
+    python benchmarks/scoring.py --scores clip,iou  some of them
+    python benchmarks/scoring.py --profile clip     where one of them spends its time
+
+A run of the world is made first (the L model and the SAE of its last block); half of its features are put into words by
+steering, half by what their exemplars share, and neither is timed. Then every score is computed as `seesay score` does
+it, with nothing remembered: exemplars read, images made, drawn and encoded, numbers written. Loading of models is left
+out.
+
+Of the same seconds, those within the models' own forward functions are counted: of networks whatever is called from
+outside of one (so the generation loop around judge and explainer is not), the SAE's encoding, and where the world's own
+knowledge stands in for a network, its drawing of pictures and masks. The bar: no score takes more than twice what its
+models take. Other work on the machine slows both alike, so that their ratio stands on a busy one, too.
+"""
+
+import cProfile
+import pstats
+import tempfile
+import time
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+import seesay
+from seesay.exemplars.config import CollectionConfig
+from seesay.explainers.config import Setting
+from seesay.instruments.instrument import Embedder, Judge
+from seesay.instruments.judges import VLMJudge
+from seesay.pipeline.collecting import Subject, collect
+from seesay.pipeline.explaining import Speaker, explain
+from seesay.pipeline.scoring import items_to_score, score
+from seesay.pipeline.surveying import Survey
+from seesay.records import Decoding
+from seesay.sae import SAE, load_sae
+from seesay.scorers.activations import Activations
+from seesay.scorers.auroc import Auroc
+from seesay.scorers.clip import Clip
+from seesay.scorers.config import SCORES, Score, Scoring
+from seesay.scorers.detection import Detection
+from seesay.scorers.distinctness import Distinctness
+from seesay.scorers.faithfulness import Faithfulness
+from seesay.scorers.fuzzing import Fuzzing
+from seesay.scorers.iou import IoU
+from seesay.scorers.scorer import Item, Scorer
+from seesay.store.explanations import StoredSetting, shown_images
+from seesay.store.gallery import explainable
+from seesay.store.held_out import RunHeldOut
+from seesay.store.run import Run
+from seesay.store.synthesised import Synthesised, synthesise
+from seesay.vlm import VLM
+from seesay.world import instruments, pairs, truth
+from seesay.world.grammar import parse
+from seesay.world.judging import of_nothing
+from seesay.world.pictures import Pictures
+from seesay.world.scorers.counterfactual import Counterfactual
+from seesay.world.scorers.ground_truth import GroundTruth
+
+SAE_NAME, SUBJECT = "world:late", "world:L"
+BAR = 2.0
+N_SHOWN = 5
+N_IN_PROFILE = 40
+SCORING = Scoring()
+
+MODELS: Sequence[tuple[Any, str]] = (
+    (torch.nn.Module, "__call__"),
+    (SAE, "encode"),
+    (instruments, "synthesise"),  # the world's synthesiser
+    (instruments, "render"),  # its segmenter, with the next
+    (instruments, "object_mask"),
+    (pairs, "render"),  # what draws pairs of scenes
+    (truth, "render"),  # and the scenes that tell the truth
+)
+
+
+@contextmanager
+def clocked() -> Generator[Callable[[], float]]:
+    """Tell how many seconds models took; one that another one calls is counted with it."""
+    seconds, is_within = 0.0, False
+
+    def clock(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def timed(*arguments: Any, **options: Any) -> Any:
+            nonlocal seconds, is_within
+            if is_within:
+                return function(*arguments, **options)
+            is_within = True
+            started = time.perf_counter()
+            try:  # an encoder is left by an exception where only its first blocks are asked for
+                return function(*arguments, **options)
+            finally:
+                seconds += time.perf_counter() - started
+                is_within = False
+
+        return timed
+
+    with ExitStack() as patched:
+        for owner, name in MODELS:
+            patched.enter_context(patch.object(owner, name, clock(getattr(owner, name))))
+        yield lambda: seconds
+
+
+@contextmanager
+def silent(_what: str, *, total: int | None) -> Generator[Callable[[int], None]]:
+    """Show no progress."""
+    assert total is None or total >= 0
+    yield lambda _n: None
+
+
+class Bench:
+    """A run of the world, and what its scores are computed with.
+
+    Args:
+        run: new and empty.
+        n_pictures: that it is collected from.
+        n_features: that are explained.
+    """
+
+    def __init__(self, run: Run, vlm: VLM, sae: SAE, n_pictures: int, n_features: int) -> None:
+        assert sae.provenance.layer is not None
+        self.run, self.vlm, self.sae, self.layer = run, vlm, sae, sae.provenance.layer
+        self.pictures = Pictures(n_pictures)
+        subject = Subject(vlm.encoder, sae, self.layer, {"subject": SUBJECT, "sae": SAE_NAME})
+        collect(run, subject, self.pictures, CollectionConfig())
+        feature_ids = explainable(run)[:n_features]
+        assert len(feature_ids) == n_features, f"only {len(feature_ids)} features: take more --pictures"
+        decoding = Decoding(truth.MAX_NEW_TOKENS)
+        ways = (
+            Setting("steering", seesay.world.strength(SAE_NAME, SUBJECT), decoding=decoding),
+            Setting("topk", n_images=N_SHOWN, decoding=decoding),
+        )
+        speaker = Speaker.of(vlm, SUBJECT, sae=sae, layer=self.layer)
+        self.settings = [
+            explain(run, speaker, way, feature_ids[number :: len(ways)]) for number, way in enumerate(ways)
+        ]
+        self.items = {each.setting_id: items_to_score(run, each, None) for each in self.settings}
+        self.features = [Item(feature_id) for feature_id in feature_ids]
+
+    @cache
+    def embedder(self) -> Embedder:
+        """The world's."""
+        return instruments.embedder("cpu")
+
+    @cache
+    def judge(self) -> Judge:
+        """The world's."""
+        return VLMJudge(seesay.world.load_vlm("world:judge", device="cpu"))
+
+    def load(self, name: Score) -> None:
+        """Load what a score needs."""
+        if "embedder" in SCORES[name].needs:
+            self.embedder()
+        if "judge" in SCORES[name].needs:
+            self.judge()
+
+    def compute(self, name: Score) -> None:
+        """Compute a score of all features, as the command does."""
+        makes = self._scorers(name)
+        if not SCORES[name].of_words:
+            score(self.run, name, makes(self.settings[0]), self.features)
+            return
+        for setting in self.settings:
+            score(self.run, name, makes(setting), self.items[setting.setting_id], setting=setting)
+
+    def _scorers(self, name: Score) -> Callable[[StoredSetting], Scorer]:
+        """A function from settings to scorers, which know of nothing yet."""
+        held_out = RunHeldOut(self.run, shown=shown_images(self.run))
+        activations = Activations(self.vlm.encoder, self.sae, self.layer)
+        match name:
+            case "faithfulness":
+                return lambda _: Faithfulness(held_out, self.vlm, self.sae, self.layer, SCORING)
+            case "ground_truth":
+                known = truth.measure(self.vlm, self.sae, self.layer)
+                return lambda setting: GroundTruth(known, parse(of_nothing(self.vlm, setting.method)))
+            case "iou":
+                scorer: Scorer = IoU(held_out, instruments.WorldSegmenter(), SCORING)
+            case "clip":
+                scorer = Clip(held_out, self.embedder(), SCORING)
+            case "auroc":
+                scorer = self._auroc(held_out, activations)
+            case "detection":
+                scorer = Detection(held_out, activations, self.judge(), SCORING)
+            case "fuzzing":
+                scorer = Fuzzing(held_out, activations, self.judge(), SCORING)
+            case "counterfactual":
+                scorer = Counterfactual(activations, SCORING)
+            case "monosemanticity":
+                scorer = Survey(self.pictures, activations, self.embedder(), silent)
+            case "distinctness":
+                scorer = Distinctness(held_out, self.embedder(), SCORING)
+        return lambda _: scorer
+
+    def _auroc(self, held_out: RunHeldOut, activations: Activations) -> Auroc:
+        synthesiser, n = instruments.WorldSynthesiser(), SCORING.n_images
+        kept = Synthesised(self.run.folder / "synthesised", synthesiser.facts)
+        texts = {item.text for items in self.items.values() for item in items}
+        synthesise(kept, sorted(texts - {""}), n, lambda: synthesiser)
+        return Auroc(held_out, lambda text: kept.read(text, n), activations, SCORING, kept.facts)
+
+
+def measure(bench: Bench, name: Score) -> tuple[float, float]:
+    """Seconds that a score takes, and those of them that models take."""
+    bench.load(name)
+    with clocked() as of_models:
+        started = time.perf_counter()
+        bench.compute(name)
+        return time.perf_counter() - started, of_models()
+
+
+def profile(bench: Bench, name: Score) -> None:
+    """Print where a score spends its time."""
+    bench.load(name)
+    with cProfile.Profile() as profiler:
+        bench.compute(name)
+    pstats.Stats(profiler).sort_stats("tottime").print_stats(N_IN_PROFILE)
+    pstats.Stats(profiler).sort_stats("cumtime").print_stats(2 * N_IN_PROFILE)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--features", type=int, default=300)
+    parser.add_argument("--pictures", type=int, default=1500)
+    parser.add_argument("--scores", default=",".join(SCORES))
+    parser.add_argument("--profile", choices=SCORES)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    names: list[Score] = [name for name in SCORES if name in options.scores.split(",")]
+    vlm = seesay.world.load_vlm(SUBJECT, device="cpu")
+    sae = load_sae(seesay.world.sae(SAE_NAME))
+    with tempfile.TemporaryDirectory() as folder, Run.writing(Path(folder) / "run", {"identity": SUBJECT}) as run:
+        bench = Bench(run, vlm, sae, options.pictures, options.features)
+        if options.profile:
+            profile(bench, options.profile)
+            return
+        print(f"{options.features} features, {options.pictures} pictures; seconds per 1000 features, on one thread")
+        print(f"{'score':16} {'seconds':>9} {'of models':>10} {'ratio':>6}")
+        for name in names:
+            total, of_models = measure(bench, name)
+            each, ratio = 1000 / options.features, total / of_models
+            mark = "" if ratio <= BAR else f"  more than {BAR:g} times its models"
+            if name == "monosemanticity":
+                mark += f"  ({1000 * total / options.pictures:.2f} ms a picture, {1000 * of_models / options.pictures:.2f} of them models')"
+            print(f"{name:16} {total * each:9.1f} {of_models * each:10.1f} {ratio:6.2f}{mark}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
