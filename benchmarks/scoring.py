@@ -12,7 +12,8 @@ out.
 Of the same seconds, those within the models' own forward functions are counted: of networks whatever is called from
 outside of one (so the generation loop around judge and explainer is not), the SAE's encoding, and where the world's own
 knowledge stands in for a network, its drawing of pictures and masks. The bar: no score takes more than twice what its
-models take. Other work on the machine slows both alike, so that their ratio stands on a busy one, too.
+models take. Other work on the machine slows both alike, so that their ratio stands on a busy one, too; how long it
+waits for a turn it does not count: ratios are of processor time, the seconds are a clock's.
 """
 
 import cProfile
@@ -22,7 +23,8 @@ import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cache, wraps
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -73,30 +75,57 @@ MODELS: Sequence[tuple[Any, str]] = (
     (torch.nn.Module, "__call__"),
     (SAE, "encode"),
     (instruments, "synthesise"),  # the world's synthesiser
-    (instruments, "render"),  # its segmenter, with the next
+    (instruments, "sample"),  # its segmenter, with the next two
+    (instruments, "render"),
     (instruments, "object_mask"),
-    (pairs, "render"),  # what draws pairs of scenes
-    (truth, "render"),  # and the scenes that tell the truth
+    (pairs, "sample"),  # what draws pairs of scenes
+    (pairs, "render"),
+    (truth, "sample"),  # and the scenes that tell the truth
+    (truth, "render"),
 )
 
 
+@dataclass(frozen=True)
+class Taken:
+    """How long something took.
+
+    Args:
+        seconds: by the clock.
+        busy: of the processor.
+    """
+
+    seconds: float = 0.0
+    busy: float = 0.0
+
+    @classmethod
+    def now(cls) -> "Taken":
+        """Since some time or other."""
+        return cls(time.perf_counter(), time.process_time())
+
+    def __sub__(self, other: "Taken") -> "Taken":
+        return Taken(self.seconds - other.seconds, self.busy - other.busy)
+
+    def __add__(self, other: "Taken") -> "Taken":
+        return Taken(self.seconds + other.seconds, self.busy + other.busy)
+
+
 @contextmanager
-def clocked() -> Generator[Callable[[], float]]:
-    """Tell how many seconds models took; one that another one calls is counted with it."""
-    seconds, is_within = 0.0, False
+def clocked() -> Generator[Callable[[], Taken]]:
+    """Tell how long models took; what one calls from within another is counted with that."""
+    found, is_within = Taken(), False
 
     def clock(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def timed(*arguments: Any, **options: Any) -> Any:
-            nonlocal seconds, is_within
+            nonlocal found, is_within
             if is_within:
                 return function(*arguments, **options)
             is_within = True
-            started = time.perf_counter()
+            started = Taken.now()
             try:  # an encoder is left by an exception where only its first blocks are asked for
                 return function(*arguments, **options)
             finally:
-                seconds += time.perf_counter() - started
+                found += Taken.now() - started
                 is_within = False
 
         return timed
@@ -104,7 +133,7 @@ def clocked() -> Generator[Callable[[], float]]:
     with ExitStack() as patched:
         for owner, name in MODELS:
             patched.enter_context(patch.object(owner, name, clock(getattr(owner, name))))
-        yield lambda: seconds
+        yield lambda: found
 
 
 @contextmanager
@@ -141,33 +170,23 @@ class Bench:
             explain(run, speaker, way, feature_ids[number :: len(ways)]) for number, way in enumerate(ways)
         ]
         self.items = {each.setting_id: items_to_score(run, each, None) for each in self.settings}
-        self.features = [Item(feature_id) for feature_id in feature_ids]
+        self.embedder: Embedder = instruments.embedder("cpu")
+        self.judge: Judge = VLMJudge(seesay.world.load_vlm("world:judge", device="cpu"))
 
-    @cache
-    def embedder(self) -> Embedder:
-        """The world's."""
-        return instruments.embedder("cpu")
+    def compute(self, name: Score) -> int:
+        """Compute a score, as the command does: of all that was said, or of all features that have exemplars.
 
-    @cache
-    def judge(self) -> Judge:
-        """The world's."""
-        return VLMJudge(seesay.world.load_vlm("world:judge", device="cpu"))
-
-    def load(self, name: Score) -> None:
-        """Load what a score needs."""
-        if "embedder" in SCORES[name].needs:
-            self.embedder()
-        if "judge" in SCORES[name].needs:
-            self.judge()
-
-    def compute(self, name: Score) -> None:
-        """Compute a score of all features, as the command does."""
+        Returns:
+            How many numbers there are.
+        """
         makes = self._scorers(name)
         if not SCORES[name].of_words:
-            score(self.run, name, makes(self.settings[0]), self.features)
-            return
+            items = [Item(feature_id) for feature_id in RunHeldOut(self.run).feature_ids()]
+            score(self.run, name, makes(self.settings[0]), items)
+            return len(items)
         for setting in self.settings:
             score(self.run, name, makes(setting), self.items[setting.setting_id], setting=setting)
+        return sum(map(len, self.items.values()))
 
     def _scorers(self, name: Score) -> Callable[[StoredSetting], Scorer]:
         """A function from settings to scorers, which know of nothing yet."""
@@ -182,19 +201,19 @@ class Bench:
             case "iou":
                 scorer: Scorer = IoU(held_out, instruments.WorldSegmenter(), SCORING)
             case "clip":
-                scorer = Clip(held_out, self.embedder(), SCORING)
+                scorer = Clip(held_out, self.embedder, SCORING)
             case "auroc":
                 scorer = self._auroc(held_out, activations)
             case "detection":
-                scorer = Detection(held_out, activations, self.judge(), SCORING)
+                scorer = Detection(held_out, activations, self.judge, SCORING)
             case "fuzzing":
-                scorer = Fuzzing(held_out, activations, self.judge(), SCORING)
+                scorer = Fuzzing(held_out, activations, self.judge, SCORING)
             case "counterfactual":
                 scorer = Counterfactual(activations, SCORING)
             case "monosemanticity":
-                scorer = Survey(self.pictures, activations, self.embedder(), silent)
+                scorer = Survey(self.pictures, activations, self.embedder, silent)
             case "distinctness":
-                scorer = Distinctness(held_out, self.embedder(), SCORING)
+                scorer = Distinctness(held_out, self.embedder, SCORING)
         return lambda _: scorer
 
     def _auroc(self, held_out: RunHeldOut, activations: Activations) -> Auroc:
@@ -205,18 +224,16 @@ class Bench:
         return Auroc(held_out, lambda text: kept.read(text, n), activations, SCORING, kept.facts)
 
 
-def measure(bench: Bench, name: Score) -> tuple[float, float]:
-    """Seconds that a score takes, and those of them that models take."""
-    bench.load(name)
+def measure(bench: Bench, name: Score) -> tuple[int, Taken, Taken]:
+    """How many features were scored, how long that took, and how long models were at work in that time."""
     with clocked() as of_models:
-        started = time.perf_counter()
-        bench.compute(name)
-        return time.perf_counter() - started, of_models()
+        started = Taken.now()
+        n = bench.compute(name)
+        return n, Taken.now() - started, of_models()
 
 
 def profile(bench: Bench, name: Score) -> None:
     """Print where a score spends its time."""
-    bench.load(name)
     with cProfile.Profile() as profiler:
         bench.compute(name)
     pstats.Stats(profiler).sort_stats("tottime").print_stats(N_IN_PROFILE)
@@ -240,15 +257,16 @@ def main() -> None:
         if options.profile:
             profile(bench, options.profile)
             return
-        print(f"{options.features} features, {options.pictures} pictures; seconds per 1000 features, on one thread")
-        print(f"{'score':16} {'seconds':>9} {'of models':>10} {'ratio':>6}")
+        print(f"{options.pictures} pictures; seconds per 1000 features, on one thread")
+        print(f"{'score':16} {'features':>8} {'seconds':>9} {'of models':>10} {'ratio':>6}")
         for name in names:
-            total, of_models = measure(bench, name)
-            each, ratio = 1000 / options.features, total / of_models
-            mark = "" if ratio <= BAR else f"  more than {BAR:g} times its models"
-            if name == "monosemanticity":
-                mark += f"  ({1000 * total / options.pictures:.2f} ms a picture, {1000 * of_models / options.pictures:.2f} of them models')"
-            print(f"{name:16} {total * each:9.1f} {of_models * each:10.1f} {ratio:6.2f}{mark}", flush=True)
+            n, total, of_models = measure(bench, name)
+            ratio = total.busy / of_models.busy
+            remark = "" if ratio <= BAR else f"  more than {BAR:g} times its models"
+            if not SCORES[name].of_words:
+                remark += f"  {1000 * total.seconds / options.pictures:.2f} ms for each picture of the run"
+            each, own = 1000 * total.seconds / n, 1000 * of_models.seconds / n
+            print(f"{name:16} {n:8} {each:9.1f} {own:10.1f} {ratio:6.2f}{remark}", flush=True)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def fit(
     too_few = InvalidSetting(
         f"{n_right} right and {len(is_right) - n_right} wrong explanations of {len(np.unique(groups))} validation "
         "features to learn trust from",
-        expected=f"at least {_LEAST} of each, of {2 * _N_FOLDS} features or more, spread over several",
+        expected=f"at least {_LEAST} of each, of {2 * _N_FOLDS} features or more",
         remedy="explain and score more features",
     )
     if min(n_right, len(is_right) - n_right) < _LEAST or len(np.unique(groups)) < 2 * _N_FOLDS:

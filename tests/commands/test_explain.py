@@ -1,6 +1,7 @@
 """`seesay explain`, from the command line to what it writes."""
 
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from seesay import cli, world
 from seesay.commands.explain import Explain
 from seesay.errors import InvalidSetting
-from seesay.explainers.config import Setting
+from seesay.explainers.config import METHODS, Setting
+from seesay.instruments.embedders import ImageTextEmbedder
 from seesay.records import Strength
 from seesay.split import split_of
 from seesay.store import run as store
@@ -23,6 +25,9 @@ from seesay.store.database import open_to_write
 from seesay.store.explanations import explanations, settings
 from seesay.store.gallery import explainable
 from seesay.store.run import Run
+from seesay.world.concepts import CONCEPTS
+from seesay.world.grammar import phrase
+from tests.instruments.test_embedders import saved
 
 STEERING = ("--method", "steering", "--strength", "2", "--strength-unit", "residual_norm")
 HYBRID = ("--method", "hybrid", *STEERING[2:])
@@ -350,3 +355,166 @@ def test_every_flag_reaches_the_setting() -> None:
     decoding = setting.decoding
     assert (decoding.n_samples, decoding.temperature, decoding.top_p, decoding.top_k) == (4, 0.5, 0.9, 7)
     assert (decoding.max_new_tokens, decoding.seed) == (9, 8)
+
+
+DISSECT = ("--method", "dissect")
+FROGS = ("a frog", "a red square", "stripes", "the top left")
+
+
+@pytest.fixture
+def world_run(collected_world: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(collected_world, tmp_path / "run"))
+
+
+def test_dissect_says_what_the_world_has_words_for(world_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = result(world_run, capsys, *DISSECT)
+    assert (said["method"], said["control"], said["strength"], said["explainer"]) == ("dissect", None, None, "world")
+    with Run.open(world_run) as opened:
+        known = explainable(opened)
+        (stored,) = settings(opened)
+        found = [each.text for samples in explanations(opened, stored).values() for each in samples]
+    assert [each["feature_id"] for each in said["explanations"]] == known
+    texts = [each["text"] for each in said["explanations"]]
+    assert texts == found
+    assert set(texts) <= {phrase(concept) for concept in CONCEPTS}
+    assert len(set(texts)) > len(texts) / 4, "features differ"
+    for each in said["explanations"]:
+        assert each["status"] == "ok"
+        assert each["image_ids"]
+        assert each["mean_log_probability"] is None
+    assert said["facts"]["overlay"] == "plain"
+
+
+def test_dissecting_again_adds_nothing_and_embeds_no_image(
+    world_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Run.open(world_run) as opened:
+        known = explainable(opened)
+    first = result(world_run, capsys, *DISSECT, "--features", f"{known[0]},{known[2]}")
+    again = result(world_run, capsys, *DISSECT, "--features", ",".join(map(str, known[:4])))
+    of = {each["feature_id"]: each for each in again["explanations"]}
+    assert [of[each["feature_id"]] for each in first["explanations"]] == first["explanations"]
+    monkeypatch.setattr(ImageTextEmbedder, "embed_images", lambda *_: pytest.fail("embedded again"))
+    assert result(world_run, capsys, *DISSECT, "--features", ",".join(map(str, known[:4]))) == again
+    with Run.open(world_run) as opened:
+        assert len(settings(opened)) == 1
+
+
+def test_dissect_says_nothing_but_what_a_file_holds(
+    world_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "words.txt"
+    file.write_text("\ufeff" + "\n\n".join([*FROGS, FROGS[0]]) + "\n", "utf-8")
+    said = result(world_run, capsys, *DISSECT, "--vocabulary", str(file))
+    texts = {each["text"] for each in said["explanations"]}
+    assert texts <= set(FROGS)
+    assert len(texts) > 1
+    other = result(world_run, capsys, *DISSECT, "--limit", "1")
+    assert other["identity"] != said["identity"], "another vocabulary is another way of asking"
+    with Run.open(world_run) as opened:
+        assert len(settings(opened)) == 2
+
+
+def test_controls_of_dissect_are_shown_other_images(world_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = result(world_run, capsys, *DISSECT, "--limit", "6")["explanations"]
+    for control in ("random", "permuted"):
+        said = result(world_run, capsys, *DISSECT, "--limit", "6", "--control", control)
+        assert said["control"] == control
+        rows = said["explanations"]
+        assert [each["feature_id"] for each in rows] == [each["feature_id"] for each in own]
+        assert all(each["image_ids"] != mine["image_ids"] for each, mine in zip(rows, own, strict=True))
+        assert all((each["donor_id"] is not None) == (control == "permuted") for each in rows)
+    other = result(world_run, capsys, *DISSECT, "--limit", "6", "--control", "random", "--seed", "1")
+    assert other["identity"] != said["identity"]
+
+
+def test_dissect_looks_with_whatever_embedder_is_named(
+    world_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    eye = saved("clip", tmp_path / "clip")
+    own = result(world_run, capsys, *DISSECT, "--limit", "3")
+    said = result(world_run, capsys, *DISSECT, "--limit", "3", "--embedder", str(eye))
+    assert said["explainer"] == str(eye)
+    assert said["explainer_hash"] != own["explainer_hash"]
+    with Run.open(world_run) as opened:
+        assert [each.explainer for each in settings(opened)] == ["world", str(eye)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--strength 1", "a strength for dissect, which steers nothing"),
+        ("--strength-unit kl", "without a strength"),
+        ("--shown 3", "--shown for dissect, which looks at up to 100 whole images"),
+        ("--overlay crop", "--overlay for dissect"),
+        ("--exemplars quantile", "--exemplars for dissect"),
+        ("--words 3", "--words for dissect, which tells one phrase"),
+        ("--samples 2 --temperature 1", "--samples for dissect, which lets no model speak"),
+        ("--mode clamp", "--mode for dissect, which steers nothing"),
+        ("--empty black", "--empty for dissect"),
+        ("--control none", "steers nothing"),
+        ("--control random-images", "does not join images and steering"),
+        ("--explainer world:S", "--explainer for dissect, which asks no language model"),
+        ("--prompts .", "--prompts for dissect, which asks no language model"),
+        ("--quantize 4bit", "--quantize for dissect"),
+        ("--subject world:S", "subject world:M, and world:S was asked for"),
+        ("--sae world:early", "sae world:late, and world:early was asked for"),
+        ("--layer 2", "layer 5, and 2 was asked for"),
+        ("--features 99999", "feature 99999"),
+        ("--vocabulary {tmp}/none.txt", "cannot read {tmp}/none.txt: No such file"),
+        ("--vocabulary {tmp}", "cannot read {tmp}: Is a directory"),
+        ("--vocabulary {tmp}/empty.txt", "{tmp}/empty.txt holds no phrase; expected a text file in UTF-8"),
+        ("--vocabulary {tmp}/odd.txt", "cannot read {tmp}/odd.txt"),
+        ("--embedder ./nowhere", "nowhere"),
+    ],
+)
+def test_what_dissect_has_no_use_for_is_one_line_and_leaves_the_run_as_it_is(
+    flags: str, message: str, world_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty.txt").write_text(" \n\n")
+    (tmp_path / "odd.txt").write_bytes(b"a frog\n\xff\xfe\n")
+    asked = (*DISSECT, *flags.format(tmp=tmp_path).split())
+    assert message.format(tmp=tmp_path) in refusal(asked, world_run, capsys)
+    with Run.open(world_run) as opened:
+        assert all(explanations(opened, each) == {} for each in settings(opened))
+
+
+@pytest.mark.parametrize("method", [each for each in METHODS if each != "dissect"])
+def test_a_vocabulary_and_an_embedder_are_for_dissect_alone(method: str) -> None:
+    for flags in ("--vocabulary words.txt", "--embedder world"):
+        with pytest.raises(InvalidSetting, match=f"for {method}, which finds its words by itself"):
+            setting_for(f"--method {method} {flags}")
+
+
+def test_dissect_of_anything_but_the_world_needs_a_vocabulary(
+    world_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect(world_run / "run.db")) as connection:
+        connection.execute("UPDATE run SET value = '\"someone/elses\"' WHERE name = 'subject'")
+        connection.commit()
+    assert "expected --vocabulary FILE, one phrase a line" in refusal(DISSECT, world_run, capsys)
+
+
+def test_dissect_needs_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new = tmp_path / "new"
+    assert explain(new, *STEERING, "--subject", "world:M", "--sae", "world:late", "--features", "0") == 0
+    assert "has no images yet; expected a run of which `collect` is done" in refusal(DISSECT, new, capsys)
+    assert "no run" in refusal(DISSECT, tmp_path / "none", capsys)
+
+
+def test_what_dissect_says_stands_beside_other_methods_wherever_these_do(
+    world_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Run.open(world_run) as opened:
+        feature_ids = [each for each in explainable(opened) if split_of(each) == "test"][:6]
+    ids = ("--features", ",".join(map(str, feature_ids)))
+    result(world_run, capsys, *TOPK, *ids)
+    said = result(world_run, capsys, *DISSECT, *ids)["explanations"]
+    assert cli.main(["score", str(world_run), "--scores", "iou", "--words-alone", "--device", "cpu"]) == 0
+    assert "dissect by world " in capsys.readouterr().out
+    assert cli.main(["compare", str(world_run)]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"^dissect.* \d\.\d{3} ", told, re.MULTILINE)
+    assert re.search(r"^topk.* \d\.\d{3} ", told, re.MULTILINE)
+    assert cli.main(["show", str(world_run), str(feature_ids[0])]) == 0
+    assert re.search(rf"^dissect +world +{said[0]['text']}", capsys.readouterr().out, re.MULTILINE)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,14 @@ from seesay.exemplars.config import CollectionConfig
 from seesay.pipeline.collecting import Subject, collect
 from seesay.records import Explanation, Strength
 from seesay.sae import load_sae
+from seesay.scorers.config import Score
+from seesay.scorers.scorer import Item, Measured
 from seesay.store.exemplars import exemplars, features
-from seesay.store.explanations import StoredSetting, add, add_setting
+from seesay.store.explanations import StoredSetting, add, add_setting, of_feature
 from seesay.store.gallery import explainable
 from seesay.store.run import Run
+from seesay.store.scores import add_scores, add_scoring
+from seesay.store.trust import Trusted, set_trust
 from seesay.vlm import load_encoder
 from seesay.world.pictures import Pictures
 
@@ -332,3 +337,175 @@ def test_of_many_strengths_that_were_tried_the_chosen_one_is_told() -> None:
     assert told(card(3)) == [(0.0, 0), (1.0, 0), (2.0, 0)]
     assert told(card(8, 5.0)) == [(5.0, 7)]
     assert told(card(8)) == [(7.0, 7)], "the last one where none was chosen"
+
+
+HELD_OUT = {"holding": "held-out", "n_exemplars": 10}
+
+
+def measure(run: Run, feature_id: int, name: Score, values: Sequence[float | None], **named: Any) -> None:
+    """Score what a method said of a feature, sample by sample, or the feature itself."""
+    method, control = named.get("method"), named.get("control")
+    others, reason, facts = named.get("others", {}), named.get("reason", ""), named.get("facts", HELD_OUT)
+    setting_id, texts = None, [""]
+    if method is not None:
+        of = next(
+            each for each in of_feature(run, feature_id) if (each[0].method, each[0].control) == (method, control)
+        )
+        setting_id, texts = of[0].setting_id, [each.text for each in of[1]]
+    scoring = add_scoring(run, name, facts, setting_id, named.get("aid"))
+    found = [
+        (Item(feature_id, text, sample), Measured(value, others, reason=reason))
+        for sample, (text, value) in enumerate(zip(texts, values, strict=True))
+    ]
+    add_scores(run, scoring, found)
+
+
+def worth(card: str) -> list[list[str]]:
+    """The table of what words are worth, cell by cell."""
+    lines = card.split("What words are worth\n")[1].split("\n\n")[0].splitlines()
+    return [re.split(r" {2,}", line.strip()) for line in lines if "─" not in line]
+
+
+def test_a_card_tells_what_words_are_worth(run: Path, feature_id: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with Run.writing(run) as opened:
+        measure(opened, feature_id, "clip", [0.25, 0.75], method="topk")
+        measure(opened, feature_id, "auroc", [0.9, 0.7], method="topk", others={"mad": 3.0})
+        measure(opened, feature_id, "auroc", [None], method="topk", control="permuted", reason="no exemplar")
+        measure(opened, feature_id, "auroc", [0.5], method="steering", reason="the explanation is empty")
+        measure(opened, feature_id, "auroc", [0.1, 0.1], method="topk", aid="permuted")
+        measure(opened, feature_id + 1, "auroc", [0.3], method="topk")
+    Show(run, feature_id).run()
+    assert worth(capsys.readouterr().out) == [
+        ["method", "clip", "auroc"],
+        ["steering", "0.50"],
+        ["topk", "0.50", "0.80"],
+        ["topk, permuted", "-"],
+    ], "the mean of several samples; nothing of what stands in the words' place"
+
+
+def test_of_several_ways_to_compute_a_score_the_last_is_told(
+    run: Path, feature_id: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Run.writing(run) as opened:
+        measure(opened, feature_id, "iou", [0.1, 0.1], method="topk")
+        measure(opened, feature_id, "iou", [0.4, 0.4], method="topk", facts={**HELD_OUT, "n_exemplars": 5})
+    Show(run, feature_id).run()
+    assert worth(capsys.readouterr().out) == [["method", "iou"], ["topk", "0.40"]]
+
+
+def test_numbers_from_images_that_were_shared_are_marked(
+    run: Path, feature_id: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Run.writing(run) as opened:
+        measure(opened, feature_id, "iou", [0.4, 0.4], method="topk", facts={"holding": "shared"})
+        measure(opened, feature_id, "clip", [0.2, 0.2], method="topk")
+    Show(run, feature_id).run()
+    card = capsys.readouterr().out
+    assert worth(card)[:2] == [["method", "iou", "clip"], ["topk", "0.40*", "0.20"]]
+    assert "\n* on images that the explainer was shown, the paper's habit\n" in card
+
+
+def test_a_number_of_words_that_were_replaced_is_not_told_of_others(
+    run: Path, feature_id: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Run.writing(run) as opened:
+        measure(opened, feature_id, "auroc", [0.9, 0.7], method="topk")
+        measure(opened, feature_id, "auroc", [0.1, 0.1], method="topk", aid="constant")
+        opened.rows("UPDATE explanations SET text = 'another word' WHERE text = 'grass'")
+    Show(run, feature_id, common=Options(json=tmp_path / "card.json")).run()
+    assert worth(capsys.readouterr().out)[1] == ["topk", "0.90"]
+    told = json.loads((tmp_path / "card.json").read_text())["scores"]
+    assert [(each["text"], each["value"]) for each in told if each["aid"] is None] == [("a [red]clover[/red]", 0.9)]
+    assert [each["value"] for each in told if each["aid"] == "constant"] == [0.1, 0.1]
+
+
+def test_scores_of_the_feature_itself_are_told_with_what_comes_with_them(
+    run: Path, feature_id: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Run.writing(run) as opened:
+        measure(opened, feature_id, "monosemanticity", [0.625])
+        measure(opened, feature_id, "distinctness", [0.5], others={"redundancy": 0.25, "polysemanticity": 0.125})
+    Show(run, feature_id).run()
+    card = capsys.readouterr().out
+    assert "The feature itself: monosemanticity 0.62, clarity 0.50, redundancy 0.25, polysemanticity 0.12" in card
+    assert "What words are worth" not in card
+
+
+def test_a_card_without_scores_says_nothing_of_them(
+    run: Path, feature_id: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Show(run, feature_id, common=Options(json=tmp_path / "card.json")).run()
+    card = capsys.readouterr().out
+    assert "What words are worth" not in card
+    assert "The feature itself" not in card
+    assert json.loads((tmp_path / "card.json").read_text())["scores"] == []
+
+
+def test_scores_and_how_sure_words_are_are_plain_data(
+    run: Path, feature_id: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Run.writing(run) as opened:
+        measure(opened, feature_id, "detection", [0.75, 0.5], method="topk", others={"unanswered": 0.25})
+        measure(opened, feature_id, "monosemanticity", [None], reason="one image")
+        topk = next(each for each, _ in of_feature(opened, feature_id) if each.title == "topk")
+        words = "a [red]clover[/red]"
+        set_trust(opened, {"algorithm": 1}, [Trusted(topk.setting_id, feature_id, 0, words, 0.875)])
+    Show(run, feature_id, common=Options(json=tmp_path / "card.json")).run()
+    card = json.loads((tmp_path / "card.json").read_text())
+    common = {"score": "detection", "setting": topk.identity, "aid": None, "holding": "held-out", "reason": ""}
+    assert card["scores"] == [
+        {**common, "sample": 0, "text": words, "value": 0.75, "unanswered": 0.25},
+        {**common, "sample": 1, "text": "grass", "value": 0.5, "unanswered": 0.25},
+        {
+            "score": "monosemanticity",
+            "setting": None,
+            "aid": None,
+            "holding": "held-out",
+            "sample": 0,
+            "text": "",
+            "value": None,
+            "reason": "one image",
+        },
+    ]
+    sure = [each["sure"] for setting in card["settings"] for each in setting["explanations"]]
+    assert [each for each in sure if each is not None] == [0.875]
+    told = capsys.readouterr().out
+    assert re.search(r"^topk +a \[red\]clover\[/red\] +-0\.25 +88% *$", told, re.MULTILINE)
+    assert re.search(r"^ +grass +-0\.25 *$", told, re.MULTILINE)
+
+
+def test_a_strangers_scores_cannot_pose_as_anything_else(
+    run: Path, feature_id: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b[2J\x07"
+    posing = {"text": 1.0, "reason": 2.0, "value": 3.0, "score": 4.0, evil: 5.0}
+    with Run.writing(run) as opened:
+        measure(opened, feature_id, "distinctness", [0.5], others=posing)
+        measure(opened, feature_id, "clip", [0.5, 0.5], method="topk", others=posing)
+    Show(run, feature_id, common=Options(json=tmp_path / "card.json")).run()
+    assert ESCAPE not in capsys.readouterr().out
+    for each in json.loads((tmp_path / "card.json").read_text())["scores"]:
+        assert each["score"] in ("distinctness", "clip")
+        assert (each["value"], each["reason"]) == (0.5, "")
+        assert isinstance(each["text"], str)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE scores SET value = 'much'",
+        "UPDATE scores SET others = '{\"mad\": Infinity}'",
+        "UPDATE scores SET text = x'ff'",
+        "UPDATE scorings SET facts = '[[['",
+        "UPDATE scorings SET score = 'beauty'",
+        "UPDATE trusts SET probability = 1.5",
+        "UPDATE trusts SET probability = 'sure'",
+    ],
+)
+def test_damaged_scores_are_refused(run: Path, feature_id: int, statement: str) -> None:
+    with Run.writing(run) as opened:
+        measure(opened, feature_id, "iou", [0.4, 0.4], method="topk")
+        set_trust(opened, {}, [Trusted(1, feature_id, 0, "x", 0.5)])
+        opened.rows(statement)
+    with pytest.raises(UnusablePath, match="is damaged"):
+        Show(run, feature_id).run()

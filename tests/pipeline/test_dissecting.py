@@ -77,7 +77,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subject = Subject(encoder, sae, sae.provenance.layer, {"subject": "world:S", "sae": "world:late"})
     with Run.writing(folder, subject.as_json()) as run:
         collect(run, subject, Pictures(48), CONFIG)
-        keep_only(run, explainable(run)[::12] + never_active(run)[:3])
+        keep_only(run, explainable(run)[::40] + never_active(run)[:3])
     return folder
 
 
@@ -153,7 +153,7 @@ def test_the_words_are_the_phrase_of_the_largest_soft_wpmi(run: Run, embedder: E
     check_best(found, scores, WORDS)
     best = {feature_id: WORDS[int(own.argmax())] for feature_id, own in scores.items()}
     assert np.mean([found[each].text == best[each] for each in feature_ids]) > 0.98
-    assert len({each.text for each in found.values()}) > 20
+    assert len({each.text for each in found.values()}) > 10
     for each in found.values():
         assert (each.method, each.status, each.control, each.strength, each.donor_id) == (
             "dissect",
@@ -172,7 +172,7 @@ def test_the_words_are_the_phrase_of_the_largest_soft_wpmi(run: Run, embedder: E
 
 def test_only_what_is_asked_for_is_stored_and_says_what_it_says_among_all(run: Run, embedder: Embedder) -> None:
     feature_ids = explainable(run)
-    asked = feature_ids[2:30:4]
+    asked = feature_ids[2:30:3]
     some = dissected(run, embedder, asked)
     assert list(some) == asked
     everything = dissected(run, embedder, feature_ids)
@@ -281,13 +281,14 @@ def test_one_phrase_is_said_of_everything(run: Run, embedder: Embedder) -> None:
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_done(run: Run, embedder: Embedder) -> None:
     feature_ids = explainable(run)
-    stored = dissect(run, embedder, "world", WORDS, dissecting(None), [])
+    words = [f"{word}, {'and so on ' * 50}" for word in WORDS]
+    stored = dissect(run, embedder, "world", words, dissecting(None), [])
     run.rows("VACUUM")
     ((n_pages,),) = run.rows("PRAGMA page_count")
     run.rows(f"PRAGMA max_page_count = {n_pages}")
     with pytest.raises(UnusablePath, match="full; expected room on the disk") as caught:
-        dissected(run, embedder, feature_ids)
+        dissected(run, embedder, feature_ids, words=words)
     assert "\n" not in str(caught.value)
     assert explanations(run, stored) == {}
     run.rows("PRAGMA max_page_count = 100000")
-    assert list(dissected(run, embedder, feature_ids)) == feature_ids
+    assert list(dissected(run, embedder, feature_ids, words=words)) == feature_ids

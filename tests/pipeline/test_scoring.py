@@ -18,6 +18,7 @@ from seesay.exemplars.histogram import N_BINS
 from seesay.explainers.config import Setting
 from seesay.pipeline.scoring import items_to_score, score
 from seesay.records import Aid, Explanation, Status, Strength
+from seesay.scorers.aids import constant
 from seesay.scorers.config import SCORES
 from seesay.scorers.scorer import Item, Measured, Scorer
 from seesay.split import split_of
@@ -225,8 +226,8 @@ def test_changed_words_are_scored_again_and_have_no_other_number(run: Run, setti
 
 def test_aids_are_scored_apart_by_the_words_that_they_put_there(run: Run, setting: StoredSetting) -> None:
     own = scored(run, Weighing(), setting)
-    permuted, constant = (scored(run, Weighing(), setting, aid) for aid in ("permuted", "constant"))
-    assert [each.aid for each in (own, permuted, constant)] == [None, "permuted", "constant"]
+    permuted, fixed = (scored(run, Weighing(), setting, aid) for aid in ("permuted", "constant"))
+    assert [each.aid for each in (own, permuted, fixed)] == [None, "permuted", "constant"]
     by_feature = {item.feature_id: item.text for item in numbers(run, own)}
     assert set(by_feature) == set(FEATURES)
     others = {item.feature_id: item.text for item in numbers(run, permuted)}
@@ -234,13 +235,28 @@ def test_aids_are_scored_apart_by_the_words_that_they_put_there(run: Run, settin
     for feature_id, text in others.items():
         assert text and text != by_feature[feature_id]
         assert text in {by_feature[each] for each in FEATURES if split_of(each) == split_of(feature_id)}
-    assert {item.feature_id for item in numbers(run, constant)} == set(FEATURES)
-    (words,) = {item.text for item in numbers(run, constant)}
+    assert {item.feature_id for item in numbers(run, fixed)} == set(FEATURES)
+    (words,) = {item.text for item in numbers(run, fixed)}
     counts = [text for text in by_feature.values() if text]
     assert counts.count(words) == max(map(counts.count, counts))
-    for each in (own, permuted, constant):
+    for each in (own, permuted, fixed):
         found = numbers(run, each)
         assert found == expected(list(found))
+
+
+def test_two_permutations_and_two_constants_never_mix(run: Run, setting: StoredSetting) -> None:
+    found: dict[int, StoredScoring] = {}
+    for seed in (0, 1, 0):
+        items = items_to_score(run, setting, "permuted", seed=seed)
+        scoring = score(run, "iou", Weighing(), items, setting=setting, aid="permuted", seed=seed).scoring
+        assert found.setdefault(seed, scoring) == scoring
+        assert list(numbers(run, scoring)) == items
+    constants: list[StoredScoring] = []
+    for text in ("a frog", "a key"):
+        items = constant(items_to_score(run, setting, None), text)
+        constants.append(score(run, "iou", Weighing(), items, setting=setting, aid="constant").scoring)
+        assert {item.text for item in numbers(run, constants[-1])} == {text}
+    assert len({each.scoring_id for each in (*found.values(), *constants)}) == 4
 
 
 def test_a_permutation_changes_with_its_seed_and_does_not_lend_the_words_of_near_duplicates(

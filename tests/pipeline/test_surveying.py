@@ -222,6 +222,21 @@ def test_without_an_image_for_scoring_there_is_nothing_to_go_through(vlm: VLM, s
     assert "\n" not in str(caught.value)
 
 
+def test_an_image_that_does_not_fit_into_memory_ends_it_as_no_feature_is_to_blame(
+    vlm: VLM, sae: SAE, embedder: Embedder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_arguments: Any, **_options: Any) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(vlm.encoder, "encode_to", full)
+    with (
+        Run.writing(tmp_path / "run", SUBJECT) as run,
+        pytest.raises(UnreadableImages, match="no memory left") as caught,
+    ):
+        score(run, "monosemanticity", survey(vlm, sae, embedder), ITEMS)
+    assert "\n" not in str(caught.value)
+
+
 def test_its_facts_are_the_images_the_embedder_and_how_activations_are_told(
     vlm: VLM, sae: SAE, embedder: Embedder
 ) -> None:
@@ -229,9 +244,8 @@ def test_its_facts_are_the_images_the_embedder_and_how_activations_are_told(
         return Survey(Made(images), asked(vlm, sae, reduction), embedder, Bar()).facts
 
     usual = facts()
-    assert usual["reduction"] == "mean"
-    assert usual["dtype"] == str(vlm.encoder.dtype)
-    assert usual.items() >= embedder.facts.items()
+    assert usual["activations"] == {"reduction": "mean", "dtype": str(vlm.encoder.dtype)}
+    assert usual["embedder"] == embedder.facts
     assert facts(GIVEN[1:]) != usual != facts(reduction="max")
     assert Survey(Made(GIVEN), asked(vlm, sae, batch_size=1), embedder, Bar(), images_at_once=1).facts == usual
 

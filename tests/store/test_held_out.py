@@ -45,7 +45,7 @@ from seesay.vlm import load_vlm
 from seesay.world import instruments
 from seesay.world.pictures import Pictures
 
-N_IMAGES, N_EXPLAINED = 80, 10
+N_IMAGES, N_EXPLAINED = 64, 10
 CONFIG = CollectionConfig(n_top=10, n_per_quantile=2, n_sampled=16, n_inactive=3, n_background=30)
 STEERING = Setting(strength=Strength(2.0, "residual_norm"), decoding=Decoding(max_new_tokens=10))
 TOPK, HYBRID = replace(STEERING, method="topk", strength=None), replace(STEERING, method="hybrid")
@@ -333,14 +333,14 @@ def test_no_score_looks_at_an_image_that_was_shown(
     tools: Tools,
 ) -> None:
     watched = Watched(held_out)
-    measured = SCORERS[name](watched, tools, SCORING).score(items(feature_ids[:5]))
-    assert sum(each.value is not None for each in measured) >= 3
+    measured = SCORERS[name](watched, tools, SCORING).score(items(feature_ids[:4]))
+    assert sum(each.value is not None for each in measured) >= 2
     assert watched.looked
     assert not watched.looked & shown
     assert {part_of(image_id) for image_id in watched.looked} == {"scoring"}
 
 
-@pytest.mark.parametrize("name", [name for name in SCORERS if name != "auroc"])
+@pytest.mark.parametrize("name", [name for name in SCORERS if name not in ("auroc", "faithfulness")])
 def test_a_score_by_the_papers_habit_does_and_is_not_refused(
     name: str,
     run: Run,
@@ -459,7 +459,7 @@ def test_a_strangers_run_that_is_damaged_is_refused_in_one_line(damage: str, rig
 
     def everything() -> list[Any]:
         held_out = held_out_of(rigged)
-        return [held_out.feature_ids(), held_out.background(5)]
+        return [held_out.feature_ids(), held_out.background(5), held_out.nearest(0)]
 
     with refused(UnusablePath):
         everything()

@@ -163,6 +163,7 @@ class Calibrate:
                 return self._by_truth(speaker, sae_name, feature_ids, output)
             case "iou" | "clip" | "auroc" | "detection" | "fuzzing":
                 bench = Bench(run, Scoring(seed=self.common.seed), self.instruments, self.common, output)
+                bench.check(self.by)  # now, not after all strengths were tried
                 return feature_ids, (self.by, bench.judge_by(self.by))
 
     def _unit(self) -> StrengthUnit:

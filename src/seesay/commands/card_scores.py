@@ -1,5 +1,6 @@
 """What a feature's card tells of scores."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -12,7 +13,8 @@ from seesay.commands.output import one_line
 from seesay.scorers.config import SCORES, Score
 
 if TYPE_CHECKING:
-    from seesay.store.scores import StoredScore, StoredScoring
+    from seesay.scorers.scorer import Measured
+    from seesay.store.scores import StoredScoring
 
 _SHARED = "on images that the explainer was shown, the paper's habit"
 
@@ -27,6 +29,8 @@ def scores(card: Card) -> Group:
     if not own:
         return Group()
     parts: list[Text | Table] = [Text("What words are worth", style="bold"), _of_words(card)] if _settings(card) else []
+    if any(scoring.facts.get("holding") == "shared" for scoring, _ in own):
+        parts.append(Text(f"* {_SHARED}", style="dim italic"))
     parts += _of_itself(card)
     return Group(*parts, Text())
 
@@ -39,16 +43,15 @@ def _of_words(card: Card) -> Table:
         table.add_column(SCORES[name].value.replace("_", " "), justify="right", overflow="fold")
     titles = {setting.setting_id: setting.title for setting, _ in card.said}
     for setting_id in _settings(card):
-        # Of several ways to compute a score, the last that was asked for.
-        found = {
-            scoring.score: (scoring, each)
-            for scoring, each in card.scores
-            if scoring.setting_id == setting_id and scoring.aid is None
-        }
+        # Of several ways to compute a score, the last that was begun, with all samples.
+        found: dict[Score, tuple[StoredScoring, list[Measured]]] = {}
+        for scoring, each in card.scores:
+            if scoring.setting_id == setting_id and scoring.aid is None:
+                before = found.get(scoring.score)
+                samples = before[1] if before and before[0] == scoring else []
+                found[scoring.score] = (scoring, [*samples, each.measured])
         cells = [_number(*found[name]) if name in found else Text() for name in names]
         table.add_row(Text(one_line(titles[setting_id])), *cells)
-    if any(scoring.facts.get("holding") == "shared" for scoring, _ in card.scores):
-        table.caption, table.caption_justify = f"* {_SHARED}", "left"
     return table
 
 
@@ -63,10 +66,11 @@ def _names(card: Card) -> list[Score]:
     return [name for name in SCORES if measured & {name}]
 
 
-def _number(scoring: "StoredScoring", score: "StoredScore") -> Text:
-    value = score.measured.value
+def _number(scoring: "StoredScoring", samples: "Sequence[Measured]") -> Text:
+    values = [each.value for each in samples if each.value is not None]
     mark = "*" if scoring.facts.get("holding") == "shared" else ""
-    return Text("-" if value is None else f"{value:.2f}{mark}", style="dim" if score.measured.reason else "")
+    style = "dim" if any(each.reason for each in samples) else ""
+    return Text(f"{sum(values) / len(values):.2f}{mark}" if values else "-", style=style)
 
 
 def _of_itself(card: Card) -> list[Text | Table]:

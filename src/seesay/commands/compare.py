@@ -13,6 +13,7 @@ from seesay.commands.options import Options
 from seesay.commands.output import Output, one_line
 from seesay.errors import InvalidSetting, UnusablePath, check_choice
 from seesay.explainers.config import METHODS
+from seesay.scorers.config import Holding
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -65,6 +66,10 @@ class Compare:
     split: Literal["test", "validation", "all"] = "test"
     """Which features: figures come from test features, as strengths are chosen on validation features."""
 
+    images: Annotated[Holding | None, arg(metavar="held-out|shared")] = None
+    """Scores that were computed on images that no explainer was shown, or on those that the paper shares with its
+    explainers (seesay score --split shared, or --paper); by default the former where there are any."""
+
     levels: Annotated[Literal["truth", "records", "model"] | None, arg(metavar="truth|records|model")] = None
     """Who says of what level a feature is: the truth, where the score ground_truth knows it; or whoever labelled words,
     the scenes' records or a language model: what most words that are said of it are. By default the first of these
@@ -97,7 +102,9 @@ class Compare:
         with ExitStack() as stack:
             runs = [stack.enter_context(Run.open(path)) for path in dict.fromkeys(self.path)]
             scores: set[Score] | None = None if asked is None else {each.score for each in asked}
-            contest = read(runs, scores, part=self.split, methods=methods, explainer=self.explainer)
+            contest = read(
+                runs, scores, part=self.split, methods=methods, explainer=self.explainer, holding=self.images
+            )
             labeller, levels = self._levels(runs, contest)
             sure = sureness(runs, contest)
             of = {str(run.folder): run.subject for run in runs}

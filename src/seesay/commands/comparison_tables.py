@@ -30,7 +30,11 @@ _TOLD_BY = {
     "model": "of most of what is said of them, as a language model labels it",
 }
 SHARED = "Computed on images that were shared with the explainers (the paper's habit): too high to be true."
-UNINFORMATIVE = "Uninformative here: no method's interval lies above those of what stands beside it."
+UNINFORMATIVE = "Uninformative here: feature by feature, no method is above all that stands beside it."
+_FEW = 10
+"""Features below which an interval by resampling says nothing."""
+
+_SURE = 0.05
 
 
 def print_comparison(
@@ -71,6 +75,13 @@ def print_comparison(
             by = f": {_TOLD_BY[labeller.partition(':')[0]]}" if kind == "level" and labeller else ""
             console.print(Text(f"\n{one_line(title + by)}", style="bold"))
             console.print(group_table(shown, kind))
+            if any(any(group.aids) for each in shown for group in each.groups[kind]):
+                console.print(Text(f"In brackets: {', '.join(AIDS)}.", style="dim"))
+    told = summary(comparison)
+    if told:
+        console.print(Text("\nIn short (5 %, corrected within each score, not over all of them)", style="bold"))
+        for line in told:
+            console.print(Text(one_line(line)))
     for title, table in (
         ("Rank correlation with ground_truth over features: the measure of the measures", truth_table(comparison)),
         ("Score against strength", curve_table(comparison)),
@@ -80,13 +91,37 @@ def print_comparison(
             console.print(table)
 
 
+def summary(comparison: "Comparison") -> list[str]:
+    """What tests say, a line for each score that tells words from what stands beside them.
+
+    Args:
+        comparison: what came of comparing.
+    """
+    found: list[str] = []
+    for standing in comparison.standings:
+        sure = [each for each in standing.pairs if each.adjusted < _SURE]
+        if not standing.quantity.is_primary or not standing.pairs:
+            continue
+        if standing.is_informative is False:
+            found.append(f"{standing.quantity.title}: tells words from nothing, and so no method from another")
+            continue
+        ahead = [
+            f"{each.first} above {each.second}" if each.difference.mean > 0 else f"{each.second} above {each.first}"
+            for each in sure
+        ]
+        best = max(standing.rows, key=lambda row: row.estimate.mean)
+        told = "; ".join(ahead) or "no difference that tests are sure of"
+        found.append(f"{standing.quantity.title}: {best.contender} is highest, {number(best.estimate.mean)}; {told}")
+    return found
+
+
 def standing_table(standing: "Standing") -> Table:
     """All contenders by one number, with what stands beside each.
 
     Args:
         standing: of that number.
     """
-    table = bare_table("method" if standing.of_words else "", "mean", "95 % interval", "features")
+    table = bare_table("method" if standing.of_words else "", "mean", "95 % interval", "of")
     table.columns[2].no_wrap = True
     if standing.of_words:
         for aid in AIDS:
@@ -100,7 +135,7 @@ def standing_table(standing: "Standing") -> Table:
             Text(one_line(row.contender)),
             number(found.mean),
             f"{number(found.low)} to {number(found.high)}",
-            f"{found.n}/{row.n_explained}",
+            str(row.n_explained),
         ]
         if standing.of_words:
             cells += [_of_aid(row.aids.get(aid), found.n) for aid in AIDS]
@@ -126,6 +161,7 @@ def pair_table(standing: "Standing") -> Table:
             f"{pair.effect:+.2f}",
             probability(pair.p_value),
             probability(pair.adjusted),
+            style="bold" if pair.adjusted < _SURE else "",
         )
     return table
 
@@ -143,7 +179,7 @@ def group_table(standings: "Sequence[Standing]", kind: "Kind") -> Table:
         groups = [{group.name: group for group in standing.groups[kind]}.get(name) for name in names]
         table.add_row(standing.quantity.title, "features", *map(_n_features, groups), style="dim")
         for place, row in enumerate(standing.rows):
-            cells = (_of_group(None if group is None else group.estimates[place]) for group in groups)
+            cells = (_of_group(group, place) for group in groups)
             table.add_row("", Text(one_line(row.contender)), *cells)
     return table
 
@@ -159,7 +195,8 @@ def truth_table(comparison: "Comparison") -> Table:
     table = bare_table("score", "features", *map(one_line, names), "pooled")
     for title, truth in found:
         cells = [_of_correlation(truth.by_contender.get(name)) for name in names]
-        table.add_row(title, str(truth.n), *cells, _of_correlation(truth.pooled))
+        # Methods often say the same of a feature, so that its p value would be too small.
+        table.add_row(title, str(truth.n), *cells, _NOT_SCORED if truth.pooled is None else f"{truth.pooled.rho:+.2f}")
     return table
 
 
@@ -232,12 +269,16 @@ def _captions(standing: "Standing") -> Iterator[tuple[str, str]]:
 
 
 def _interval(found: "Estimate") -> str:
-    return f"{number(found.mean)}\n{_short(found.low)}-{_short(found.high)}"
+    if found.n < _FEW:
+        return f"{number(found.mean)}\nof {found.n}"
+    if found.low == found.high:
+        return f"{number(found.mean)}\nall alike"
+    return f"{number(found.mean)}\n{_short(found.low)} {_short(found.high)}"
 
 
 def _short(value: float) -> str:
     """The end of an interval, where there is little room."""
-    return f"{value:.2f}" if abs(value) < _LARGE else f"{value:.3g}"
+    return f"{value:.2f}".replace("0.", ".") if abs(value) < 1 else f"{value:.3g}"
 
 
 def _of_aid(found: "Estimate | None", n: int) -> Text:
@@ -246,8 +287,12 @@ def _of_aid(found: "Estimate | None", n: int) -> Text:
     return Text(_interval(found) + ("" if found.n == n else f" n={found.n}"))
 
 
-def _of_group(found: "Estimate | None") -> Text:
-    return Text(_NOT_SCORED if found is None else _interval(found))
+def _of_group(group: "Group | None", place: int) -> Text:
+    found = None if group is None else group.estimates[place]
+    if group is None or found is None:
+        return Text(_NOT_SCORED)
+    beside = [_short(group.aids[place][aid]) if aid in group.aids[place] else _NOT_SCORED for aid in AIDS]
+    return Text.assemble(_interval(found), (f"\n({' '.join(beside)})", "dim") if group.aids[place] else "")
 
 
 def _n_features(group: "Group | None") -> str:
@@ -255,4 +300,4 @@ def _n_features(group: "Group | None") -> str:
 
 
 def _of_correlation(found: "Correlation | None") -> str:
-    return _NOT_SCORED if found is None else f"{found.rho:+.2f} (p {probability(found.p_value).replace(' ', '')})"
+    return _NOT_SCORED if found is None else f"{found.rho:+.2f}\np {probability(found.p_value).replace(' ', '')}"

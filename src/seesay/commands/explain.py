@@ -17,11 +17,11 @@ from seesay.commands.explaining_options import (
     SteeringOptions,
     setting_of,
 )
-from seesay.commands.names import given_strength, is_world, resolve_run_strength
+from seesay.commands.names import given_strength, resolve_run_strength
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
-from seesay.commands.speaking import speaking, stopping
+from seesay.commands.speaking import check_names, speaking, stopping
 from seesay.errors import FeatureNotFound, InvalidSetting
 from seesay.explainers.config import METHODS
 from seesay.records import Method, StrengthUnit
@@ -152,38 +152,41 @@ class Explain:
 
     def _dissect(self, output: Output, selected: Sequence[int] | None) -> int:
         """Explain without a language model."""
-        from seesay.commands.instruments import InstrumentOptions, Instruments
-        from seesay.pipeline.dissecting import dissect, dissecting
+        from seesay.commands.dissecting import explain_by_dissecting
+        from seesay.pipeline.dissecting import dissecting
         from seesay.store.explanations import explanations, n_explained
         from seesay.store.run import Run
 
         setting = dissecting(self.control, self.common.seed)
         with Run.writing(self.path) as run, stopping(output):
-            of_world = is_world(str(run.subject.get("subject")))
-            vocabulary = self._vocabulary(of_world)
+            check_names(self.path, run.subject, self.subject, self.sae, self.layer)
             feature_ids = self._features(run, setting, selected)
-            tools = Instruments(InstrumentOptions(embedder=self.embedder), of_world, self.common)
-            with output.progress("embedding images", total=None) as advance:
-                stored = dissect(
-                    run, tools.embedder, tools.embedder_name, vocabulary, setting, feature_ids, on_batch=advance
-                )
+            stored = explain_by_dissecting(
+                run,
+                setting,
+                feature_ids,
+                vocabulary=self.vocabulary,
+                embedder=self.embedder,
+                common=self.common,
+                output=output,
+            )
             said, counts = explanations(run, stored, feature_ids), n_explained(run, stored)
         self._report(output, stored, said, counts)
         return 0
 
-    def _vocabulary(self, of_world: bool) -> list[str]:
-        from seesay.explainers.dissect import read_vocabulary
-
-        if self.vocabulary is not None:
-            return read_vocabulary(self.vocabulary)
-        if not of_world:
-            raise InvalidSetting("dissect without a vocabulary", expected="--vocabulary FILE, one phrase a line")
-        from seesay.world.concepts import CONCEPTS
-        from seesay.world.grammar import phrase
-
-        return [phrase(concept) for concept in CONCEPTS]
+    def _check_used(self) -> None:
+        """Refuse what a method has no use for: whoever gives it expects something of it."""
+        if self.method == "dissect":
+            unused = [name for name, value in vars(self.who).items() if value]
+            why = "which asks no language model"
+        else:
+            unused = [name for name in ("vocabulary", "embedder") if getattr(self, name) is not None]
+            why = "which finds its words by itself"
+        for name in unused:
+            raise InvalidSetting(f"--{name.replace('_', '-')} for {self.method}, {why}", expected="none")
 
     def _setting(self) -> "Setting":
+        self._check_used()
         strength = given_strength(self.strength, self.strength_unit)
         return setting_of(
             self.method, strength, self.control, self.steering, self.showing, self.words, self.common.seed
@@ -232,7 +235,7 @@ class Explain:
         steps = [f"seesay show {self.path} {feature_id}   all that is known of one feature"]
         if stored.control is None:
             steps.append("add --control random to the same command, to see what the words are worth")
-        return steps
+        return [*steps, f"seesay score {self.path}   how good the words are, on images that nobody was shown"]
 
 
 def setting_as_json(stored: "StoredSetting") -> dict[str, Any]:

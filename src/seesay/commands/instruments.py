@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final
 
@@ -10,6 +11,7 @@ from tyro.conf import arg
 
 from seesay.commands.loading import hush, hush_diffusers, load_explainer
 from seesay.commands.options import Options
+from seesay.errors import MissingExtra
 from seesay.scorers.config import Need
 
 if TYPE_CHECKING:
@@ -104,6 +106,15 @@ class Instruments:
 
         hush_diffusers(self._common)
         return self._loaded(load_synthesiser, given or _SYNTHESISER)
+
+    def check_synthesiser(self) -> None:
+        """Check, before anything is loaded, that what makes images of words can be had as far as packages go.
+
+        Raises:
+            MissingExtra: it cannot.
+        """
+        if not self._is_world(self._named.synthesiser) and find_spec("diffusers") is None:
+            raise MissingExtra("making images from words needs diffusers", remedy="pip install 'seesay[synthesis]'")
 
     def let_go(self, still_needed: frozenset[Need]) -> None:
         """Let go of what no score needs any more.

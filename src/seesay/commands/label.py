@@ -95,7 +95,7 @@ class Label:
                 "counts": counts,
                 "labels": [asdict(each) for each in found.values()],
             },
-            next_steps=[f"seesay compare {self.path}   methods side by side, also by level"],
+            next_steps=[f"seesay compare {self.path} --levels {self.by}   methods side by side, also by these levels"],
         )
         return 0
 

@@ -18,6 +18,7 @@ from seesay.scorers.config import SCORES, Need, Score, Scoring
 if TYPE_CHECKING:
     from seesay.exemplars.config import Reduction
     from seesay.images.sources import ImageSource
+    from seesay.instruments.instrument import Synthesiser
     from seesay.records import Explanation
     from seesay.scorers.activations import Activations
     from seesay.scorers.scorer import Scorer
@@ -66,7 +67,8 @@ class Bench:
         self._instruments = Instruments(named, self.of_world, common)
         self._synthesised: Synthesised | None = None
         self._explainers: dict[str, VLM] = {}
-        self._scorers: dict[Score, Scorer] = {}
+        self._scorers: dict[tuple[Score, str, str], Scorer] = {}
+        self._synthesiser: Synthesiser | None = None
 
     @property
     def feature_ids(self) -> "Sequence[int]":
@@ -81,15 +83,31 @@ class Bench:
 
         Raises:
             InvalidSetting: it needs the embedded world's records, and the run is not of it.
+            MissingExtra: it needs a package that is not installed.
         """
+        if "synthesiser" in SCORES[score].needs:
+            self._instruments.check_synthesiser()
         if "world" in SCORES[score].needs and not self.of_world:
             raise InvalidSetting(
                 f"{score} for a run of {self._of.subject}",
                 expected="a run of the embedded world, the only one whose truth is known",
             )
 
+    def check_features(self, score: Score, feature_ids: Collection[int]) -> None:
+        """Check that the subject's SAE has the features that a stranger's run speaks of.
+
+        Args:
+            score: that is to be computed; nothing is loaded for one that looks at no activations.
+            feature_ids: which.
+
+        Raises:
+            FeatureNotFound: it does not.
+        """
+        if "subject" in SCORES[score].needs and feature_ids:
+            self._activations.sae.directions((min(feature_ids), max(feature_ids)))
+
     def scorer(self, score: Score, setting: "StoredSetting | None" = None) -> "Scorer":
-        """Make a scorer, or find it: what it has looked at serves all settings.
+        """Make a scorer, or find it: what it has looked at serves all settings that it does not depend on.
 
         Args:
             score: what it measures.
@@ -98,12 +116,17 @@ class Bench:
         Raises:
             SeesayError: what it needs cannot be had.
         """
-        if SCORES[score].needs & {"explainer", "world"}:
-            assert setting is not None, "it measures words"
-            return self._scorer_of(score, setting)
-        if score not in self._scorers:
-            self._scorers[score] = self._scorer(score)
-        return self._scorers[score]
+        if score == "faithfulness" or score == "ground_truth":
+            assert setting is not None, f"{score} depends on who said the words"
+            key = (score, setting.explainer_hash, setting.method if score == "ground_truth" else "")
+            if key not in self._scorers:
+                self._scorers[key] = (
+                    self._faithfulness(setting) if key[0] == "faithfulness" else self._by_truth(setting)
+                )
+            return self._scorers[key]
+        if (score, "", "") not in self._scorers:
+            self._scorers[score, "", ""] = self._scorer(score)
+        return self._scorers[score, "", ""]
 
     def judge_by(self, score: Score) -> "Callable[[Sequence[Explanation]], list[float]]":
         """A function from explanations to what a score gives them; chance where there is nothing to be measured.
@@ -117,18 +140,19 @@ class Bench:
 
             items = [Item(each.feature_id, each.text) for each in said]
             if score == "auroc":
-                self.synthesise({item.text for item in items})
+                self.synthesise({item.text for item in items}, again=True)
             measured = self.scorer(score).score(items)
             chance = SCORES[score].chance or 0.0
             return [chance if each.value is None else each.value for each in measured]
 
         return judge
 
-    def synthesise(self, texts: Collection[str]) -> None:
+    def synthesise(self, texts: Collection[str], *, again: bool = False) -> None:
         """Make the images that `auroc` needs, as far as the run does not have them; what makes them is then let go of.
 
         Args:
             texts: what is to be seen.
+            again: others will be asked for soon, so that what makes them is kept.
 
         Raises:
             SeesayError: what makes them cannot be had, or the run cannot be written.
@@ -136,7 +160,8 @@ class Bench:
         """
         from seesay.store.synthesised import Synthesised, synthesise
 
-        synthesiser = self._instruments.synthesiser()
+        synthesiser = self._synthesiser or self._instruments.synthesiser()
+        self._synthesiser = synthesiser if again else None
         self._synthesised = Synthesised(self._run.folder / _SYNTHESISED, synthesiser.facts)
         n = self._scoring.n_images
         wanted = sorted(set(texts) - {""})
@@ -163,6 +188,7 @@ class Bench:
         from seesay.scorers.distinctness import Distinctness
         from seesay.scorers.fuzzing import Fuzzing
         from seesay.scorers.iou import IoU
+        from seesay.world.scorers.counterfactual import Counterfactual
 
         held_out, tools, scoring = self._held_out, self._instruments, self._scoring
         match score:
@@ -180,27 +206,25 @@ class Bench:
                 return Distinctness(held_out, tools.embedder, scoring)
             case "monosemanticity":
                 return Survey(self._images(), self._activations, tools.embedder, self._output.progress)
-            case "faithfulness" | "ground_truth" | "counterfactual":
+            case "counterfactual":
+                return Counterfactual(self._activations, scoring)
+            case "faithfulness" | "ground_truth":
                 raise AssertionError(f"{score} depends on the setting")
 
-    def _scorer_of(self, score: Score, setting: "StoredSetting") -> "Scorer":
-        """A scorer that depends on who said the words, or how they were found."""
+    def _faithfulness(self, setting: "StoredSetting") -> "Scorer":
         from seesay.scorers.faithfulness import Faithfulness
+
+        of = self._activations
+        return Faithfulness(self._held_out, self._explainer_of(setting), of.sae, of.layer, self._scoring)
+
+    def _by_truth(self, setting: "StoredSetting") -> "Scorer":
         from seesay.world.grammar import parse
         from seesay.world.judging import of_nothing
-        from seesay.world.scorers.counterfactual import Counterfactual
         from seesay.world.scorers.ground_truth import GroundTruth
 
-        activations = self._activations
-        if score == "counterfactual":
-            return Counterfactual(activations, self._scoring)
-        if score == "ground_truth":
-            says = METHODS[setting.method].generates
-            unsteered = of_nothing(self._explainer_of(setting), setting.method) if says else ""
-            return GroundTruth(self._truth, parse(unsteered))
-        return Faithfulness(
-            self._held_out, self._explainer_of(setting), activations.sae, activations.layer, self._scoring
-        )
+        says = METHODS[setting.method].generates
+        unsteered = of_nothing(self._explainer_of(setting), setting.method) if says else ""
+        return GroundTruth(self._truth, parse(unsteered))
 
     def _auroc(self) -> "Scorer":
         from seesay.scorers.auroc import Auroc
@@ -220,6 +244,8 @@ class Bench:
         sae = named.finding.load(named.sae)
         encoder = load_encoder(named.subject, self._common)
         layer = named.finding.layer(named.sae, sae, named.layer)
+        sae.check_fits(encoder.d_model)
+        encoder.check_layer(layer)
         subject = Subject(encoder, sae.to(encoder.device), layer, self._run.subject)
         if subject.as_json()["identity"] != self._run.subject.get("identity"):
             raise UnusablePath(
@@ -227,7 +253,8 @@ class Bench:
                 expected="the same weights",
                 remedy="find them again, or make the run again",
             )
-        reduction = self._run.configured(STAGE).get("reduction")
+        # A run without images has none, nor is it needed where no image's activation is told.
+        reduction = self._run.configured(STAGE).get("reduction", "mean")
         check_choice(reduction, get_args(Reduction), "reduction")
         return Activations(encoder, subject.sae, layer, cast("Reduction", reduction))
 

@@ -1,11 +1,10 @@
 """`seesay score`: how good a run's explanations are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final, get_args
 
-from rich.table import Table
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -13,12 +12,13 @@ from seesay.commands.counts import Count
 from seesay.commands.instruments import InstrumentOptions
 from seesay.commands.measuring import Bench
 from seesay.commands.options import Options
-from seesay.commands.output import Output, one_line
+from seesay.commands.output import Output
+from seesay.commands.score_table import remarks, row_of, table_of
 from seesay.commands.speaking import stopping
-from seesay.errors import UnusablePath, check_choice
+from seesay.errors import FeatureNotFound, InvalidSetting, UnusablePath, check_choice
 from seesay.explainers.config import METHODS
 from seesay.images.options import Overlay
-from seesay.records import Aid
+from seesay.records import Aid, Method
 from seesay.scorers.config import PAPER, SCORES, Holding, Need, Score, Scoring
 from seesay.selection import parse_features
 
@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 _OF_ANY: tuple[Score, ...] = ("iou", "clip", "auroc")
 _OF_THE_WORLD: tuple[Score, ...] = ("ground_truth", *_OF_ANY, "detection", "fuzzing")
+_IMAGELESS: frozenset[Score] = frozenset({"ground_truth", "counterfactual"})
+"""These look at none of the run's images."""
+
 _AIDS: tuple[Aid | None, ...] = (None, *get_args(Aid))
+_SPEECHLESS: Method = "dissect"
 
 
 @final
@@ -84,12 +88,12 @@ class ScoreCommand:
     """Ids and inclusive ranges with commas between: 42 or 0-499,777; by default all that are explained."""
 
     words_alone: bool = False
-    """Leave out what is scored beside the words, for tables to compare with: permuted explanations and a constant
-    one."""
+    """Leave out what is scored beside the words, for tables to compare with: permuted explanations, a constant one, and
+    those of random directions."""
 
-    split: Holding = "held-out"
-    """On which images: held-out ones, which no explainer was shown; or shared, the paper's habit: five of the ten most
-    activating ones, five of which its explainer was shown. Tables then say so."""
+    split: Annotated[Holding | None, arg(metavar="held-out|shared")] = None
+    """On which images: held-out ones (the default), which no explainer was shown; or shared, the paper's habit: five of
+    the ten most activating ones, five of which its explainer was shown. Tables then say so."""
 
     paper: bool = False
     """The published protocol: shared images, five exemplars, three images made from each explanation, the first mask
@@ -128,17 +132,25 @@ class ScoreCommand:
 
         output = Output(self.common)
         scoring = self._scoring()
+        self._methods()  # a slip is told before anything is loaded
         with Run.writing(self.path) as run, stopping(output):
-            run.check_finished("collect")
             bench = Bench(run, scoring, self.instruments, self.common, output, self.images)
             names = self._names(bench)
+            if not _IMAGELESS.issuperset(names):
+                run.check_finished("collect")
             of_words: list[Score] = [name for name in names if SCORES[name].of_words]
-            tasks = self._tasks(run, of_words)
+            wanted = None if self.features is None else frozenset(parse_features(self.features))
+            tasks = self._tasks(run, of_words, wanted)
+            if "faithfulness" in names and _SPEECHLESS in {each.method for each in settings(run)}:
+                output.console.print(f"faithfulness is nothing for {_SPEECHLESS}: it has no language model to ask.")
             done = self._of_words(run, bench, tasks, output)
-            done += self._of_features(run, bench, [name for name in names if not SCORES[name].of_words], output)
+            of_features: list[Score] = [name for name in names if not SCORES[name].of_words]
+            done += self._of_features(run, bench, of_features, wanted, output)
             titles = {each.setting_id: f"{each.title} by {each.explainer}" for each in settings(run)}
-            rows = [_row(run, scored, titles) for scored in done]
-        output.console.print(_table(rows))
+            rows = [row_of(run, scored, titles) for scored in done]
+        output.console.print(table_of(rows))
+        for remark in remarks(rows):
+            output.console.print(Text(remark))
         n_failed = sum(scored.n_failed for scored in done)
         if n_failed:
             output.console.print(f"{n_failed} did not fit into memory: the same command tries them again.")
@@ -147,7 +159,9 @@ class ScoreCommand:
 
     def _scoring(self) -> Scoring:
         given = {"n_exemplars": self.n_exemplars, "n_images": self.n_images, "n_positives": self.n_positives}
-        begun = PAPER if self.paper else Scoring(holding=self.split)
+        if self.paper and self.split == "held-out":
+            raise InvalidSetting("--paper on held-out images", expected="--paper alone: it shares them, as published")
+        begun = PAPER if self.paper else Scoring(holding=self.split or "held-out")
         changed = {name: n for name, n in given.items() if n is not None}
         return replace(begun, overlay=self.overlay, seed=self.common.seed, **changed)
 
@@ -162,35 +176,53 @@ class ScoreCommand:
             bench.check(score)
         return found
 
-    def _tasks(self, run: "Run", names: Sequence[Score]) -> list[_Task]:
+    def _tasks(self, run: "Run", names: Sequence[Score], wanted: frozenset[int] | None) -> list[_Task]:
         """What is to be scored, one heavy model after the other."""
         from seesay.pipeline.scoring import items_to_score
-        from seesay.store.explanations import settings
 
         if not names:
             return []
-        methods = self._methods()
-        chosen = [
-            each
-            for each in settings(run)
-            if each.method in methods
-            and (self.controls or each.control in (None, "random"))
-            and (self.tried or _has_test_features(run, each))
-        ]
-        if not chosen:
-            raise UnusablePath(
-                f"no explanations in {self.path}" + (f" by {self.methods}" if self.methods else ""),
-                expected="some to be scored",
-                remedy=f"seesay explain {self.path} --method {(self.methods or 'steering').split(',')[0]}",
-            )
-        wanted = None if self.features is None else frozenset(parse_features(self.features))
         tasks: list[_Task] = []
-        for setting in chosen:
+        for setting in self._settings(run):
             for aid in (None,) if self.words_alone or setting.control else _AIDS:
                 items = items_to_score(run, setting, aid, seed=self.common.seed)
                 kept = [item for item in items if wanted is None or item.feature_id in wanted]
-                tasks += [_Task(name, setting, aid, kept) for name in names]
+                tasks += [_Task(name, setting, aid, kept) for name in names if kept and _can_be(name, setting)]
+        if not tasks:
+            of = f" of features {self.features}" if self.features else ""
+            raise FeatureNotFound(
+                f"nothing in {self.path}{of} that could be scored by {', '.join(names)}",
+                expected="explanations" + (f", not by {_SPEECHLESS} alone" if "faithfulness" in names else ""),
+                remedy=f"seesay explain {self.path}" + (f" --features {self.features}" if self.features else ""),
+            )
         return sorted(tasks, key=lambda task: list(SCORES).index(task.score))
+
+    def _settings(self, run: "Run") -> "list[StoredSetting]":
+        """Those whose explanations are scored."""
+        from seesay.store.explanations import settings
+
+        methods = self._methods()
+        of_methods = [
+            each
+            for each in settings(run)
+            if each.method in methods
+            and (self.controls or each.control is None or (each.control == "random" and not self.words_alone))
+        ]
+        chosen = [each for each in of_methods if self.tried or _has_test_features(run, each)]
+        if chosen:
+            return chosen
+        by = f" by {self.methods}" if self.methods else ""
+        if of_methods:
+            raise UnusablePath(
+                f"explanations of validation features alone in {self.path}{by}",
+                expected="some of test features, from which figures come",
+                remedy="explain them, or give --tried to score what is there",
+            )
+        raise UnusablePath(
+            f"no explanations in {self.path}{by}",
+            expected="some to be scored",
+            remedy=f"seesay explain {self.path} --method {(self.methods or 'steering').split(',')[0].strip()}",
+        )
 
     def _methods(self) -> frozenset[str]:
         if self.methods is None:
@@ -207,6 +239,7 @@ class ScoreCommand:
             bench.synthesise({item.text for task in tasks if task.score == "auroc" for item in task.items})
         done: list[Scored] = []
         for number, task in enumerate(tasks):
+            bench.check_features(task.score, [item.feature_id for item in task.items])
             scorer = bench.scorer(task.score, task.setting)
             what = f"{task.score}: {task.setting.title}" + (f", {task.aid}" if task.aid else "")
             with output.progress(what, total=len(task.items)) as advance:
@@ -218,6 +251,7 @@ class ScoreCommand:
                         task.items,
                         setting=task.setting,
                         aid=task.aid,
+                        seed=self.common.seed,
                         batch_size=self.batch_size,
                         on_batch=advance,
                     )
@@ -226,15 +260,28 @@ class ScoreCommand:
                 bench.let_go(_needs([each.score for each in tasks[number + 1 :]]))
         return done
 
-    def _of_features(self, run: "Run", bench: Bench, names: Sequence[Score], output: Output) -> "list[Scored]":
+    def _of_features(
+        self, run: "Run", bench: Bench, names: Sequence[Score], wanted: frozenset[int] | None, output: Output
+    ) -> "list[Scored]":
         from seesay.pipeline.scoring import score
         from seesay.scorers.scorer import Item
 
+        if not names:
+            return []
+        feature_ids = [each for each in bench.feature_ids if wanted is None or each in wanted]
+        if not feature_ids:
+            raise FeatureNotFound(
+                f"no feature with held-out exemplars in {self.path}"
+                + (f" among {self.features}" if self.features else ""),
+                expected="some",
+                remedy="collect more images" + (", or give other --features" if self.features else ""),
+            )
         done: list[Scored] = []
         for name in names:
+            bench.check_features(name, feature_ids)
             scorer = bench.scorer(name)
-            items = [Item(feature_id) for feature_id in bench.feature_ids]
-            with output.progress(name, total=len(items)) as advance:
+            with output.progress(name, total=len(feature_ids)) as advance:
+                items = [Item(feature_id) for feature_id in feature_ids]
                 done.append(score(run, name, scorer, items, batch_size=self.batch_size, on_batch=advance))
         return done
 
@@ -249,49 +296,8 @@ def _has_test_features(run: "Run", setting: "StoredSetting") -> bool:
     return any(split_of(feature_id) == "test" for feature_id in explanations(run, setting))
 
 
-def _row(run: "Run", scored: "Scored", titles: Mapping[int, str]) -> dict[str, Any]:
-    """One line of the table, as plain data; its mean is over test features, as strengths are chosen on the others."""
-    import numpy as np
-
-    from seesay.split import split_of
-    from seesay.statistics import estimate
-    from seesay.store.scores import scores, seconds_of
-
-    stored = scored.scoring
-    rows = [each for samples in scores(run, stored).values() for each in samples]
-    values = [each.measured.value for each in rows if split_of(each.item.feature_id) == "test"]
-    known = [value for value in values if value is not None]
-    found = estimate(np.array(known)) if known else None
-    return {
-        "score": stored.score,
-        "of": "features" if stored.setting_id is None else titles[stored.setting_id],
-        "aid": stored.aid,
-        "mean": None if found is None else round(found.mean, 4),
-        "interval": None if found is None else [round(found.low, 4), round(found.high, 4)],
-        "n": len(known),
-        "n_test": len(values),
-        "n_scored": len(rows),
-        "seconds": round(seconds_of(run, stored), 1),
-    }
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title="Scores of test features, on average", title_justify="left", header_style="bold")
-    for name in ("score", "of"):
-        table.add_column(name, overflow="fold")
-    for name in ("mean", "95 % interval", "features"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        low, high = row["interval"] or (None, None)
-        table.add_row(
-            row["score"],
-            Text(one_line(row["of"] + (f", {row['aid']}" if row["aid"] else ""))),
-            "-" if row["mean"] is None else f"{row['mean']:.3f}",
-            "-" if low is None else f"{low:.3f} to {high:.3f}",
-            f"{row['n']} of {row['n_test']}",
-            style="dim" if row["aid"] else "",
-        )
-    return table
+def _can_be(score: Score, setting: "StoredSetting") -> bool:
+    return setting.method != _SPEECHLESS or "explainer" not in SCORES[score].needs
 
 
 def _needs(names: Sequence[Score]) -> frozenset[Need]:

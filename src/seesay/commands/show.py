@@ -122,7 +122,14 @@ class Show:
             for each in trusts(run, self.feature_id)
             if words.get(key := (each.setting_id, each.sample)) == each.text
         }
-        measured = scores_of_feature(run, self.feature_id)
+        # So it is with scores of the words themselves; what stands beside them has words of its own.
+        measured = [
+            (scoring, score)
+            for scoring, score in scores_of_feature(run, self.feature_id)
+            if scoring.setting_id is None
+            or scoring.aid is not None
+            or words.get((scoring.setting_id, score.item.sample)) == score.item.text
+        ]
         return Card(run.subject, collected, found, said, exemplars, chosen, measured, sure)
 
     def _said(self, run: "Run") -> "list[tuple[StoredSetting, Sequence[Explanation]]]":
@@ -185,6 +192,7 @@ class Show:
             ],
             "scores": [
                 {
+                    **score.measured.others,
                     "score": scoring.score,
                     "setting": None if scoring.setting_id is None else identities.get(scoring.setting_id),
                     "aid": scoring.aid,
@@ -192,7 +200,6 @@ class Show:
                     "sample": score.item.sample,
                     "text": score.item.text,
                     "value": score.measured.value,
-                    **score.measured.others,
                     "reason": score.measured.reason,
                 }
                 for scoring, score in card.scores

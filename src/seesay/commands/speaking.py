@@ -140,7 +140,7 @@ def speaking(
             noted = run.subject
             named = Named.of(path, noted, subject, sae, finding, layer)
             if not steers:
-                _check_names(path, noted, subject, sae, layer)
+                check_names(path, noted, subject, sae, layer)
             speaker, identity = _load(named, steers, who, common, output, feature_ids)
             if steers:
                 run.claim(identity)
@@ -211,8 +211,19 @@ def load_together(
     return Together(vlm, sae.to(vlm.encoder.device), layer, differs_in, eyes or vlm.encoder)
 
 
-def _check_names(path: Path, noted: Mapping[str, Any], subject: str | None, sae: str | None, layer: int | None) -> None:
-    """Refuse other names than the run's where nothing is loaded that could be compared."""
+def check_names(path: Path, noted: Mapping[str, Any], subject: str | None, sae: str | None, layer: int | None) -> None:
+    """Refuse other names than the run's where nothing is loaded that could be compared.
+
+    Args:
+        path: the run.
+        noted: by it.
+        subject: as given, as are the others.
+        sae: of its features.
+        layer: the block.
+
+    Raises:
+        UnusablePath: they are others.
+    """
     for name, given in (("subject", subject), ("sae", sae), ("layer", layer)):
         if given is not None and given != noted.get(name):
             raise UnusablePath(

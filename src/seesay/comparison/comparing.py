@@ -1,7 +1,7 @@
 """The arithmetic of a comparison: who is better by which number, on the same features, and what the number is worth."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import combinations
 from typing import final
 
@@ -132,12 +132,14 @@ class _Comparing:
             aid: {key: value for key, value in numbers.values.get(self._quantity.name, {}).items() if key in common}
             for aid, numbers in self._scored.aids.get(number, {}).items()
         }
+        own = dict(zip(self._keys, values.tolist(), strict=True))
         contender = self._contest.contenders[number] if self._of_words else None
         return Row(
             contender=contender.name if contender else FEATURES,
             estimate=self._estimate(values),
             n_explained=contender.n_explained if contender else len(self._field.numbers[number]),
             aids={aid: self._of_aid(found) for aid, found in aid_values.items() if found},
+            leads={aid: self._of_aid(_less(own, found)) for aid, found in aid_values.items() if found},
             pooled=self._pooled(self._scored.numbers[number]),
             values=values,
             aid_values=aid_values,
@@ -187,7 +189,7 @@ class _Comparing:
         for name, members in self._parts[kind].items():
             is_in = np.array([key in members for key in self._keys])
             estimates = tuple(self._estimate(row.values, is_in) if is_in.any() else None for row in rows)
-            found.append(Group(name, estimates))
+            found.append(Group(name, estimates, tuple(_aids_within(row, members) for row in rows)))
         return tuple(found)
 
     def _curves(self, rows: Sequence[Row]) -> tuple[Curve, ...]:
@@ -234,6 +236,18 @@ class _Comparing:
             each.name for number, each in enumerate(self._contest.contenders) if number not in self._field.numbers
         ]
         return [f"without this score: {', '.join(without)}"] if without else []
+
+
+def _aids_within(row: Row, members: Collection[FeatureKey]) -> dict[AidName, float]:
+    """The mean of what stands beside a contender, on some features."""
+    own: dict[AidName, list[float]] = {
+        aid: [value for key, value in values.items() if key in members] for aid, values in row.aid_values.items()
+    }
+    return {aid: float(np.mean(values)) for aid, values in own.items() if values}
+
+
+def _less(own: Mapping[FeatureKey, float], aid: Mapping[FeatureKey, float]) -> dict[FeatureKey, float]:
+    return {key: own[key] - value for key, value in aid.items()}
 
 
 def _in_common(names: Sequence[str]) -> str:

@@ -10,6 +10,10 @@ from seesay.scorers.config import SCORES, Score
 _N_SHARING = Counter(name for measure in SCORES.values() for name in (measure.value, *measure.others))
 
 
+_NO_MEASURE = frozenset({"unanswered", "coefficient", "named", "low_level"})
+"""What comes with scores and is none: nobody is better for having more of it."""
+
+
 class Quantity(NamedTuple):
     """A number that a score gives to a feature."""
 
@@ -42,6 +46,7 @@ def quantities(scores: Collection[Score], *, everything: bool = False) -> list[Q
         for score, measure in SCORES.items()
         if score in scores
         for name in (measure.value, *(measure.others if everything else ()))
+        if name not in _NO_MEASURE
     ]
 
 
@@ -55,7 +60,7 @@ def named(names: Sequence[str]) -> list[Quantity]:
     Raises:
         UnknownChoice: there is no such number.
     """
-    known = quantities(SCORES, everything=True)
+    known = [Quantity(score, name) for score, each in SCORES.items() for name in (each.value, *each.others)]
     found: list[Quantity] = []
     for name in names:
         meant = [each for each in known if name in (each.name, each.title)]

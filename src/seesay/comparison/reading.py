@@ -13,7 +13,7 @@ from seesay.comparison.shelf import Shelf
 from seesay.comparison.ways import Scored, Ways
 from seesay.errors import InvalidSetting, UnusablePath
 from seesay.records import Method, Split
-from seesay.scorers.config import SCORES, Score
+from seesay.scorers.config import SCORES, Holding, Score
 from seesay.split import split_of
 from seesay.statistics import clusters_of
 from seesay.store.exemplars import features
@@ -95,6 +95,7 @@ def read(
     part: Part = "test",
     methods: Collection[Method] | None = None,
     explainer: str | None = None,
+    holding: Holding | None = None,
 ) -> Contest:
     """Read what runs hold.
 
@@ -105,6 +106,7 @@ def read(
         part: which features.
         methods: only these; None for all.
         explainer: only this model's words, by its name; None for all.
+        holding: only scores that were computed on such images; None for held-out ones where there are any.
 
     Raises:
         UnusablePath: a run has no explanations, or is damaged.
@@ -124,7 +126,7 @@ def read(
         raise InvalidSetting(
             f"no {part} feature is explained in {_folders(runs)}", expected="some", remedy="give another --split"
         )
-    scored, notes = _scored(Ways(runs, shelves, contenders), scores)
+    scored, notes = _scored(Ways(runs, shelves, contenders, holding), scores)
     frequencies: dict[FeatureKey, float] = {}
     nearest: dict[str, dict[int, Sequence[tuple[int, float]]]] = defaultdict(dict)
     for place, known in enumerate(stats):

@@ -29,6 +29,7 @@ class Row:
         estimate: mean over the features of the table, with its interval.
         n_explained: features that it was asked for.
         aids: what stands beside it, as far as it was scored, on those of the same features that have it.
+        leads: by how much it is above each of them, feature by feature, on average.
         pooled: area under one ROC of all features together; None for other scores than `auroc`.
         values: of each feature.
         aid_values: of those features that have them.
@@ -38,14 +39,15 @@ class Row:
     estimate: Estimate
     n_explained: int
     aids: Mapping[AidName, Estimate]
+    leads: Mapping[AidName, Estimate]
     pooled: float | None
     values: Values = field(repr=False, compare=False, metadata=_NOT_TOLD)
     aid_values: Mapping[AidName, Mapping[FeatureKey, float]] = field(repr=False, compare=False, metadata=_NOT_TOLD)
 
     @property
     def is_separated(self) -> bool | None:
-        """Its interval lies above those of all that stands beside it; None if nothing does."""
-        return all(self.estimate.low > aid.high for aid in self.aids.values()) if self.aids else None
+        """It is above all that stands beside it, feature by feature, interval and all; None if nothing does."""
+        return all(lead.low > 0 for lead in self.leads.values()) if self.leads else None
 
 
 @final
@@ -80,10 +82,12 @@ class Group:
     Args:
         name: of the part.
         estimates: of each row of the table; None where no feature of it is in the part.
+        aids: of each row, the mean of what stands beside it there, as far as it was scored.
     """
 
     name: str
     estimates: tuple[Estimate | None, ...]
+    aids: tuple[Mapping[AidName, float], ...]
 
 
 @final
@@ -143,7 +147,7 @@ class Standing:
         chance: what words that say nothing get; None if that is not one number.
         of_words: it is of explanations; otherwise of features, whatever is said of them.
         is_shared: it was computed on images that were shared with the explainers.
-        is_informative: some contender's interval lies above those of all that stands beside it; None where nothing
+        is_informative: some contender is above all that stands beside it, see `Row.is_separated`; None where nothing
             does, and for numbers that only come with a score.
         rows: of each contender, in their order.
         pairs: of all contenders; none for numbers by which methods are not to be compared.

@@ -8,7 +8,7 @@ from typing import Any, final
 from seesay.comparison.contender import AIDS, AidName, Contender, family_of, flattened
 from seesay.comparison.shelf import Numbers, Shelf
 from seesay.errors import InvalidSetting
-from seesay.scorers.config import Score
+from seesay.scorers.config import AID, Holding, Score
 from seesay.store.explanations import StoredSetting, hash_of, settings
 from seesay.store.run import Run
 from seesay.store.scores import StoredScoring
@@ -57,10 +57,18 @@ class Ways:
         runs: may be strangers'.
         shelves: of each run, what it holds.
         contenders: who is compared.
+        holding: on which images scores must have been computed; None for held-out ones where there are any.
     """
 
-    def __init__(self, runs: Sequence[Run], shelves: Sequence[Shelf], contenders: Sequence[Contender]) -> None:
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        shelves: Sequence[Shelf],
+        contenders: Sequence[Contender],
+        holding: Holding | None = None,
+    ) -> None:
         self._shelves, self._contenders = shelves, contenders
+        self._holding: Holding | None = holding
         self._randoms = [[each for each in settings(run) if each.control == "random"] for run in runs]
 
     def of_words(self, score: Score) -> Scored | None:
@@ -83,10 +91,16 @@ class Ways:
                     found[_way(scoring)][number][place] = scoring
         if not found:
             return None
-        best = max(found, key=lambda way: (len(found[way]), self._n_values(found[way]), _latest(found[way]), way))
-        n_scored = len({number for contenders in found.values() for number in contenders})
+        wanted = self._holding or "held-out"
+        held = [way for way in found if _is_held(found[way], wanted)]
+        if not held and self._holding is not None:
+            return None
+        best = max(
+            held or found, key=lambda way: (len(found[way]), self._n_values(found[way]), _latest(found[way]), way)
+        )
+        n_scored = len({number for way in held or found for number in found[way]})
         if len(found[best]) == 1 < n_scored:
-            raise self._none_shared(score, found)
+            raise self._none_shared(score, {way: found[way] for way in held or found})
         numbers = {number: self._merged(number, scorings) for number, scorings in sorted(found[best].items())}
         facts = _facts(found[best])
         return Scored(
@@ -185,12 +199,17 @@ def _way(scoring: StoredScoring) -> str:
 
 def _comparable(score: Score, facts: Mapping[str, Any]) -> dict[str, Any]:
     own = _OWN.get(score, frozenset[str]())
-    return {name: fact for name, fact in facts.items() if name not in own}
+    return {name: fact for name, fact in facts.items() if name not in own and name != AID}
 
 
 def _facts(way: _Way) -> Mapping[str, Any]:
     scoring = _first(next(iter(way.values())))
     return _comparable(scoring.score, scoring.facts)
+
+
+def _is_held(way: _Way, holding: Holding) -> bool:
+    """Whether a score was computed on such images; one that looks at no images of the run is as good as any."""
+    return _facts(way).get("holding", holding) == holding
 
 
 def _latest(way: _Way) -> int:

@@ -1,5 +1,7 @@
 """Models that put images and words into one space: CLIP, SigLIP and SigLIP 2."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ from seesay.vlm.blocks import device_of
 from seesay.vlm.checkpoints import Checkpoint, reading
 from seesay.vlm.identity import model_digest
 from seesay.vlm.loading import resolve_device, resolve_dtype
+
+_NO_MATTER = frozenset({"_processor_class", "processor_class", "name_or_path", "_name_or_path", "transformers_version"})
 
 _ALGORITHM = 1  # of this file: raised when the same weights would give other vectors
 _N_WORKERS = 8
@@ -83,6 +87,7 @@ class ImageTextEmbedder:
         self._facts = {
             "embedder": model_type,
             "weights": model_digest(model),
+            "reading": _reading(image_processor, tokenizer),
             "mask_fill": list(mask_fill),
             "algorithm": _ALGORITHM,
         }
@@ -155,18 +160,26 @@ class ImageTextEmbedder:
         return vectors[[place[key] for key in keys]]
 
     def _of_images(self, images: Sequence[Image.Image]) -> Float[Tensor, "image dimension"]:
-        is_cpu = device_of(self._model).type == "cpu"  # the model takes the cores itself
-        with ThreadPoolExecutor(1 if is_cpu else _N_WORKERS) as workers:
-            pictures = list(workers.map(self._processed, images))
-        fed = {name: self._placed(torch.cat([each[name] for each in pictures])) for name in pictures[0]}
+        if device_of(self._model).type == "cpu":  # the model takes the cores itself
+            parts = [self._processed(images)]
+        else:
+            share = -(-len(images) // _N_WORKERS)
+            shares = [images[start : start + share] for start in range(0, len(images), share)]
+            with ThreadPoolExecutor(_N_WORKERS) as workers:
+                parts = list(workers.map(self._processed, shares))
+        fed = {name: self._placed(torch.cat([each[name] for each in parts])) for name in parts[0]}
         return _unit(self._model.get_image_features(**fed))
 
-    def _processed(self, image: Image.Image) -> dict[str, Tensor]:
+    def _processed(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
+        """Several at once, as much of the time goes into calling the processor."""
         try:
-            processed = self._image_processor([in_colour(image)], return_tensors="pt")
+            processed = self._image_processor([in_colour(image) for image in images], return_tensors="pt")
         except (ValueError, ZeroDivisionError, IndexError) as error:  # in which way depends on the processor
+            if len(images) > 1:  # one of them is named
+                parts = [self._processed([image]) for image in images]
+                return {name: torch.cat([each[name] for each in parts]) for name in parts[0]}
             raise UnreadableImage(
-                f"an image of {_size(image)} pixels: {error}",
+                f"an image of {_size(images[0])} pixels: {error}",
                 expected="one that the embedder's image processor takes",
                 remedy="resize it, or leave it out",
             ) from error
@@ -249,3 +262,10 @@ def _unit(output: Any) -> Float[Tensor, "item dimension"]:
 
 def _size(image: Image.Image) -> str:
     return f"{image.width}x{image.height}"
+
+
+def _reading(image_processor: Any, tokenizer: Any) -> str:
+    """A hash of what a model makes of pictures and words before it sees them."""
+    settings = {name: str(value) for name, value in image_processor.to_dict().items() if name not in _NO_MATTER}
+    told = [sorted(settings.items()), sorted(tokenizer.get_vocab().items()), tokenizer.model_max_length]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()

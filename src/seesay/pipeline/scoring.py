@@ -4,12 +4,12 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 from seesay.interruption import gently_interrupted
 from seesay.records import Aid
-from seesay.scorers.aids import constant, items_of, permuted
-from seesay.scorers.config import SCORES, Score
+from seesay.scorers.aids import PERMUTATION, constant, items_of, permuted
+from seesay.scorers.config import AID, SCORES, Score
 from seesay.scorers.scorer import Item, Measured, Scorer
 from seesay.store.exemplars import features
 from seesay.store.explanations import StoredSetting, explanations
@@ -61,6 +61,7 @@ def score(
     *,
     setting: StoredSetting | None = None,
     aid: Aid | None = None,
+    seed: int = 0,
     batch_size: int = 64,
     on_batch: Callable[[int], None] = lambda _n: None,
 ) -> Scored:
@@ -75,6 +76,7 @@ def score(
         items: what is measured.
         setting: in which the words were found; None for scores of features.
         aid: what stands in their place.
+        seed: of the permutation, as for `items_to_score`.
         batch_size: items at a time; it changes nothing but speed and memory, and the last digits.
         on_batch: told how many more items are done, those of earlier times too.
 
@@ -83,7 +85,7 @@ def score(
         KeyboardInterrupt: after Ctrl-C, when the batch is written.
     """
     setting_id = None if setting is None else setting.setting_id
-    scoring = add_scoring(run, name, scorer.facts, setting_id, aid)
+    scoring = add_scoring(run, name, {**scorer.facts, **_facts_of(aid, items, seed)}, setting_id, aid)
     left = unscored(run, scoring, items)
     on_batch(len(items) - len(left))
     n_failed = 0
@@ -101,6 +103,17 @@ def score(
                 raise KeyboardInterrupt
             started = time.monotonic()
     return Scored(scoring, n_failed)
+
+
+def _facts_of(aid: Aid | None, items: Sequence[Item], seed: int) -> dict[str, Any]:
+    """What the numbers of an aid depend on besides, so that two constants, or two permutations, never mix."""
+    match aid:
+        case None:
+            return {}
+        case "permuted":
+            return {AID: {"seed": seed, "algorithm": PERMUTATION}}
+        case "constant":
+            return {AID: {"text": items[0].text if items else ""}}
 
 
 def _check(name: Score, measured: Sequence[Measured]) -> None:

@@ -5,7 +5,7 @@ from typing import Any, final
 
 import torch
 
-from seesay.errors import UnreadableImages
+from seesay.errors import NotEnoughMemory, UnreadableImages
 from seesay.exemplars.config import PARTS
 from seesay.exemplars.hashing import image_id_of, parts_of
 from seesay.images.loading import batches
@@ -50,8 +50,8 @@ class Survey:
         return {
             "algorithm": _ALGORITHM,
             "images": self._source.fingerprint,
-            **self._activations.facts,
-            **self._embedder.facts,
+            "activations": dict(self._activations.facts),
+            "embedder": dict(self._embedder.facts),
         }
 
     def score(self, items: Sequence[Item]) -> list[Measured]:
@@ -61,7 +61,10 @@ class Survey:
             UnreadableImages: too many images cannot be read, or none is of the scoring half.
         """
         if self._survey is None:
-            self._survey = self._gone_through()
+            try:
+                self._survey = self._gone_through()
+            except NotEnoughMemory as error:  # fewer features at a time would not help
+                raise UnreadableImages(error.what, expected=error.expected, remedy=error.remedy) from error
         return self._survey.measured(items)
 
     def _gone_through(self) -> Monosemanticity:

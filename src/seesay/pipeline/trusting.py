@@ -10,10 +10,10 @@ import numpy as np
 from seesay.calibration import similarity
 from seesay.errors import UnusablePath
 from seesay.records import Explanation
-from seesay.scorers.config import SCORES
+from seesay.scorers.config import SCORES, Score
 from seesay.split import split_of
 from seesay.statistics import calibration_error, coverage_accuracy, reliability
-from seesay.store.explanations import StoredSetting, explanations, settings
+from seesay.store.explanations import StoredSetting, explanations, hash_of, settings
 from seesay.store.run import Run
 from seesay.store.scores import scores, scorings
 from seesay.store.trust import Trusted, set_trust
@@ -117,6 +117,7 @@ def trust(run: Run, is_right: Mapping[Key, bool], source: str) -> dict[str, Any]
         "algorithm": _ALGORITHM,
         "truth": source,
         **model.as_json(),
+        "scores": chosen_ways(run),
         "n_learnt_on": int(learnt_on.sum()),
         "test": _quality(probabilities[judged_on], right[judged_on]) if judged_on.any() else None,
     }
@@ -149,20 +150,41 @@ def _kept(probabilities: np.ndarray, is_right: np.ndarray, threshold: float) -> 
     return {"n": n, "right": round(float(is_right[kept].mean()), 4) if n else None}
 
 
+def chosen_ways(run: Run) -> dict[Score, str]:
+    """For each score that needs no truth the hash of the facts it is looked at with, so that no two ways mix.
+
+    The way that was used for most settings, or else the latest; never one on images that explainers were shown.
+
+    Args:
+        run: may be a stranger's.
+    """
+    used: dict[Score, dict[str, list[int]]] = {}
+    for scoring in scorings(run):
+        is_own = scoring.setting_id is not None and scoring.aid is None
+        if is_own and "world" not in SCORES[scoring.score].needs and scoring.facts.get("holding") != "shared":
+            used.setdefault(scoring.score, {}).setdefault(hash_of(scoring.facts), []).append(scoring.scoring_id)
+    return {score: max(found, key=lambda way: (len(found[way]), max(found[way]))) for score, found in used.items()}
+
+
 def _measured(run: Run) -> dict[tuple[int, int, int, str], dict[str, float]]:
-    """The scores of explanations that need no truth, by name; of several ways to compute one, the last.
+    """The scores of explanations that need no truth, by name, each computed in one way for all.
 
     They are found by the words, too: a score counts for no others.
     """
+    ways = chosen_ways(run)
     found: dict[tuple[int, int, int, str], dict[str, float]] = {}
     for scoring in scorings(run):
         measure = SCORES[scoring.score]
-        if scoring.setting_id is None or scoring.aid is not None or "world" in measure.needs:
+        if scoring.setting_id is None or scoring.aid is not None or ways.get(scoring.score) != hash_of(scoring.facts):
             continue
         for samples in scores(run, scoring).values():
             for each in samples:
                 numbers = {} if each.measured.value is None else {measure.value: each.measured.value}
-                numbers |= {name: n for name, n in each.measured.others.items() if name not in _LEFT_OUT}
+                numbers |= {
+                    name if name.startswith(scoring.score) else f"{scoring.score} {name}": number
+                    for name, number in each.measured.others.items()
+                    if name not in _LEFT_OUT
+                }
                 key = (scoring.setting_id, each.item.feature_id, each.item.sample, each.item.text)
                 found.setdefault(key, {}).update(numbers)
     return found

@@ -12,6 +12,9 @@ from seesay.records import Explanation
 from seesay.scorers.scorer import Item
 from seesay.split import split_of
 
+PERMUTATION = 1
+"""Raised when features would get the words of others than before."""
+
 NEAR = 0.5
 """The cosine above which two features' directions count as nearly the same."""
 
@@ -56,9 +59,12 @@ def permuted(items: Sequence[Item], nearest: Mapping[int, Sequence[tuple[int, fl
         ring = sorted(
             (item for item in items if split_of(item.feature_id) == split), key=lambda item: _chance(seed, item)
         )
+        n_alike = Counter(each.text.casefold() for each in ring)
         for place, item in enumerate(ring):
-            donors = (*ring[place + 1 :], *ring[:place])
-            text = next((each.text for each in donors if _will_do(each, item, near)), None)
+            donors = (ring[(place + step) % len(ring)] for step in range(1, len(ring)))
+            # Where all say the same nobody needs to be asked.
+            is_like_all = n_alike[item.text.casefold()] == len(ring)
+            text = None if is_like_all else next((each.text for each in donors if _will_do(each, item, near)), None)
             if text is not None:
                 found.append(replace(item, text=text))
     return sorted(found, key=lambda item: (item.feature_id, item.sample))

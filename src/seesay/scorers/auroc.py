@@ -58,7 +58,7 @@ class Auroc:
     def facts(self) -> dict[str, Any]:
         """How many images, which control images, and the synthesiser."""
         own = {"algorithm": _ALGORITHM, "n_images": self._n_images, "holding": self._holding}
-        return own | {"synthesiser": self._facts}
+        return own | {"synthesiser": self._facts, "activations": dict(self._activations.facts)}
 
     def score(self, items: Sequence[Item]) -> list[Measured]:
         """Measure explanations; each text's images are encoded once, whichever features it is said of.
@@ -126,4 +126,6 @@ def _measured(made: Float64[np.ndarray, " made"], control: Float64[np.ndarray, "
 
 
 def _chance(control: Float64[np.ndarray, " control"], reason: str) -> Measured:
-    return Measured(SCORES["auroc"].chance, {"mean_activation": float(control.mean()), "mad": 0.0}, reason=reason)
+    # In a ROC of all features silence stands for images like any others, or it would be better than wrong words.
+    both = {"synthesised": control.tolist(), "control": control.tolist()}
+    return Measured(SCORES["auroc"].chance, {"mean_activation": float(control.mean()), "mad": 0.0}, both, reason)

@@ -108,5 +108,8 @@ def _measured(item: Item, own: float | None, other: float) -> Measured:
     if own is None:
         return Measured(None, reason="no held-out exemplar")
     is_alone = other != other  # NaN: no other feature has an exemplar
+    if not item.text.strip() and not is_alone:
+        # What a model makes of no words at all is no measure of them: silence fits a feature as well as any other.
+        return Measured(other, {"clip_others": other, "clip_difference": 0.0}, reason="the text is empty")
     others = {} if is_alone else {"clip_others": other, "clip_difference": own - other}
     return Measured(own, others, reason="" if item.text.strip() else "the text is empty")

@@ -32,6 +32,9 @@ five of the ten most activating ones, five of which its explainer was shown."""
 
 MOST = 1000
 
+AID = "aid"
+"""Under this name the facts of a scoring tell which words it put in the place of a feature's own."""
+
 
 @final
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from seesay.scorers.judged import NO_EXEMPLAR, drawn, measured, nothing_said, of
 from seesay.scorers.scorer import Item, Measured
 
 _ALGORITHM = 1
-_N_CACHED = 1024
+_N_CACHED = 16384
 _N_AT_ONCE = 8  # images that are looked at to find near misses; seldom are more needed
 
 
@@ -90,7 +90,7 @@ class Detection:
 
     def __init__(self, held_out: HeldOut, activations: Activations, judge: Judge, scoring: Scoring) -> None:
         self._held_out, self._judge, self._scoring = held_out, judge, scoring
-        self._dtype = str(activations.encoder.dtype)
+        self._activity = dict(activations.facts)
         self._line_up = lru_cache(_N_CACHED)(partial(line_up, held_out, activations, scoring))
 
     @property
@@ -101,7 +101,7 @@ class Detection:
             "holding": self._scoring.holding,
             "n_positives": self._scoring.n_positives,
             "seed": self._scoring.seed,
-            "dtype": self._dtype,
+            "activations": self._activity,
             "algorithm": _ALGORITHM,
         }
 

@@ -1,14 +1,15 @@
 """How alike a feature's exemplars are, how like another feature's, and whether they fall into two kinds.
 
-Shape suffixes: e exemplars, f features, d dimension, w ways to part exemplars in two.
+Shape suffixes: e exemplars, f features (g some of them), d dimension, w ways to part exemplars in two, p their parts.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, final
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn import functional
 
@@ -19,7 +20,7 @@ from seesay.scorers.gallery import HeldOut
 from seesay.scorers.scorer import Item, Measured
 
 _ALGORITHM = 1
-_N_AT_ONCE = 256  # pictures that are in memory together
+_N_AT_ONCE = 256  # pictures that are in memory together, and features that are held against all
 _N_TRIED = 12  # exemplars up to which all ways to part them are tried
 _N_STARTS = 10  # of k-means, for more
 _SAME = 1e-6  # vectors whose numbers differ by less are equal but for rounding
@@ -33,14 +34,12 @@ class _Embedded:
     Args:
         vectors: of each image once.
         rows: which of them are a feature's.
-        places: of a feature, its row of `means`.
-        means: unit vectors, of each feature's exemplars' mean.
+        redundancies: the largest cosine of a feature's mean vector with another one's; none if there is no other.
     """
 
     vectors: Float[Tensor, "image dimension"]
     rows: Mapping[int, Sequence[int]]
-    places: Mapping[int, int]
-    means: Float[Tensor, "feature dimension"]
+    redundancies: Mapping[int, float]
 
 
 @final
@@ -85,12 +84,7 @@ class Distinctness:
         if feature_id not in known.rows:
             return Measured(None, reason="no held-out exemplar")
         vectors_ed = known.vectors[known.rows[feature_id]]
-        others: dict[str, float] = {}
-        if len(known.means) > 1:
-            place = known.places[feature_id]
-            cosines_f = known.means @ known.means[place]
-            cosines_f[place] = -torch.inf
-            others["redundancy"] = float(cosines_f.max())
+        others = {"redundancy": known.redundancies[feature_id]} if known.redundancies else {}
         if len(vectors_ed) < 2:
             return Measured(None, others, reason="a single held-out exemplar")
         others["polysemanticity"] = polysemanticity(vectors_ed)
@@ -113,8 +107,20 @@ class Distinctness:
         ]
         vectors = torch.cat(parts) if parts else torch.zeros(0, 0)
         means = [functional.normalize(vectors[own].mean(0), dim=0) for own in rows.values()]
-        places = {feature_id: place for place, feature_id in enumerate(rows)}
-        return _Embedded(vectors, rows, places, torch.stack(means) if means else torch.zeros(0, 0))
+        return _Embedded(vectors, rows, dict(zip(rows, _largest_cosines(means), strict=False)))
+
+
+def _largest_cosines(units: Sequence[Float[Tensor, " dimension"]]) -> list[float]:
+    """Of each unit vector with another one; none if there is no other."""
+    if len(units) < 2:
+        return []
+    units_fd = torch.stack(list(units))
+    found: list[float] = []
+    for start in range(0, len(units), _N_AT_ONCE):
+        cosines_gf = units_fd[start : start + _N_AT_ONCE] @ units_fd.T
+        cosines_gf.diagonal(start).fill_(-torch.inf)
+        found += cosines_gf.amax(1).tolist()
+    return found
 
 
 def clarity(vectors: Float[Tensor, "exemplar dimension"]) -> float:
@@ -140,29 +146,35 @@ def polysemanticity(vectors: Float[Tensor, "exemplar dimension"]) -> float:
     vectors_ed = vectors.double()
     if (vectors_ed.amax(0) - vectors_ed.amin(0)).max() < _SAME:
         return 0.0
-    in_one_e = _parted(vectors_ed) if len(vectors_ed) <= _N_TRIED else _clustered(vectors_ed)
-    one_d, other_d = vectors_ed[in_one_e].mean(0), vectors_ed[~in_one_e].mean(0)
+    one_e = _parted(vectors_ed) if len(vectors_ed) <= _N_TRIED else _clustered(vectors_ed)
+    # sums, as cosines do not ask how long vectors are
+    one_d, other_d = torch.stack([one_e, 1 - one_e]) @ vectors_ed
     return float(1 - functional.cosine_similarity(one_d, other_d, dim=0))
 
 
-def _parted(vectors_ed: Tensor) -> Bool[Tensor, " exemplar"]:
+def _parted(vectors_ed: Tensor) -> Float64[Tensor, " exemplar"]:
     """The best of all ways to part a few vectors in two, many times as fast as k-means is started."""
-    n = len(vectors_ed)
-    ways = torch.arange(1, 1 << (n - 1))  # the last vector is always in the other part: a way is told once
-    in_one_we = (ways[:, None] >> torch.arange(n)) & 1 == 1
-    products_ee = vectors_ed @ vectors_ed.T
-
-    def squared_sums_over_n(in_part_we: Tensor) -> Tensor:
-        part_we = in_part_we.double()
-        return (part_we @ products_ee * part_we).sum(1) / part_we.sum(1)
-
+    parts_pe, over_n_p = _parts(len(vectors_ed))
+    squared_sums_over_n_p = (parts_pe @ (vectors_ed @ vectors_ed.T)).mul_(parts_pe).sum(1) * over_n_p
     # The squared distances are least where these are most: together they are the sum of all squares.
-    return in_one_we[(squared_sums_over_n(in_one_we) + squared_sums_over_n(~in_one_we)).argmax()]
+    return parts_pe[squared_sums_over_n_p.view(2, -1).sum(0).argmax()]
 
 
-def _clustered(vectors_ed: Tensor) -> Bool[Tensor, " exemplar"]:
+@cache
+def _parts(n: int) -> tuple[Float64[Tensor, "part exemplar"], Float64[Tensor, " part"]]:
+    """All ways to part so many vectors in two: each one's first part, then each one's second, and 1 over their sizes.
+
+    A vector is in a part by 1, else by 0.
+    """
+    ways = torch.arange(1, 1 << (n - 1))  # the last vector is always in the second part: a way is told once
+    one_we = ((ways[:, None] >> torch.arange(n)) & 1).double()
+    parts_pe = torch.cat([one_we, 1 - one_we])
+    return parts_pe, 1 / parts_pe.sum(1)
+
+
+def _clustered(vectors_ed: Tensor) -> Float64[Tensor, " exemplar"]:
     from sklearn.cluster import KMeans  # slow to import
 
     clustering: Any = KMeans  # whose number of starts is a word by default, and so for type checkers
     labels = clustering(n_clusters=2, n_init=_N_STARTS, random_state=0).fit_predict(vectors_ed.numpy())
-    return torch.from_numpy(labels == 1)
+    return torch.from_numpy(labels).double()

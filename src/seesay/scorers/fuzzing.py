@@ -22,7 +22,7 @@ DISSIMILAR = 0.2
 """The cosine below which two features' directions count as dissimilar."""
 
 _ALGORITHM = 1
-_N_CACHED = 1024
+_N_CACHED = 16384
 _NOTHING_ELSE = "no dissimilar feature is active elsewhere in its exemplars"
 
 
@@ -121,7 +121,7 @@ class Fuzzing:
 
     def __init__(self, held_out: HeldOut, activations: Activations, judge: Judge, scoring: Scoring) -> None:
         self._held_out, self._judge, self._scoring = held_out, judge, scoring
-        self._dtype = str(activations.encoder.dtype)
+        self._activity = dict(activations.facts)
         self._pair_up = lru_cache(_N_CACHED)(partial(pair_up, held_out, activations, scoring))
 
     @property
@@ -136,7 +136,7 @@ class Fuzzing:
             "mask_fill": list(self._judge.mask_fill) if scoring.overlay == "mask" else None,
             "dissimilar": DISSIMILAR,
             "seed": scoring.seed,
-            "dtype": self._dtype,
+            "activations": self._activity,
             "algorithm": _ALGORITHM,
         }
 

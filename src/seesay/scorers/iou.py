@@ -52,9 +52,8 @@ def overlap(
         first_mask: take the first mask alone instead of the union of all.
     """
     mask = (masks[:1] if first_mask else masks).any(0)
-    both, either = int((mask & active).sum()), int((mask | active).sum())
-    n_mask, n_active = int(mask.sum()), int(active.sum())
-    return Overlap(_share(both, either), _share(both, n_mask), _share(both, n_active), float(n_mask > 0))
+    both, n_mask, n_active = (int(np.count_nonzero(each)) for each in (mask & active, mask, active))
+    return Overlap(_share(both, n_mask + n_active - both), _share(both, n_mask), _share(both, n_active), float(n_mask > 0))
 
 
 @final

@@ -1,7 +1,7 @@
 """A run as scorers look at it: exemplars that no explainer was shown, by construction and checked once more."""
 
 from collections.abc import Collection, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import final
 
@@ -15,6 +15,7 @@ from seesay.store.exemplars import exemplars, features, inactive_images
 from seesay.store.run import Run
 
 _N_CACHED = 2048
+_N_LISTS = 1024  # of exemplars, which several scores ask for
 _N_SHARED, _N_SHARED_FROM = 5, 10  # arXiv 2603.22593: five of the ten most activating images
 
 
@@ -34,7 +35,7 @@ class RunHeldOut:
         self._shown = frozenset(shown)
         self._part: Part = "explaining" if holding == "shared" else "scoring"
         self._read = lru_cache(_N_CACHED)(run.thumbnails.read)
-        self._nearest = {each.feature_id: each.nearest for each in features(run)}
+        self._found = lru_cache(_N_LISTS)(self._looked_up)
 
     def exemplars(self, feature_id: int, kind: Kind, n: int | None = None) -> list[Exemplar]:
         """A feature's exemplars of a kind, the best first.
@@ -44,6 +45,9 @@ class RunHeldOut:
             LeakedImage: an explainer was shown one of them.
             UnusablePath: what the run says is damaged.
         """
+        return list(self._found(feature_id, kind, n))
+
+    def _looked_up(self, feature_id: int, kind: Kind, n: int | None) -> list[Exemplar]:
         if self._holding == "shared" and kind == "top":
             found = exemplars(self._run, feature_id, self._part, kind, _N_SHARED_FROM)
             drawn = sorted(found, key=lambda each: _chance("shared", feature_id, each.image.image_id))[:_N_SHARED]
@@ -75,6 +79,11 @@ class RunHeldOut:
     def nearest(self, feature_id: int) -> Sequence[tuple[int, float]]:
         """The features whose directions are nearest, with the cosine, the nearest first."""
         return self._nearest.get(feature_id, ())
+
+    @cached_property
+    def _nearest(self) -> dict[int, Sequence[tuple[int, float]]]:
+        # Few scores ask for it, and reading all features' statistics takes as long as scoring some hundred of them.
+        return {each.feature_id: each.nearest for each in features(self._run)}
 
     def background(self, n: int) -> list[KeptImage]:
         """Images at random, out of those that stand for what does not activate a feature: of all features together.

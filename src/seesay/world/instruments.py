@@ -13,6 +13,7 @@ from seesay.errors import UnknownPhrase, UnreadableImage
 from seesay.images.decoding import pixel_hash
 from seesay.images.sources.contents import digest
 from seesay.instruments.instrument import Picture
+from seesay.world.concepts import Concept
 from seesay.world.grammar import parse_groups
 from seesay.world.masks import object_mask
 from seesay.world.rendering import Rendering, render
@@ -66,19 +67,22 @@ class WorldSegmenter:
         Raises:
             UnreadableImage: a picture that is not the world's picture of that name.
         """
-        return [self._masks(picture, phrase) for picture, phrase in zip(pictures, phrases, strict=True)]
+        # what is asked of the same picture, or in the same words, is drawn, compared and read once
+        keys = [(picture.source_id, id(picture.image)) for picture in pictures]
+        renderings = {key: self._checked(picture) for key, picture in dict(zip(keys, pictures, strict=True)).items()}
+        groups = {phrase: tuple(dict.fromkeys(parse_groups(phrase))) for phrase in dict.fromkeys(phrases)}
+        return [_masks(renderings[key], groups[phrase]) for key, phrase in zip(keys, phrases, strict=True)]
 
-    def _masks(self, picture: Picture, phrase: str) -> Bool[np.ndarray, "instance height width"]:
+    def _checked(self, picture: Picture) -> Rendering:
         rendering = self._drawn(picture.source_id)
-        if not np.array_equal(np.asarray(picture.image.convert("RGB")), rendering.pixels):
+        image = picture.image if picture.image.mode == "RGB" else picture.image.convert("RGB")
+        if not np.array_equal(np.asarray(image), rendering.pixels):
             raise UnreadableImage(
                 f"{picture.source_id!r} is not the world's picture of that name",
                 expected="its pixels as this version of seesay draws them",
                 remedy="collect the run again",
             )
-        masks = [object_mask(rendering, group) for group in dict.fromkeys(parse_groups(phrase))]
-        found = [mask for mask in masks if mask.any()]
-        return np.stack(found) if found else np.zeros((0, *rendering.owner.shape), dtype=bool)
+        return rendering
 
 
 @final
@@ -136,6 +140,12 @@ def judge(device: str = "auto", dtype: str = "auto") -> "Judge":
     from seesay.instruments.judges import VLMJudge
 
     return VLMJudge(world.load_vlm("world:judge", device=device, dtype=dtype))
+
+
+def _masks(rendering: Rendering, groups: Sequence[Sequence[Concept]]) -> Bool[np.ndarray, "instance height width"]:
+    masks = [object_mask(rendering, group) for group in groups]
+    found = [mask for mask in masks if mask.any()]
+    return np.stack(found) if found else np.zeros((0, *rendering.owner.shape), dtype=bool)
 
 
 def _drawn(name: str) -> Rendering:

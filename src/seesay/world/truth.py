@@ -49,6 +49,7 @@ class Truth:
             nowhere.
         stream: of the scenes that it was measured on.
         n_scenes: how many these were.
+        dtype: number format of the encoder's weights.
     """
 
     precision: Float[Tensor, "feature concept"]
@@ -57,6 +58,7 @@ class Truth:
     recall: Float[Tensor, "feature concept"]
     stream: Stream = "truth"
     n_scenes: int = N_SCENES
+    dtype: str = "torch.float32"
 
     @property
     def live(self) -> list[int]:
@@ -137,6 +139,7 @@ def measure(
         recall=(hit_count / present_count).float(),
         stream=stream,
         n_scenes=n_scenes,
+        dtype=str(encoder.dtype),
     )
 
 

@@ -56,6 +56,7 @@ class Counterfactual:
             "algorithm": _ALGORITHM,
             "n_pairs": self._scoring.n_images,
             "seed": self._scoring.seed,
+            "activations": dict(self._activations.facts),
             "scenes": Pictures(_N_PICTURES, stream=_STREAM).fingerprint,
         }
 

@@ -49,6 +49,7 @@ class GroundTruth:
             "algorithm": _ALGORITHM,
             "stream": truth.stream,
             "n_scenes": truth.n_scenes,
+            "dtype": truth.dtype,
             "scenes": Pictures(truth.n_scenes, stream=truth.stream).fingerprint,
             "unsteered": sorted(map(str, self._unsteered)),
         }
