@@ -63,7 +63,9 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[int]]:
     yield found
 
 
-@pytest.mark.parametrize("name", ["iou", "clip", "auroc", pytest.param("detection", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["iou", *(pytest.param(each, marks=pytest.mark.slow) for each in ("clip", "auroc", "detection"))]
+)
 def test_a_score_chooses_on_validation_features_alone_and_is_named_with_the_choice(
     name: By, run: Path, looked_at: set[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,6 +147,7 @@ def test_what_makes_images_is_loaded_once_for_all_strengths(run: Path, monkeypat
     assert loaded == 1
 
 
+@pytest.mark.slow
 def test_the_images_that_explainers_were_shown_choose_no_strength(run: Path) -> None:
     assert calibrate(run, "--by", "iou", "--method", "hybrid", "--shown", "2") == 0
     with Run.open(run) as opened:

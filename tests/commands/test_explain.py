@@ -415,6 +415,7 @@ def test_dissect_says_nothing_but_what_a_file_holds(
         assert len(settings(opened)) == 2
 
 
+@pytest.mark.slow
 def test_controls_of_dissect_are_shown_other_images(world_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = result(world_run, capsys, *DISSECT, "--limit", "6")["explanations"]
     for control in ("random", "permuted"):

@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,14 @@ RNG = np.random.default_rng(0)
 RIGHT = {each: bool(right) for each, right in enumerate(RNG.random(N) < 0.6)}
 DETECTION = {each: float(np.clip(0.5 + 0.3 * RIGHT[each] + RNG.normal(0, 0.1), 0, 1)) for each in range(N)}
 """A score that tells something of what is right, but not all."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_tries() -> Iterator[None]:
+    """Fewer strengths of the prior than are tried, as these take their time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("seesay.trust._STRENGTHS", (0.1, 1.0))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from seesay.scorers.activations import Activations
 from seesay.scorers.auroc import Auroc
 from seesay.scorers.config import PAPER, Scoring
 from seesay.scorers.scorer import Item, Measured, Scorer
+from seesay.statistics import pooled_auc
 from seesay.vlm import VLM
 from seesay.world.grammar import phrase
 from seesay.world.rendering import render
@@ -120,7 +121,9 @@ def test_words_that_nothing_can_be_made_of_are_chance(
     assert (measured.value, dead.value) == (0.5, 0.5)
     on_control = Activations(vlm.encoder, tiny(), LAYER).of(CONTROL)[:, 0]
     assert measured.others == pytest.approx({"mean_activation": float(on_control.mean()), "mad": 0.0}, abs=1e-6)
-    assert measured.details == {}
+    # In the one ROC of all features silence stands for images like any others.
+    assert measured.details["synthesised"] == measured.details["control"]
+    assert pooled_auc([tuple(np.array(measured.details[side]) for side in ("synthesised", "control"))]) == 0.5
     assert reason in measured.reason
 
 

@@ -28,7 +28,7 @@ from tests.scorers.held_out import Made, MadeHeldOut, exemplar, kept_image
 from tests.tiny import tiny_sae
 
 LAYER, N_IMAGES = 1, 30
-SCORING = Scoring(n_positives=8)
+SCORING = Scoring(n_positives=8, overlay="heatmap")
 PINK = (255, 0, 255)
 
 

@@ -53,7 +53,8 @@ def overlap(
     """
     mask = (masks[:1] if first_mask else masks).any(0)
     both, n_mask, n_active = (int(np.count_nonzero(each)) for each in (mask & active, mask, active))
-    return Overlap(_share(both, n_mask + n_active - both), _share(both, n_mask), _share(both, n_active), float(n_mask > 0))
+    either = n_mask + n_active - both
+    return Overlap(_share(both, either), _share(both, n_mask), _share(both, n_active), float(n_mask > 0))
 
 
 @final

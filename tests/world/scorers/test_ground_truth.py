@@ -104,7 +104,7 @@ def test_what_is_said_of_nothing_does_not_count() -> None:
     assert (plain.value, plain.others["named"]) == (0.0, 2.0)
     assert (without.value, without.others["named"]) == (1.0, 1.0)
     only = scored(FROGS, "a frog", FROG)
-    assert (only.value, only.others) == (0.0, {"f1": 0.0, "category": 0.0, "named": 0.0})
+    assert (only.value, only.others) == (0.0, {"f1": 0.0, "category": 0.0, "named": 0.0, "low_level": 0.0})
     assert only.reason == "it names nothing that counts"
 
 
