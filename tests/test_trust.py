@@ -183,7 +183,7 @@ def test_where_all_that_is_right_is_of_one_feature_nothing_can_be_learnt() -> No
     n_each = 12
     groups = np.repeat(np.arange(12), n_each)
     signals = np.random.default_rng(14).normal(size=(len(groups), 1))
-    with pytest.raises(InvalidSetting, match="spread over several"):
+    with pytest.raises(InvalidSetting, match="features or more"):
         fit(["a"], signals, groups == 3, groups)
 
 

@@ -253,8 +253,9 @@ class Bench:
                 expected="the same weights",
                 remedy="find them again, or make the run again",
             )
-        # A run without images has none, nor is it needed where no image's activation is told.
-        reduction = self._run.configured(STAGE).get("reduction", "mean")
+        # A run without images has none, nor is it needed where no image of it is looked at.
+        has_images = self._run.finished(STAGE) is not None
+        reduction = self._run.configured(STAGE).get("reduction") if has_images else "mean"
         check_choice(reduction, get_args(Reduction), "reduction")
         return Activations(encoder, subject.sae, layer, cast("Reduction", reduction))
 
