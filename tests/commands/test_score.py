@@ -591,6 +591,7 @@ def test_an_image_that_an_explainer_was_shown_is_never_looked_at(
         ("UPDATE explanations SET feature_id = 7654321 WHERE feature_id = {feature_id}", "--scores ground_truth"),
         ("UPDATE explanations SET feature_id = 7654321 WHERE feature_id = {feature_id}", "--scores counterfactual"),
         ("UPDATE explanations SET feature_id = 7654321 WHERE feature_id = {feature_id}", "--scores auroc"),
+        ("UPDATE explanations SET feature_id = -1 WHERE feature_id = {feature_id}", "--scores auroc"),
         ("UPDATE settings SET facts = '[1'", "--scores iou"),
         ("UPDATE settings SET method = 'dreaming'", "--scores iou"),
         ("UPDATE settings SET explainer = 'world:none'", "--scores ground_truth"),

@@ -110,6 +110,9 @@ class MadeHeldOut:
     def exemplars(self, feature_id: int, kind: Kind, n: int | None = None) -> list[Exemplar]:
         return self.exemplars_of.get(feature_id, {}).get(kind, [])[:n]
 
+    def best_images(self, n: int) -> dict[int, list[KeptImage]]:
+        return {each: [exemplar.image for exemplar in self.exemplars(each, "top", n)] for each in self.feature_ids()}
+
     def feature_ids(self) -> list[int]:
         return sorted(feature_id for feature_id, kinds in self.exemplars_of.items() if kinds.get("top"))
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from seesay.sae import SAE, load_sae
 from seesay.scorers.activations import Activations
 from seesay.scorers.auroc import Auroc
 from seesay.scorers.clip import Clip
-from seesay.scorers.config import Scoring
+from seesay.scorers.config import Holding, Scoring
 from seesay.scorers.detection import Detection
 from seesay.scorers.distinctness import Distinctness
 from seesay.scorers.faithfulness import Faithfulness
@@ -283,6 +283,12 @@ class Watched:
         self.looked |= {each.image.image_id for each in found}
         return found
 
+    def best_images(self, n: int) -> Mapping[int, Sequence[KeptImage]]:
+        all_of_them = self.held_out.best_images(n)
+        found = {feature_id: all_of_them[feature_id] for feature_id in self.feature_ids()}
+        self.looked |= {each.image_id for images in found.values() for each in images}
+        return found
+
     def feature_ids(self) -> Sequence[int]:
         return self.held_out.feature_ids()[:60]
 
@@ -430,10 +436,20 @@ def test_an_image_that_was_moved_to_the_other_half_is_refused(rigged: Run, featu
     (best,) = held_out.exemplars(feature_ids[0], "top", 1)
     rigged.rows("UPDATE images SET part = 'explaining' WHERE image_id = ?", (best.image.image_id,))
     with refused(UnusablePath):
-        held_out.exemplars(feature_ids[0], "top")
+        held_out_of(rigged).exemplars(feature_ids[0], "top")
+    with refused(UnusablePath):
+        held_out_of(rigged).best_images(10)
     rigged.rows("UPDATE images SET part = 'explaining'")
     with refused(UnusablePath):
         held_out.background(5)
+
+
+@pytest.mark.parametrize("holding", ["held-out", "shared"])
+def test_the_best_images_of_all_features_are_those_of_their_exemplars(rigged: Run, holding: Holding) -> None:
+    held_out = RunHeldOut(rigged, holding, shown_images(rigged))
+    expected = {each: [found.image for found in held_out.exemplars(each, "top", 4)] for each in held_out.feature_ids()}
+    assert held_out.best_images(4) == expected
+    assert list(held_out.best_images(4)) == list(expected)
 
 
 def test_an_image_that_is_gone_is_named(rigged: Run, feature_ids: list[int]) -> None:

@@ -1,5 +1,7 @@
 """Where a grid of patches lies on an image's pixels."""
 
+from functools import lru_cache
+
 import numpy as np
 from jaxtyping import Bool, Int
 
@@ -24,6 +26,14 @@ def cells(
         end: where it ends.
         n_cells: rows or columns of the grid.
     """
+    found, is_within = _cells(n_pixels, start, end, n_cells)
+    return found.copy(), is_within.copy()
+
+
+@lru_cache(256)  # images of a few sizes are asked for again and again
+def _cells(
+    n_pixels: int, start: float, end: float, n_cells: int
+) -> tuple[Int[np.ndarray, " pixel"], Bool[np.ndarray, " pixel"]]:
     centres = np.arange(n_pixels) + 0.5
     found = np.floor((centres - start) / (end - start) * n_cells).astype(np.int64)
     return found.clip(0, n_cells - 1), (found >= 0) & (found < n_cells)

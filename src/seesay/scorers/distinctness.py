@@ -94,9 +94,8 @@ class Distinctness:
         row_of: dict[str, int] = {}
         images: list[KeptImage] = []
         rows: dict[int, list[int]] = {}
-        for feature_id in self._held_out.feature_ids():
-            for exemplar in self._held_out.exemplars(feature_id, "top", self._scoring.n_exemplars):
-                image = exemplar.image
+        for feature_id, own in self._held_out.best_images(self._scoring.n_exemplars).items():
+            for image in own:
                 if image.pixel_hash not in row_of:
                     row_of[image.pixel_hash] = len(images)
                     images.append(image)

@@ -1,6 +1,6 @@
 """What scorers know of features: a seam that a run fills, with images that no explainer was shown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from PIL import Image
@@ -15,6 +15,16 @@ class HeldOut(Protocol):
 
     def exemplars(self, feature_id: int, kind: Kind, n: int | None = None) -> list[Exemplar]:
         """A feature's exemplars of a kind, the best first, at most so many; empty if there are none.
+
+        Raises:
+            LeakedImage: an explainer was shown one of them.
+        """
+        ...
+
+    def best_images(self, n: int) -> Mapping[int, Sequence[KeptImage]]:
+        """Of each feature with exemplars of the kind `top`, in order, the images of the best of them, at most so many.
+
+        `exemplars` tells the same, feature by feature; but all features at once, without heatmaps, are soon read.
 
         Raises:
             LeakedImage: an explainer was shown one of them.

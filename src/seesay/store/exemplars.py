@@ -4,7 +4,7 @@ Without torch, so that a table of features is there at once.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -57,7 +57,15 @@ def _check_feature(run: Run, feature_id: int) -> None:
     raise FeatureNotFound(f"feature {feature_id}", expected=expected)
 
 
-def exemplars(run: Run, feature_id: int, part: Part, kind: Kind, n: int | None = None) -> list[Exemplar]:
+def exemplars(
+    run: Run,
+    feature_id: int,
+    part: Part,
+    kind: Kind,
+    n: int | None = None,
+    *,
+    image_of: Callable[[int], KeptImage] | None = None,
+) -> list[Exemplar]:
     """Read a feature's exemplars, the best first.
 
     Args:
@@ -66,6 +74,8 @@ def exemplars(run: Run, feature_id: int, part: Part, kind: Kind, n: int | None =
         part: `explaining` for whoever finds words, `scoring` for whoever judges them.
         kind: of exemplars: `top`, `quantile` or `inactive`.
         n: at most so many; None for all.
+        image_of: `kept_image` of this run and part that remembers, for whoever reads many features: most images are
+            exemplars of many of them.
 
     Returns:
         None for a feature that no image of that part activates, or that every one does if those that do not are asked
@@ -91,12 +101,43 @@ def exemplars(run: Run, feature_id: int, part: Part, kind: Kind, n: int | None =
         found: list[Exemplar] = []
         for rank, (facts, heat) in enumerate(zip(images[:n].tolist(), heatmaps, strict=False)):
             image_id, activation, quantile, _n_active = facts
-            image = _image(run, image_id, part)
+            image = kept_image(run, image_id, part) if image_of is None else image_of(image_id)
             heatmap = Heatmap.unpacked(heat, image.grid[0] * image.grid[1])
             which = None if quantile == NO_QUANTILE else quantile
             found.append(Exemplar(feature_id, kind, rank, image, _finite(activation), which, heatmap))
     except DAMAGE as error:
         raise run.damaged(f"{kind} exemplars of feature {feature_id}", error) from error
+    return found
+
+
+def best_images(
+    run: Run, part: Part, n: int, *, image_of: Callable[[int], KeptImage] | None = None
+) -> dict[int, list[KeptImage]]:
+    """Read the images of all features' exemplars of kind `top`, the best first, without their heatmaps.
+
+    Args:
+        run: may be a stranger's.
+        part: as for `exemplars`.
+        n: at most so many of each feature.
+        image_of: as for `exemplars`.
+
+    Returns:
+        In the order of the features' ids, without those that have none.
+
+    Raises:
+        UnusablePath: what the run says is damaged.
+    """
+    check_choice(part, PARTS, "part")
+    query = "SELECT feature_id, images FROM exemplars WHERE part = ? AND kind = 'top' ORDER BY feature_id"
+    found: dict[int, list[KeptImage]] = {}
+    try:
+        for feature_id, data in run.rows(query, (part,)):
+            ids = np.frombuffer(data, IMAGE)["image_id"][:n].tolist()
+            images = [kept_image(run, each, part) if image_of is None else image_of(each) for each in ids]
+            if images:
+                found[int(feature_id)] = images
+    except DAMAGE as error:
+        raise run.damaged("top exemplars", error) from error
     return found
 
 
@@ -117,7 +158,7 @@ def inactive_images(run: Run, part: Part) -> list[KeptImage]:
     rows = run.rows("SELECT images FROM exemplars WHERE part = ? AND kind = 'inactive'", (part,))
     try:
         ids = {image_id for (data,) in rows for image_id in np.frombuffer(data, IMAGE)["image_id"].tolist()}
-        return [_image(run, image_id, part) for image_id in sorted(ids)]
+        return [kept_image(run, image_id, part) for image_id in sorted(ids)]
     except DAMAGE as error:
         raise run.damaged("inactive exemplars", error) from error
 
@@ -142,13 +183,24 @@ def _feature(run: Run, row: Sequence[Any]) -> FeatureStats:
         raise run.damaged(f"feature {feature_id!r}", error) from error
 
 
-def _image(run: Run, image_id: int, wanted: Part) -> KeptImage:
+def kept_image(run: Run, image_id: int, part: Part) -> KeptImage:
+    """Read what a run knows of an image.
+
+    Args:
+        run: may be a stranger's.
+        image_id: which.
+        part: that it must belong to.
+
+    Raises:
+        ValueError: there is no such image, or what the run says of it is damaged, for which any of `DAMAGE` may be
+            raised: whoever reads it says what it is read for.
+    """
     rows = run.rows(f"SELECT {IMAGE_COLUMNS} FROM images WHERE image_id = ?", (image_id,))
     if not rows:
         raise ValueError(f"no image {image_id}")
-    ((_image_id, pixel_hash, source_id, part, width, height, n_rows, n_columns, box),) = rows
-    if part != wanted:
-        raise ValueError(f"image {image_id} is for {part!r}")
+    ((_image_id, pixel_hash, source_id, its_part, width, height, n_rows, n_columns, box),) = rows
+    if its_part != part:
+        raise ValueError(f"image {image_id} is for {its_part!r}")
     size, grid = (int(width), int(height)), (int(n_rows), int(n_columns))
     left, top, right, bottom = map(_finite, parsed(box))
     if not (0 < min(size) <= max(size) <= _LONGEST_SIDE and left < right and top < bottom):
@@ -156,7 +208,7 @@ def _image(run: Run, image_id: int, wanted: Part) -> KeptImage:
     if not (0 < min(grid) <= max(grid) and grid[0] * grid[1] <= _MOST_PATCHES):
         raise ValueError(f"image {image_id} of {grid[0]} x {grid[1]} patches")
     run.thumbnails.path(pixel_hash)  # refuses what is no hash
-    return KeptImage(image_id, pixel_hash, str(source_id), wanted, size, grid, (left, top, right, bottom))
+    return KeptImage(image_id, pixel_hash, str(source_id), part, size, grid, (left, top, right, bottom))
 
 
 def _neighbours(text: str) -> tuple[tuple[int, float], ...]:

@@ -292,6 +292,8 @@ def _explanation(run: Run, setting: StoredSetting, row: Sequence[Any]) -> Explan
     try:
         if status not in get_args(Status):
             raise ValueError(f"status {status!r}")
+        if int(feature_id) < 0:
+            raise ValueError(f"feature {feature_id!r}")
         return Explanation(
             feature_id=int(feature_id),
             method=setting.method,

@@ -1,7 +1,7 @@
 """A run as scorers look at it: exemplars that no explainer was shown, by construction and checked once more."""
 
 from collections.abc import Collection, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from hashlib import blake2b
 from typing import final
 
@@ -11,10 +11,11 @@ from seesay.errors import LeakedImage, UnusablePath
 from seesay.exemplars.config import Kind, Part
 from seesay.exemplars.exemplar import Exemplar, KeptImage
 from seesay.scorers.config import Holding
-from seesay.store.exemplars import exemplars, features, inactive_images
+from seesay.store.exemplars import best_images, exemplars, features, inactive_images, kept_image
 from seesay.store.run import Run
 
 _N_CACHED = 2048
+_N_IMAGES = 16384  # that are known by name and size, of some 500 bytes each
 _N_LISTS = 1024  # of exemplars, which several scores ask for
 _N_SHARED, _N_SHARED_FROM = 5, 10  # arXiv 2603.22593: five of the ten most activating images
 
@@ -35,6 +36,7 @@ class RunHeldOut:
         self._shown = frozenset(shown)
         self._part: Part = "explaining" if holding == "shared" else "scoring"
         self._read = lru_cache(_N_CACHED)(run.thumbnails.read)
+        self._image_of = lru_cache(_N_IMAGES)(partial(kept_image, run, part=self._part))
         self._found = lru_cache(_N_LISTS)(self._looked_up)
 
     def exemplars(self, feature_id: int, kind: Kind, n: int | None = None) -> list[Exemplar]:
@@ -49,11 +51,26 @@ class RunHeldOut:
 
     def _looked_up(self, feature_id: int, kind: Kind, n: int | None) -> list[Exemplar]:
         if self._holding == "shared" and kind == "top":
-            found = exemplars(self._run, feature_id, self._part, kind, _N_SHARED_FROM)
+            found = exemplars(self._run, feature_id, self._part, kind, _N_SHARED_FROM, image_of=self._image_of)
             drawn = sorted(found, key=lambda each: _chance("shared", feature_id, each.image.image_id))[:_N_SHARED]
             return sorted(drawn, key=lambda each: each.rank)[:n]
-        found = exemplars(self._run, feature_id, self._part, kind, n)
+        found = exemplars(self._run, feature_id, self._part, kind, n, image_of=self._image_of)
         self._refuse_shown([each.image for each in found], f"feature {feature_id}")
+        return found
+
+    def best_images(self, n: int) -> dict[int, list[KeptImage]]:
+        """The images of all features' exemplars of the kind `top`, the best first, at most so many of each.
+
+        Raises:
+            LeakedImage: an explainer was shown one of them.
+            UnusablePath: what the run says is damaged.
+        """
+        if self._holding == "shared":  # a draw of each feature's own
+            top = {feature_id: self.exemplars(feature_id, "top", n) for feature_id in self.feature_ids()}
+            return {feature_id: [each.image for each in own] for feature_id, own in top.items()}
+        found = best_images(self._run, self._part, n, image_of=self._image_of)
+        for feature_id, images in found.items():
+            self._refuse_shown(images, f"feature {feature_id}")
         return found
 
     def feature_ids(self) -> list[int]:
