@@ -30,7 +30,7 @@ types: $(VENV)/.installed-train  ## the types of src
 	$(BIN)/basedpyright
 
 slow: $(VENV)/.installed-train  ## the slow tests: the wheel, the demo, every command of the README
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile
 
 soak: $(VENV)/.installed  ## kill seesay explain fifty times and look at what comes of it; ten minutes and more
 	$(BIN)/python -m tests.soak.explaining --kills 50
