@@ -38,11 +38,12 @@ from seesay.instruments.instrument import Embedder, Judge
 from seesay.instruments.judges import VLMJudge
 from seesay.pipeline.collecting import Subject, collect
 from seesay.pipeline.explaining import Speaker, explain
-from seesay.pipeline.scoring import items_to_score, score
+from seesay.pipeline.scoring import score
 from seesay.pipeline.surveying import Survey
 from seesay.records import Decoding
 from seesay.sae import SAE, load_sae
 from seesay.scorers.activations import Activations
+from seesay.scorers.aids import items_of
 from seesay.scorers.auroc import Auroc
 from seesay.scorers.clip import Clip
 from seesay.scorers.config import SCORES, Score, Scoring
@@ -52,7 +53,7 @@ from seesay.scorers.faithfulness import Faithfulness
 from seesay.scorers.fuzzing import Fuzzing
 from seesay.scorers.iou import IoU
 from seesay.scorers.scorer import Item, Scorer
-from seesay.store.explanations import StoredSetting, shown_images
+from seesay.store.explanations import StoredSetting, explanations, shown_images
 from seesay.store.gallery import explainable
 from seesay.store.held_out import RunHeldOut
 from seesay.store.run import Run
@@ -169,7 +170,7 @@ class Bench:
         self.settings = [
             explain(run, speaker, way, feature_ids[number :: len(ways)]) for number, way in enumerate(ways)
         ]
-        self.items = {each.setting_id: items_to_score(run, each, None) for each in self.settings}
+        self.items = {each.setting_id: items_of(explanations(run, each)) for each in self.settings}
         self.embedder: Embedder = instruments.embedder("cpu")
         self.judge: Judge = VLMJudge(seesay.world.load_vlm("world:judge", device="cpu"))
 

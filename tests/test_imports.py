@@ -13,7 +13,7 @@ PACKAGE = Path(seesay.__file__).parent
 
 LAYERS = (
     {"errors"},
-    {"records"},
+    {"records", "facts"},
     {"selection", "split", "images", "files", "hub", "interruption", "statistics"},
     {"plots"},
     {"training_log", "vlm"},

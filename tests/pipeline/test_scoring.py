@@ -16,13 +16,15 @@ import pytest
 from seesay.errors import NotEnoughMemory, UnusablePath
 from seesay.exemplars.histogram import N_BINS
 from seesay.explainers.config import Setting
-from seesay.pipeline.scoring import items_to_score, score
+from seesay.pipeline.scoring import score
 from seesay.records import Aid, Explanation, Status, Strength
+from seesay.scorers import aids
 from seesay.scorers.aids import constant
 from seesay.scorers.config import SCORES
 from seesay.scorers.scorer import Item, Measured, Scorer
 from seesay.split import split_of
-from seesay.store.explanations import StoredSetting, add, add_setting
+from seesay.store.exemplars import features
+from seesay.store.explanations import StoredSetting, add, add_setting, explanations
 from seesay.store.run import Run
 from seesay.store.scores import StoredScoring, scores, scorings, seconds_of
 from tests.store.test_explanations import SUBJECT, facts_of
@@ -109,6 +111,12 @@ def run(folder: Path) -> Iterator[Run]:
 @pytest.fixture
 def setting(run: Run) -> StoredSetting:
     return add_setting(run, facts_of(STEERING), "m")
+
+
+def items_to_score(run: Run, setting: StoredSetting, aid: Aid | None, *, seed: int = 0) -> list[Item]:
+    """What is scored of a setting of a run."""
+    nearest = {each.feature_id: each.nearest for each in features(run)}
+    return aids.items_to_score(explanations(run, setting), aid, nearest, seed=seed)
 
 
 def scored(run: Run, scorer: Scorer, setting: StoredSetting, aid: Aid | None = None, **options: Any) -> StoredScoring:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from seesay.commands.names import listed, resolve_methods
 from seesay.commands.options import Options
 from seesay.commands.output import Output, one_line
-from seesay.errors import InvalidSetting, UnusablePath, check_choice
-from seesay.explainers.config import METHODS
+from seesay.errors import InvalidSetting, UnusablePath
 from seesay.scorers.config import Holding
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Compare:
         from seesay.store.run import Run
 
         output = Output(self.common)
-        asked, methods = self._asked(), self._methods()
+        asked, methods = self._asked(), resolve_methods(self.methods)
         with ExitStack() as stack:
             runs = [stack.enter_context(Run.open(path)) for path in dict.fromkeys(self.path)]
             scores: set[Score] | None = None if asked is None else {each.score for each in asked}
@@ -139,7 +139,7 @@ class Compare:
 
         if self.scores is None:
             return None
-        found = named(_words(self.scores))
+        found = named(listed(self.scores))
         with_others = quantities({each.score for each in found if each.is_primary}, everything=self.all)
         return found + [each for each in with_others if each not in found]
 
@@ -153,14 +153,6 @@ class Compare:
                 remedy=f"seesay score {self.path[0]}",
             )
         return quantities(contest.scored.keys(), everything=self.all)
-
-    def _methods(self) -> list[Any] | None:
-        if self.methods is None:
-            return None
-        names = _words(self.methods)
-        for name in names:
-            check_choice(name, METHODS, "method")
-        return names
 
     def _levels(self, runs: "Sequence[Run]", contest: "Contest") -> "tuple[str, Mapping[FeatureKey, Level]]":
         from seesay.comparison.levels import TRUTH, labels_of, majority, true_levels
@@ -195,10 +187,6 @@ class Compare:
     @property
     def _folders(self) -> str:
         return ", ".join(map(str, self.path))
-
-
-def _words(text: str) -> list[str]:
-    return list(dict.fromkeys(word.strip() for word in text.split(",")))
 
 
 def _contenders_as_json(contest: "Contest") -> list[dict[str, Any]]:

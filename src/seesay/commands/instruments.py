@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, final
 
 from tyro.conf import arg
 
-from seesay.commands.loading import hush, hush_diffusers, load_explainer
+from seesay.commands.loading import hush, hush_diffusers
+from seesay.commands.names import resolve_subject
 from seesay.commands.options import Options
 from seesay.errors import MissingExtra
 from seesay.scorers.config import Need
@@ -89,11 +90,15 @@ class Instruments:
     @cached_property
     def judge(self) -> "Judge":
         """Looks at images and says whether words fit them."""
-        from seesay.instruments.judges import VLMJudge
-
         given = self._named.judge
-        name = "world:judge" if self._is_world(given) else given or _JUDGE
-        return VLMJudge(load_explainer(name, self._common))
+        if self._is_world(given):
+            from seesay.world.instruments import judge
+
+            hush(self._common)
+            return judge(device=self._common.device, dtype=self._common.dtype)
+        from seesay.instruments.judges import load_judge
+
+        return self._loaded(load_judge, resolve_subject(given or _JUDGE))
 
     def synthesiser(self) -> "Synthesiser":
         """Load what makes images of words; whoever asks lets go of it."""

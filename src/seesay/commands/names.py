@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from seesay.errors import InvalidStrength, UnreadableImages
+from seesay.errors import InvalidStrength, UnreadableImages, check_choice
 
 if TYPE_CHECKING:
     from seesay.explainers.config import Setting
@@ -22,6 +22,34 @@ _WORLD = "world"
 def is_world(name: str) -> bool:
     """Whether a name stands for a part of the embedded world."""
     return name == _WORLD or name.startswith(f"{_WORLD}:")
+
+
+def listed(text: str) -> list[str]:
+    """What a flag names with commas between, each once, in the order given.
+
+    Args:
+        text: as on the command line.
+    """
+    return list(dict.fromkeys(word.strip() for word in text.split(",")))
+
+
+def resolve_methods(text: str | None) -> "list[Method] | None":
+    """Turn `--methods` into methods.
+
+    Args:
+        text: as on the command line; None if it was not given.
+
+    Raises:
+        UnknownChoice: one that there is not.
+    """
+    from seesay.explainers.config import METHODS
+
+    if text is None:
+        return None
+    names = listed(text)
+    for name in names:
+        check_choice(name, METHODS, "method")
+    return [method for method in METHODS if method in names]
 
 
 def resolve_subject(name: str) -> str:

@@ -1,6 +1,6 @@
 """`seesay score`: how good a run's explanations are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final, get_args
@@ -11,12 +11,12 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from seesay.commands.counts import Count
 from seesay.commands.instruments import InstrumentOptions
 from seesay.commands.measuring import Bench
+from seesay.commands.names import listed, resolve_methods
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.score_table import remarks, row_of, table_of
 from seesay.commands.speaking import stopping
 from seesay.errors import FeatureNotFound, InvalidSetting, UnusablePath, check_choice
-from seesay.explainers.config import METHODS
 from seesay.images.options import Overlay
 from seesay.records import Aid, Method
 from seesay.scorers.config import PAPER, SCORES, Holding, Need, Score, Scoring
@@ -24,6 +24,7 @@ from seesay.selection import parse_features
 
 if TYPE_CHECKING:
     from seesay.pipeline.scoring import Scored
+    from seesay.records import Explanation
     from seesay.scorers.scorer import Item
     from seesay.store.explanations import StoredSetting
     from seesay.store.run import Run
@@ -132,7 +133,7 @@ class ScoreCommand:
 
         output = Output(self.common)
         scoring = self._scoring()
-        self._methods()  # a slip is told before anything is loaded
+        methods = resolve_methods(self.methods)
         with Run.writing(self.path) as run, stopping(output):
             bench = Bench(run, scoring, self.instruments, self.common, output, self.images)
             names = self._names(bench)
@@ -140,7 +141,7 @@ class ScoreCommand:
                 run.check_finished("collect")
             of_words: list[Score] = [name for name in names if SCORES[name].of_words]
             wanted = None if self.features is None else frozenset(parse_features(self.features))
-            tasks = self._tasks(run, of_words, wanted)
+            tasks = self._tasks(run, of_words, methods, wanted)
             if "faithfulness" in names and _SPEECHLESS in {each.method for each in settings(run)}:
                 output.console.print(f"faithfulness is nothing for {_SPEECHLESS}: it has no language model to ask.")
             done = self._of_words(run, bench, tasks, output)
@@ -168,24 +169,28 @@ class ScoreCommand:
     def _names(self, bench: Bench) -> list[Score]:
         if self.scores is None:
             return list(_OF_THE_WORLD if bench.of_world else _OF_ANY)
-        names = {name.strip() for name in self.scores.split(",")}
-        for name in sorted(names):
+        names = listed(self.scores)
+        for name in names:
             check_choice(name, SCORES, "score")
         found: list[Score] = [score for score in SCORES if score in names]
         for score in found:
             bench.check(score)
         return found
 
-    def _tasks(self, run: "Run", names: Sequence[Score], wanted: frozenset[int] | None) -> list[_Task]:
+    def _tasks(
+        self, run: "Run", names: Sequence[Score], methods: Sequence[Method] | None, wanted: frozenset[int] | None
+    ) -> list[_Task]:
         """What is to be scored, one heavy model after the other."""
-        from seesay.pipeline.scoring import items_to_score
+        from seesay.scorers.aids import items_to_score
+        from seesay.store.exemplars import features
 
         if not names:
             return []
+        nearest = {} if self.words_alone else {each.feature_id: each.nearest for each in features(run)}
         tasks: list[_Task] = []
-        for setting in self._settings(run):
+        for setting, said in self._said(run, methods):
             for aid in (None,) if self.words_alone or setting.control else _AIDS:
-                items = items_to_score(run, setting, aid, seed=self.common.seed)
+                items = items_to_score(said, aid, nearest, seed=self.common.seed)
                 kept = [item for item in items if wanted is None or item.feature_id in wanted]
                 tasks += [_Task(name, setting, aid, kept) for name in names if kept and _can_be(name, setting)]
         if not tasks:
@@ -197,18 +202,19 @@ class ScoreCommand:
             )
         return sorted(tasks, key=lambda task: list(SCORES).index(task.score))
 
-    def _settings(self, run: "Run") -> "list[StoredSetting]":
-        """Those whose explanations are scored."""
-        from seesay.store.explanations import settings
+    def _said(
+        self, run: "Run", methods: Sequence[Method] | None
+    ) -> "list[tuple[StoredSetting, Mapping[int, Sequence[Explanation]]]]":
+        """The explanations that are scored, by setting."""
+        from seesay.store.explanations import explanations, of_test_features, settings
 
-        methods = self._methods()
-        of_methods = [
-            each
+        of_methods: list[tuple[StoredSetting, Mapping[int, Sequence[Explanation]]]] = [
+            (each, explanations(run, each))
             for each in settings(run)
-            if each.method in methods
+            if (methods is None or each.method in methods)
             and (self.controls or each.control is None or (each.control == "random" and not self.words_alone))
         ]
-        chosen = [each for each in of_methods if self.tried or _has_test_features(run, each)]
+        chosen = [each for each in of_methods if self.tried or of_test_features(each[1])]
         if chosen:
             return chosen
         by = f" by {self.methods}" if self.methods else ""
@@ -223,14 +229,6 @@ class ScoreCommand:
             expected="some to be scored",
             remedy=f"seesay explain {self.path} --method {(self.methods or 'steering').split(',')[0].strip()}",
         )
-
-    def _methods(self) -> frozenset[str]:
-        if self.methods is None:
-            return frozenset(METHODS)
-        names = frozenset(name.strip() for name in self.methods.split(","))
-        for name in sorted(names):
-            check_choice(name, METHODS, "method")
-        return names
 
     def _of_words(self, run: "Run", bench: Bench, tasks: Sequence[_Task], output: Output) -> "list[Scored]":
         from seesay.pipeline.scoring import score
@@ -287,13 +285,6 @@ class ScoreCommand:
 
     def _next_steps(self, rows: Sequence[dict[str, Any]]) -> list[str]:
         return [f"seesay compare {self.path}   methods side by side, with tests"] if rows else []
-
-
-def _has_test_features(run: "Run", setting: "StoredSetting") -> bool:
-    from seesay.split import split_of
-    from seesay.store.explanations import explanations
-
-    return any(split_of(feature_id) == "test" for feature_id in explanations(run, setting))
 
 
 def _can_be(score: Score, setting: "StoredSetting") -> bool:

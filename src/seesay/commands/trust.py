@@ -111,15 +111,14 @@ def _by_truth(run: "Run") -> "dict[Key, bool]":
 
 def _by_people(run: "Run", path: Path) -> "dict[Key, bool]":
     """What a table says of explanations that it tells by feature, and where that is not enough by method and words."""
-    from seesay.split import split_of
-    from seesay.store.explanations import explanations, settings
+    from seesay.store.explanations import explanations, of_test_features, settings
 
     rows = _rows(path)
     said: dict[str, dict[Key, str]] = {}
     for each in settings(run):
         words = explanations(run, each)
         # Strengths that were only tried, on validation features, are left out: nothing is learnt from them.
-        if each.control is None and any(split_of(feature_id) == "test" for feature_id in words):
+        if each.control is None and of_test_features(words):
             said.setdefault(each.method, {}).update(_by_key(words, each.setting_id))
     found: dict[Key, bool] = {}
     for number, row in rows if said else ():

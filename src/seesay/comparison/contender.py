@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, final
 
 from seesay.explainers.config import METHODS
+from seesay.facts import hash_of
 from seesay.records import Method, Strength
-from seesay.store.explanations import StoredSetting, hash_of
+from seesay.store.explanations import StoredSetting
 
 AidName = Literal["random", "permuted", "constant"]
 """What stands beside a method, so that one sees what a score is worth: the words that a random direction brings,

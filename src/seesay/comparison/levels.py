@@ -66,7 +66,7 @@ def true_levels(runs: Sequence[Run], contest: Contest) -> dict[FeatureKey, Level
     """
     found: dict[FeatureKey, Level] = {}
     for place, run in enumerate(runs):
-        origin = next(number for number, each in enumerate(contest.origins) if place in each.places)
+        origin = contest.origin_of(place)
         for scoring in scorings(run):
             if scoring.score == "ground_truth":
                 for feature_id, samples in scores(run, scoring).items():

@@ -72,6 +72,14 @@ class Contest:
     nearest: Mapping[str, Mapping[int, Sequence[tuple[int, float]]]]
     notes: tuple[str, ...] = ()
 
+    def origin_of(self, place: int) -> int:
+        """The place among `origins` of what a run's features belong to.
+
+        Args:
+            place: of the run among all that are compared.
+        """
+        return next(number for number, each in enumerate(self.origins) if place in each.places)
+
     def clusters(self, keys: Sequence[FeatureKey]) -> Int64[np.ndarray, " feature"]:
         """Put near-duplicates into one cluster, and with them one feature on several sets of images.
 

@@ -48,7 +48,7 @@ def sureness(runs: Sequence[Run], contest: Contest) -> list[Sureness]:
     """
     by_setting: dict[tuple[int, int], list[tuple[FeatureKey, int, str, float]]] = defaultdict(list)
     for place, run in enumerate(runs):
-        origin = next(number for number, each in enumerate(contest.origins) if place in each.places)
+        origin = contest.origin_of(place)
         for each in trusts(run):
             key = FeatureKey(origin, each.feature_id)
             by_setting[place, each.setting_id].append((key, each.sample, each.text, each.probability))

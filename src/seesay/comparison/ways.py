@@ -8,8 +8,9 @@ from typing import Any, final
 from seesay.comparison.contender import AIDS, AidName, Contender, family_of, flattened
 from seesay.comparison.shelf import Numbers, Shelf
 from seesay.errors import InvalidSetting
+from seesay.facts import hash_of
 from seesay.scorers.config import AID, Holding, Score
-from seesay.store.explanations import StoredSetting, hash_of, settings
+from seesay.store.explanations import StoredSetting, settings
 from seesay.store.run import Run
 from seesay.store.scores import StoredScoring
 

@@ -1,7 +1,5 @@
 """Models that put images and words into one space: CLIP, SigLIP and SigLIP 2."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,13 +17,12 @@ from transformers import AutoModel
 from seesay.errors import NotEnoughMemory, NotFinite, UnreadableImage, UnreadableModel
 from seesay.images.decoding import in_colour, pixel_hash
 from seesay.images.options import BLACK, Colour
+from seesay.instruments.reading import reading_of
 from seesay.vlm.batches import fitting
 from seesay.vlm.blocks import device_of
 from seesay.vlm.checkpoints import Checkpoint, reading
 from seesay.vlm.identity import model_digest
 from seesay.vlm.loading import resolve_device, resolve_dtype
-
-_NO_MATTER = frozenset({"_processor_class", "processor_class", "name_or_path", "_name_or_path", "transformers_version"})
 
 _ALGORITHM = 1  # of this file: raised when the same weights would give other vectors
 _N_WORKERS = 8
@@ -87,7 +84,7 @@ class ImageTextEmbedder:
         self._facts = {
             "embedder": model_type,
             "weights": model_digest(model),
-            "reading": _reading(image_processor, tokenizer),
+            "reading": reading_of(tokenizer, [(model, image_processor)]),
             "mask_fill": list(mask_fill),
             "algorithm": _ALGORITHM,
         }
@@ -262,10 +259,3 @@ def _unit(output: Any) -> Float[Tensor, "item dimension"]:
 
 def _size(image: Image.Image) -> str:
     return f"{image.width}x{image.height}"
-
-
-def _reading(image_processor: Any, tokenizer: Any) -> str:
-    """A hash of what a model makes of pictures and words before it sees them."""
-    settings = {name: str(value) for name, value in image_processor.to_dict().items() if name not in _NO_MATTER}
-    told = [sorted(settings.items()), sorted(tokenizer.get_vocab().items()), tokenizer.model_max_length]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()

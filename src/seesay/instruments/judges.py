@@ -1,7 +1,6 @@
 """Judges: any vision-language model, asked for a yes or a no, which are read off its probabilities."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final, get_args
@@ -12,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from seesay.errors import NotEnoughMemory, NotFinite, UnreadableModel
+from seesay.facts import hash_of
 from seesay.images.options import Colour
 from seesay.instruments.instrument import Question, Verdict
 from seesay.vlm import VLM, ImageTokens, load_vlm
@@ -51,7 +51,7 @@ class VLMJudge:
             vlm.prompts.about(question, "")
         self._facts = {
             "judge": model_digest(vlm.model),
-            "reading": hashlib.sha256(json.dumps(vlm.reading(), sort_keys=True).encode()).hexdigest(),
+            "reading": hash_of(vlm.reading()),
             "dtype": str(vlm.model.dtype),
             "questions": {question: vlm.prompts[question] for question in get_args(Question)},
             "algorithm": _ALGORITHM,

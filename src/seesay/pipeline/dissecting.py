@@ -10,9 +10,10 @@ import torch
 from seesay.explainers.cases import Case, Cases
 from seesay.explainers.config import Setting
 from seesay.explainers.dissect import N_TOP, soft_wpmi
+from seesay.facts import hash_of
 from seesay.instruments.instrument import Embedder
 from seesay.records import Ablation, Control, Explanation
-from seesay.store.explanations import StoredSetting, add, add_setting, hash_of, missing
+from seesay.store.explanations import StoredSetting, add, add_setting, missing
 from seesay.store.gallery import RunGallery, explainable
 from seesay.store.run import Run
 

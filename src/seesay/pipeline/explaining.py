@@ -6,10 +6,11 @@ from typing import Any, final
 
 from seesay.explainers.config import Setting
 from seesay.explainers.explainer import Explainer
+from seesay.facts import hash_of
 from seesay.interruption import gently_interrupted
 from seesay.records import Explanation
 from seesay.sae import SAE
-from seesay.store.explanations import StoredSetting, add, add_setting, explanations, find_setting, hash_of, missing
+from seesay.store.explanations import StoredSetting, add, add_setting, explanations, find_setting, missing
 from seesay.store.gallery import RunGallery
 from seesay.store.run import Run
 from seesay.vlm import VLM

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast, final
 
+from seesay.facts import hash_of
 from seesay.interruption import gently_interrupted
 from seesay.records import Decoding, Level
-from seesay.store.explanations import hash_of
 from seesay.store.labels import Label, add_labels, unlabelled
 from seesay.store.run import Run
 from seesay.vlm import VLM

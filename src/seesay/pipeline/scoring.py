@@ -8,11 +8,10 @@ from typing import Any, final
 
 from seesay.interruption import gently_interrupted
 from seesay.records import Aid
-from seesay.scorers.aids import PERMUTATION, constant, items_of, permuted
+from seesay.scorers.aids import PERMUTATION
 from seesay.scorers.config import AID, SCORES, Score
 from seesay.scorers.scorer import Item, Measured, Scorer
-from seesay.store.exemplars import features
-from seesay.store.explanations import StoredSetting, explanations
+from seesay.store.explanations import StoredSetting
 from seesay.store.run import Run
 from seesay.store.scores import StoredScoring, add_scores, add_scoring, unscored
 from seesay.vlm.batches import halving
@@ -32,25 +31,6 @@ class Scored:
 
     scoring: StoredScoring
     n_failed: int
-
-
-def items_to_score(run: Run, setting: StoredSetting, aid: Aid | None, *, seed: int = 0) -> list[Item]:
-    """What is scored of a setting.
-
-    Args:
-        run: whose explanations.
-        setting: in which they were found.
-        aid: what is put in their place; None for nothing.
-        seed: of the permutation.
-    """
-    items = items_of(explanations(run, setting))
-    match aid:
-        case None:
-            return items
-        case "permuted":
-            return permuted(items, {each.feature_id: each.nearest for each in features(run)}, seed)
-        case "constant":
-            return constant(items)
 
 
 def score(
@@ -76,7 +56,7 @@ def score(
         items: what is measured.
         setting: in which the words were found; None for scores of features.
         aid: what stands in their place.
-        seed: of the permutation, as for `items_to_score`.
+        seed: of the permutation, as for [seesay.scorers.aids.items_to_score][].
         batch_size: items at a time; it changes nothing but speed and memory, and the last digits.
         on_batch: told how many more items are done, those of earlier times too.
 

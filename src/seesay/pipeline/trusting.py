@@ -9,11 +9,12 @@ import numpy as np
 
 from seesay.calibration import similarity
 from seesay.errors import UnusablePath
+from seesay.facts import hash_of
 from seesay.records import Explanation
 from seesay.scorers.config import SCORES, Score
 from seesay.split import split_of
 from seesay.statistics import calibration_error, coverage_accuracy, reliability
-from seesay.store.explanations import StoredSetting, explanations, hash_of, settings
+from seesay.store.explanations import StoredSetting, explanations, of_test_features, settings
 from seesay.store.run import Run
 from seesay.store.scores import scores, scorings
 from seesay.store.trust import Trusted, set_trust
@@ -63,7 +64,7 @@ def evidence(run: Run) -> Evidence:
     known = settings(run)
     said = {each.setting_id: explanations(run, each) for each in known if each.control in (None, "random")}
     # Strengths that were only tried on validation features would tell of these what they cannot tell of test features.
-    own = [each for each in known if each.control is None and _has_test_features(said[each.setting_id])]
+    own = [each for each in known if each.control is None and of_test_features(said[each.setting_id])]
     measured = _measured(run)
     found = Evidence([], [], [], [])
     for setting in own:
@@ -238,7 +239,3 @@ def _is_like(control: StoredSetting, setting: StoredSetting) -> bool:
         setting.explainer_hash,
         setting.strength,
     )
-
-
-def _has_test_features(said: Mapping[int, Sequence[Explanation]]) -> bool:
-    return any(split_of(feature_id) == "test" for feature_id in said)

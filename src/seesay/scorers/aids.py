@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 
-from seesay.records import Explanation
+from seesay.records import Aid, Explanation
 from seesay.scorers.scorer import Item
 from seesay.split import split_of
 
@@ -17,6 +17,31 @@ PERMUTATION = 1
 
 NEAR = 0.5
 """The cosine above which two features' directions count as nearly the same."""
+
+
+def items_to_score(
+    said: Mapping[int, Sequence[Explanation]],
+    aid: Aid | None,
+    nearest: Mapping[int, Sequence[tuple[int, float]]],
+    *,
+    seed: int = 0,
+) -> list[Item]:
+    """What is scored of explanations, or in their place.
+
+    Args:
+        said: by feature, all samples.
+        aid: what is put in their place; None for nothing.
+        nearest: of each feature the ones of the nearest directions, with the cosine.
+        seed: of the permutation.
+    """
+    items = items_of(said)
+    match aid:
+        case None:
+            return items
+        case "permuted":
+            return permuted(items, nearest, seed)
+        case "constant":
+            return constant(items)
 
 
 def items_of(said: Mapping[int, Sequence[Explanation]]) -> list[Item]:

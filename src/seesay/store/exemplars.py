@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from seesay.errors import FeatureNotFound, check_choice
+from seesay.errors import FeatureNotFound, UnusablePath, check_choice
 from seesay.exemplars.config import KINDS, PARTS, Kind, Part
 from seesay.exemplars.exemplar import NO_QUANTILE, Exemplar, KeptImage
 from seesay.exemplars.heatmap import ACTIVE, Heatmap
@@ -138,6 +138,29 @@ def best_images(
                 found[int(feature_id)] = images
     except DAMAGE as error:
         raise run.damaged("top exemplars", error) from error
+    return found
+
+
+def with_exemplars(run: Run, part: Part, split: Split | None = None) -> list[int]:
+    """The features that some image of a half activates, in order.
+
+    Args:
+        run: may be a stranger's.
+        part: as for `exemplars`.
+        split: only those of one part of the features; None for all.
+
+    Raises:
+        UnusablePath: what it says is damaged.
+    """
+    query, of_part = "SELECT feature_id FROM exemplars", "WHERE part = ? AND kind = 'top'"
+    if split is None:
+        rows = run.rows(f"{query} {of_part} ORDER BY feature_id", (part,))
+    else:
+        of_split = f"JOIN features USING (feature_id) {of_part} AND split = ?"
+        rows = run.rows(f"{query} {of_split} ORDER BY feature_id", (part, split))
+    found = [feature_id for (feature_id,) in rows]
+    if not all(isinstance(feature_id, int) for feature_id in found):
+        raise UnusablePath(f"a feature's number in {run.folder} is damaged", expected="whole numbers")
     return found
 
 

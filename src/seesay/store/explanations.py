@@ -9,7 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final, get_args
 
+from seesay.facts import hash_of
 from seesay.records import Ablation, Control, Explanation, Method, Status, Strength
+from seesay.split import split_of
 from seesay.store.checks import checked_ids, checked_method, checked_number, checked_strength, checked_text
 from seesay.store.database import refusing, transaction
 from seesay.store.run import DAMAGE, Run, parsed
@@ -62,15 +64,6 @@ class StoredSetting:
     def title(self) -> str:
         """Its method and control, in words."""
         return self.method if self.control is None else f"{self.method}, {self.control}"
-
-
-def hash_of(facts: Mapping[str, Any]) -> str:
-    """The identity of a setting.
-
-    Args:
-        facts: plain data.
-    """
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def add_setting(run: Run, facts: Mapping[str, Any], explainer: str) -> StoredSetting:
@@ -248,6 +241,15 @@ def shown_images(run: Run) -> frozenset[int]:
         return frozenset(image_id for (image_ids,) in rows for image_id in checked_ids(image_ids))
     except DAMAGE as error:
         raise run.damaged("the images that were shown", error) from error
+
+
+def of_test_features(said: Mapping[int, object]) -> bool:
+    """Whether anything was said of a test feature; strengths that calibrating tries are tried on validation ones alone.
+
+    Args:
+        said: by feature.
+    """
+    return any(split_of(feature_id) == "test" for feature_id in said)
 
 
 def n_explained(run: Run, setting: StoredSetting) -> dict[Status, int]:

@@ -8,12 +8,12 @@ from typing import final, get_args
 
 from PIL import Image
 
-from seesay.errors import InvalidSetting, UnusablePath
+from seesay.errors import InvalidSetting
 from seesay.exemplars.exemplar import Exemplar, KeptImage
 from seesay.explainers.config import Selection
 from seesay.images.blank import mean_image
 from seesay.records import Split
-from seesay.store.exemplars import exemplars
+from seesay.store.exemplars import exemplars, with_exemplars
 from seesay.store.run import Run
 
 _N_CACHED = 512
@@ -100,11 +100,4 @@ def explainable(run: Run, split: Split | None = None) -> list[int]:
     Raises:
         UnusablePath: what it says is damaged.
     """
-    query = "SELECT feature_id FROM exemplars JOIN features USING (feature_id) WHERE part = ? AND kind = ?"
-    parameters = ["explaining", "top"]
-    if split is not None:
-        query, parameters = f"{query} AND split = ?", [*parameters, split]
-    found = [feature_id for (feature_id,) in run.rows(f"{query} ORDER BY feature_id", parameters)]
-    if not all(isinstance(feature_id, int) for feature_id in found):
-        raise UnusablePath(f"a feature's number in {run.folder} is damaged", expected="whole numbers")
-    return found
+    return with_exemplars(run, "explaining", split)

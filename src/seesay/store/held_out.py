@@ -7,11 +7,11 @@ from typing import final
 
 from PIL import Image
 
-from seesay.errors import LeakedImage, UnusablePath
+from seesay.errors import LeakedImage
 from seesay.exemplars.config import Kind, Part
 from seesay.exemplars.exemplar import Exemplar, KeptImage
 from seesay.scorers.config import Holding
-from seesay.store.exemplars import best_images, exemplars, features, inactive_images, kept_image
+from seesay.store.exemplars import best_images, exemplars, features, inactive_images, kept_image, with_exemplars
 from seesay.store.run import Run
 
 _N_CACHED = 2048
@@ -79,11 +79,7 @@ class RunHeldOut:
         Raises:
             UnusablePath: what the run says is damaged.
         """
-        query = "SELECT feature_id FROM exemplars WHERE part = ? AND kind = 'top' ORDER BY feature_id"
-        found = [feature_id for (feature_id,) in self._run.rows(query, (self._part,))]
-        if not all(isinstance(feature_id, int) for feature_id in found):
-            raise UnusablePath(f"a feature's number in {self._run.folder} is damaged", expected="whole numbers")
-        return found
+        return with_exemplars(self._run, self._part)
 
     def picture(self, image: KeptImage) -> Image.Image:
         """An image's thumbnail.

@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final, get_args
 
+from seesay.facts import hash_of
 from seesay.records import Aid
 from seesay.scorers.config import SCORES, Score
 from seesay.scorers.scorer import Item, Measured
 from seesay.store.checks import checked_number, checked_text
 from seesay.store.database import refusing, transaction
-from seesay.store.explanations import hash_of
 from seesay.store.run import DAMAGE, Run, parsed
 
 _SCORING_COLUMNS = "scoring_id, identity, score, setting_id, aid, facts"

@@ -8,10 +8,10 @@ from typing import Any, final
 from PIL import Image
 
 from seesay.errors import UnreadableImage
+from seesay.facts import hash_of
 from seesay.files import unwritable
 from seesay.instruments.instrument import Synthesiser
 from seesay.interruption import gently_interrupted
-from seesay.store.explanations import hash_of
 from seesay.store.thumbnails import Thumbnails
 
 Wanted = tuple[str, int]

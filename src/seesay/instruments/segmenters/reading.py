@@ -4,8 +4,6 @@ transformers' own processors of SAM 2 and SAM 3 need torchvision, which seesay d
 to the model's size, as ViT's does, which Pillow suffices for.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +16,7 @@ from transformers.image_processing_base import ImageProcessingMixin
 
 from seesay.errors import UnreadableModel
 from seesay.images.grid import Size
+from seesay.instruments.reading import reading_of
 from seesay.vlm.blocks import device_of
 from seesay.vlm.checkpoints import Checkpoint
 from seesay.vlm.identity import model_digest
@@ -25,7 +24,6 @@ from seesay.vlm.identity import model_digest
 ALGORITHM = 1
 """Raised when the same model would give other masks."""
 
-_NOT_SETTINGS = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 _OF_PICTURES = ("image_mean", "image_std", "resample", "rescale_factor")
 
 
@@ -117,16 +115,6 @@ def facts_of(kind: str, parts: Mapping[str, tuple[Any, Any]], tokenizer: Any, **
         tokenizer: of the phrases.
         settings: its thresholds.
     """
-    reading = {
-        "vocabulary": sorted(tokenizer.get_vocab().items()),
-        "parts": [[_settings(model.config.to_dict()), _settings(eye.to_dict())] for model, eye in parts.values()],
-    }
-    hashed = hashlib.sha256(json.dumps(reading, sort_keys=True, default=str).encode()).hexdigest()
     weights = {name: model_digest(model) for name, (model, _) in parts.items()}
-    return {"segmenter": kind, **weights, "reading": hashed, **settings, "algorithm": ALGORITHM}
-
-
-def _settings(found: Any) -> Any:
-    if isinstance(found, Mapping):
-        return {str(name): _settings(value) for name, value in found.items() if name not in _NOT_SETTINGS}
-    return found
+    reading = reading_of(tokenizer, list(parts.values()))
+    return {"segmenter": kind, **weights, "reading": reading, **settings, "algorithm": ALGORITHM}
