@@ -78,11 +78,13 @@ def test_where_nothing_speaks_for_any_none_is_chosen(scores: tuple[float, ...]) 
     with pytest.raises(InvalidStrength, match="none will do.*try stronger ones"):
         best(points(*scores), "residual_norm")
     with pytest.raises(InvalidStrength, match="one that scores 0.5"):
-        best(points(0.1, 0.2, 0.4), "max_activation", HALF)
+        best(points(0.1, 0.2, 0.4), "max_activation", enough=HALF)
+    with pytest.raises(InvalidStrength, match="a score above 0.5; the best is 0.49"):
+        best(points(0.48, 0.49), "residual_norm", chance=0.5)
 
 
 def test_the_weakest_that_suffices_is_chosen_where_something_suffices() -> None:
-    assert best(points(0.1, 0.5, 0.9), "max_activation", HALF).value == 2.0
+    assert best(points(0.1, 0.5, 0.9), "max_activation", enough=HALF).value == 2.0
 
 
 def test_a_curve_leaves_out_of_the_divergence_what_is_not_known() -> None:

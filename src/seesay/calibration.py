@@ -146,25 +146,26 @@ def heard(kl: Numbers) -> Numbers:
     return (kl >= LEAST_KL).astype(np.float64)
 
 
-def best(points: Sequence[Point], unit: StrengthUnit, enough: float | None = None) -> Strength:
+def best(points: Sequence[Point], unit: StrengthUnit, *, enough: float | None = None, chance: float = 0.0) -> Strength:
     """The weakest strength that does as well as the best one: its mean lies within that one's interval.
 
     Args:
         points: at least one, the weakest first.
         unit: of their strengths.
         enough: a mean score that suffices: then the weakest strength that reaches it.
+        chance: what words that say nothing get.
 
     Raises:
         InvalidStrength: nothing speaks for any of them.
     """
     reached = [point for point in points if enough is not None and point.score >= enough]
     top = max(points, key=lambda point: point.score)
-    if not reached if enough is not None else top.interval[0] <= 0:
+    if not reached if enough is not None else top.interval[0] <= chance:
         raise InvalidStrength(
             f"strengths of {points[0].strength:g} to {points[-1].strength:g} {unit}, of which none will do",
             expected=f"one that scores {enough:g}; the best is {top.score:.2g}"
             if enough is not None
-            else f"a score above 0; the best is {top.score:.2g}, 95 % interval from {top.interval[0]:.2g}",
+            else f"a score above {chance:g}; the best is {top.score:.2g}, 95 % interval from {top.interval[0]:.2g}",
             remedy="try stronger ones, more of them, or more features",
         )
     as_good = [point for point in points if point.score >= top.interval[0]]

@@ -15,6 +15,9 @@ from seesay.errors import InvalidSetting
 
 Signals = Float64[np.ndarray, "item signal"]
 
+THRESHOLDS = (0.5, 0.8, 0.9, 0.95)
+"""How sure one may want to be."""
+
 _N_FOLDS = 5
 _STRENGTHS = tuple(10.0**power for power in np.arange(-3.0, 2.1, 0.5))
 """Of the prior that weights are small, inverted, from strong to weak."""

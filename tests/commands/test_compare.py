@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,30 @@ def test_what_tables_lack_is_told_with_the_command_that_brings_it(
     assert f"seesay score {run} --scores auroc " in out
 
 
+def test_where_random_directions_have_words_only_scoring_is_missing(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Run.writing(copied) as opened:
+        topk, *_ = (each for each in settings(opened) if each.title == "topk")
+        scored(opened, "iou", topk, drawn(3, IDS))
+    out = shown(capsys, copied, scores="auroc,iou", methods="topk")
+    assert "--control random" not in out
+    assert f"seesay score {copied} --scores iou " in out
+
+
+def test_the_page_holds_the_tables_that_the_terminal_shows(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = shown(capsys, run)
+    page = unescape((run / "compare.html").read_text().partition("<section>")[2])
+    headings = [line for line in out.splitlines() if re.match(r"auroc, |By level|By how often|Rank correlation", line)]
+    assert len(headings) == 4
+    for heading in headings:
+        assert heading in re.sub("<[^>]*>", "", page)
+    cells = re.findall(r"<t[hd] [^>]*>([^<]*)</t[hd]>", page)
+    row = re.search(r"^topk +(\S+) +(\S+ to \S+)  ", out, re.MULTILINE)
+    assert row is not None
+    assert {row[1], row[2], "random", "permuted", "constant"} <= set(cells)
+
+
 def test_a_score_that_separates_nothing_is_called_uninformative(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,6 +220,7 @@ def test_a_strangers_names_steer_nothing(tmp_path: Path, capsys: pytest.CaptureF
     assert "\x07" not in out
     page = (tmp_path / "a" / "compare.html").read_text()
     assert "<img" not in page.rpartition("Plotly.newPlot")[2]
+    assert "topk, by =cmd|&#x27;/c calc&#x27;!A1 [red]x[/red]&lt;/script&gt;&lt;img" in page.rpartition("<section>")[0]
     with (tmp_path / "all.csv").open(newline="") as file:
         explainers = {each["explainer"] for each in csv.DictReader(file)}
     assert any(each.startswith("'=cmd|") for each in explainers)

@@ -380,6 +380,7 @@ def test_a_card_tells_what_words_are_worth(run: Path, feature_id: int, capsys: p
         ["steering", "0.50"],
         ["topk", "0.50", "0.80"],
         ["topk, permuted", "-"],
+        ["words that say nothing", "0.5"],
     ], "the mean of several samples; nothing of what stands in the words' place"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from seesay import cli
+from seesay.commands.trust import PAGE
 from seesay.explainers.config import Setting
 from seesay.records import Strength
 from seesay.split import split_of
@@ -156,6 +157,9 @@ def test_people_are_told_what_speaks_for_words_and_how_many_are_how_sure(
     assert f"Kept if so sure, of {len(TEST)} explanations of test features" in out
     assert "90%" in out
     assert "Expected calibration error on these explanations: 0." in out
+    assert f"Curves: {run / PAGE}" in out.replace("\n", "")
+    page = (run / PAGE).read_text("utf-8")
+    assert f"{len(TEST)} explanations of test features, none of which was learnt from" in page
     assert out.rstrip().endswith(f"seesay compare {run}   how many explanations are how sure")
 
 

@@ -44,6 +44,20 @@ def test_a_single_item_that_does_not_fit_has_no_result() -> None:
     assert [(list(batch), result) for batch, result in halving([7, 8], 2, run)] == [([7], None), ([8], None)]
 
 
+def test_after_an_item_that_is_too_large_alone_batches_are_large_again() -> None:
+    tried: list[list[int]] = []
+
+    def run(batch: range) -> int:
+        tried.append(list(batch))
+        if 1 in batch:
+            raise OUT_OF_MEMORY[0]
+        return len(batch)
+
+    results = [result for _, result in halving(range(10), 4, run)]
+    assert results == [1, None, 4, 4]
+    assert tried == [[0, 1, 2, 3], [0, 1], [0], [1], [2, 3, 4, 5], [6, 7, 8, 9]]
+
+
 def test_other_errors_are_not_swallowed() -> None:
     run, _ = room_for(0, RuntimeError("shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="shapes"):

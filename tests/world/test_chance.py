@@ -27,8 +27,10 @@ from seesay.world.instruments import WorldSynthesiser
 from seesay.world.pictures import Pictures
 from seesay.world.truth import measure
 
-N_IMAGES, N_FEATURES, N_SCENES = 1000, 150, 1000
-SCORING = Scoring(n_images=10, n_positives=6)
+N_IMAGES, N_FEATURES, N_SCENES = 4000, 300, 1000
+"""Features share images: of few, their errors would be alike, and no mean over features would take them away."""
+
+SCORING = Scoring(n_images=10)
 TOLERANCE = 0.03
 CONSTANTS = ("a frog", "the colour red", "a striped pattern")
 """One thing, one colour, one pattern, chosen before anything was measured."""

@@ -52,6 +52,10 @@ def _of_words(card: Card) -> Table:
                 found[scoring.score] = (scoring, [*samples, each.measured])
         cells = [_number(*found[name]) if name in found else Text() for name in names]
         table.add_row(Text(one_line(titles[setting_id])), *cells)
+    chances = [SCORES[name].chance for name in names]
+    if any(chances):
+        cells = ["" if chance is None else f"{chance:g}" for chance in chances]
+        table.add_row("words that say nothing", *cells, style="dim")
     return table
 
 

@@ -16,13 +16,11 @@ from seesay.errors import InvalidSetting, UnusablePath
 from seesay.scorers.config import Holding
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from seesay.commands.comparison_sections import Told
     from seesay.comparison.contender import FeatureKey
     from seesay.comparison.quantities import Quantity
     from seesay.comparison.reading import Contest
     from seesay.comparison.results import Comparison
-    from seesay.comparison.sureness import Sureness
     from seesay.records import Level
     from seesay.scorers.config import Score
     from seesay.store.run import Run
@@ -90,12 +88,14 @@ class Compare:
             SeesayError: whatever is wrong with the runs or what is asked for.
         """
         from seesay.commands.comparison_csv import write_csv
-        from seesay.commands.comparison_tables import print_comparison
+        from seesay.commands.comparison_sections import Told
+        from seesay.commands.sections import print_sections
         from seesay.comparison.comparing import compare
         from seesay.comparison.reading import read
         from seesay.comparison.results import plain
         from seesay.comparison.sureness import sureness
         from seesay.store.run import Run
+        from seesay.store.trust import trust_facts
 
         output = Output(self.common)
         asked, methods = self._asked(), resolve_methods(self.methods)
@@ -107,15 +107,14 @@ class Compare:
             )
             labeller, levels = self._levels(runs, contest)
             sure = sureness(runs, contest)
+            trusted = {str(run.folder): facts for run in runs if (facts := trust_facts(run))}
             of = {str(run.folder): run.subject for run in runs}
         wanted = self._wanted(contest) if asked is None else asked
         with output.progress("comparing", total=len(wanted)) as advance:
             comparison = compare(contest, wanted, levels=levels, seed=self.common.seed, on_number=advance)
-        print_comparison(output.console, of, contest, comparison, labeller)
-        if sure:
-            output.console.print(Text("\nTrust: explanations that are at least so probably right", style="bold"))
-            output.console.print(_sureness_table(sure))
-        page = self._draw(output, contest, comparison)
+        told = Told(of, contest, comparison, labeller, sure, trusted)
+        print_sections(output.console, told.sections())
+        page = self._draw(output, told)
         if self.csv is not None:
             write_csv(self.csv, contest, comparison, sure)
             output.console.print(Text(f"Written: {self.csv}"), soft_wrap=True)
@@ -169,13 +168,13 @@ class Compare:
         labeller, labels = labels_of(runs, self.levels)
         return labeller, majority(contest, labels)
 
-    def _draw(self, output: Output, contest: "Contest", comparison: "Comparison") -> str | None:
+    def _draw(self, output: Output, told: "Told") -> str | None:
         """Write the figures; a run that cannot be written to goes without, unless a place for them is named."""
         from seesay.commands.comparison_page import write_page
 
         page = self.page or self.path[0] / _PAGE
         try:
-            write_page(page, contest, comparison, f"Methods side by side: {self._folders}")
+            write_page(page, told, f"Methods side by side: {self._folders}")
         except UnusablePath as error:
             if self.page is not None:
                 raise
@@ -204,33 +203,20 @@ def _contenders_as_json(contest: "Contest") -> list[dict[str, Any]]:
     ]
 
 
-def _sureness_table(sure: "Sequence[Sureness]") -> "Table":
-    from seesay.commands.comparison_tables import bare_table
-
-    table = bare_table("method", *(f"{threshold:.0%}" for threshold in sure[0].n_kept), "of", "not known")
-    for each in sure:
-        shares = (f"{n} ({n / each.n:.0%})" for n in each.n_kept.values())
-        table.add_row(Text(one_line(each.contender)), *shares, str(each.n), str(each.n_without))
-    return table
-
-
 def _next_steps(folder: Path, comparison: "Comparison") -> list[str]:
     """How to get what tables lack."""
     from seesay.comparison.contender import AIDS
 
-    lacking = [
-        (aid, standing.quantity.score, row.contender.partition(",")[0])
-        for standing in comparison.standings
-        if standing.of_words
-        for row in standing.rows
-        for aid in AIDS
-        if aid not in row.aids
-    ]
+    rows = [(each.quantity.score, row) for each in comparison.standings if each.of_words for row in each.rows]
+    lacking = [score for score, row in rows if any(aid not in row.aids for aid in AIDS)]
+    # Whose random directions are scored by anything has their words.
+    has_random = {row.contender for _, row in rows if "random" in row.aids}
+    methods = dict.fromkeys(row.contender.partition(",")[0] for _, row in rows if row.contender not in has_random)
     steps = [
         f"seesay explain {folder} --method {method} --control random   the words of random directions"
-        for method in dict.fromkeys(method for aid, _, method in lacking if aid == "random")
+        for method in methods
     ]
     if lacking:
-        scores = ",".join(dict.fromkeys(score for _, score, _ in lacking))
+        scores = ",".join(dict.fromkeys(lacking))
         steps.append(f"seesay score {folder} --scores {scores}   what stands beside methods, where tables show -")
     return steps

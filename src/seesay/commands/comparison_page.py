@@ -1,11 +1,12 @@
-"""A comparison's figures as one self-contained page."""
+"""A comparison as one self-contained page: its figures, and its tables below them."""
 
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seesay.commands.comparison_tables import SHARED, UNINFORMATIVE
+from seesay.commands.comparison_sections import SHARED, UNINFORMATIVE, Told
 from seesay.commands.output import one_line
+from seesay.commands.sections import as_html
 from seesay.plots import write_plots
 
 if TYPE_CHECKING:
@@ -28,18 +29,18 @@ _ROW_PX, _ROOM_PX, _CURVE_PX = 46, 190, 320
 """Heights: of a contender, of a row of figures around it, and of a curve."""
 
 
-def write_page(path: Path, contest: "Contest", comparison: "Comparison", title: str) -> None:
+def write_page(path: Path, told: Told, title: str) -> None:
     """Write the page: for each number the intervals, and feature by feature the differences; curves over strength.
 
     Args:
         path: the file to write.
-        contest: who was compared.
-        comparison: what came of it.
+        told: the comparison.
         title: of the page.
 
     Raises:
         UnusablePath: it cannot be written.
     """
+    contest, comparison = told.contest, told.comparison
     part = "" if contest.part == "all" else f"{contest.part} "
     lead = [
         f"Dots are means over the {part}features that all methods have, whiskers 95 % intervals by bootstrap, in which "
@@ -47,10 +48,9 @@ def write_page(path: Path, contest: "Contest", comparison: "Comparison", title: 
         "feature's words (permuted), of the same words for all (constant).",
         *(f"{each.quantity.title}: {SHARED}" for each in comparison.standings if each.is_shared),
         *(f"{each.quantity.title}: {UNINFORMATIVE}" for each in comparison.standings if each.is_informative is False),
-        *(f"{note}." for each in comparison.standings for note in each.notes),
-        *(f"{note}." for note in comparison.notes),
     ]
-    write_plots(path, one_line(title), figure_of(contest, comparison), lead=one_line(" ".join(lead)))
+    figure, tables = figure_of(contest, comparison), as_html(told.sections())
+    write_plots(path, one_line(title), figure, lead=one_line(" ".join(lead)), below=tables)
 
 
 def figure_of(contest: "Contest", comparison: "Comparison") -> Any:

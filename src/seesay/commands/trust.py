@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seesay.records import Explanation
     from seesay.store.run import Run
 
+PAGE = "trust.html"
 _MOST_ROWS = 1_000_000
 _LONGEST_ID, _LONGEST_TOLD = 18, 60
 _YES_OR_NO = {"1": True, "0": False, "yes": True, "no": False, "true": True, "false": False}
@@ -59,6 +60,7 @@ class Trust:
         Raises:
             SeesayError: whatever is wrong with the run, or with what is asked for.
         """
+        from seesay.commands.trust_page import write_page
         from seesay.pipeline.trusting import trust
         from seesay.store.run import Run
 
@@ -78,6 +80,8 @@ class Trust:
             output.console.print(
                 Text(f"Expected calibration error on these explanations: {facts['test']['calibration_error']:.3f}")
             )
+            write_page(self.path / PAGE, facts["test"], f"How sure one can be of explanations: {self.path}")
+            output.console.print(Text(f"Curves: {self.path / PAGE}"), soft_wrap=True)
         output.finish(
             {"run": str(self.path), **facts},
             next_steps=[f"seesay compare {self.path}   how many explanations are how sure"],

@@ -115,9 +115,10 @@ class Shelf:
             values: dict[str, list[float]] = defaultdict(list)
             for each in samples:
                 measured, item = each.measured, each.item
-                if measured.value is None or (said is not None and said.get(key, {}).get(item.sample) != item.text):
+                if said is not None and said.get(key, {}).get(item.sample) != item.text:
                     continue
-                for name, value in {**measured.others, primary: measured.value}.items():
+                own = {} if measured.value is None else {primary: measured.value}
+                for name, value in {**measured.others, **own}.items():
                     values[name].append(value)
                 roc = tuple(measured.details.get(part, ()) for part in ("synthesised", "control"))
                 if all(roc):

@@ -9,8 +9,7 @@ from seesay.comparison.contender import Contender, FeatureKey
 from seesay.comparison.reading import Contest
 from seesay.store.run import Run
 from seesay.store.trust import trusts
-
-THRESHOLDS = (0.5, 0.8, 0.9, 0.95)
+from seesay.trust import THRESHOLDS
 
 
 @final

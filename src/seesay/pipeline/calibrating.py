@@ -15,6 +15,7 @@ from seesay.explainers.explainer import Explainer
 from seesay.pipeline.explaining import Speaker, explain
 from seesay.pipeline.progress import ProgressBar
 from seesay.records import Explanation, Strength, StrengthUnit
+from seesay.scorers.config import SCORES
 from seesay.split import split_of
 from seesay.store.calibrations import Calibration, add_calibration
 from seesay.store.explanations import explanations
@@ -86,7 +87,7 @@ def calibrate(
         method=setting.method,
         explainer=speaker.name,
         score=name,
-        strength=best(points, unit, HALF if name == "kl" else None),
+        strength=best(points, unit, enough=HALF if name == "kl" else None, chance=_chance(name)),
         curve=[point.as_json() for point in points],
     )
     add_calibration(run, calibration)
@@ -108,6 +109,11 @@ def _check(run: Run, feature_ids: Sequence[int], strengths: Sequence[float]) -> 
         raise InvalidSetting(
             f"strengths {list(strengths)}", expected="at least one, above 0, and each more than the one before"
         )
+
+
+def _chance(name: str) -> float:
+    """What words that say nothing get, as far as a score has such a number."""
+    return next((measure.chance or 0.0 for score, measure in SCORES.items() if score == name), 0.0)
 
 
 def _scored(by: Score | tuple[str, Judge], said: Sequence[Sequence[Explanation]], kl: Numbers) -> tuple[str, Numbers]:

@@ -18,13 +18,10 @@ from seesay.store.explanations import StoredSetting, explanations, of_test_featu
 from seesay.store.run import Run
 from seesay.store.scores import scores, scorings
 from seesay.store.trust import Trusted, set_trust
-from seesay.trust import fit, with_methods
+from seesay.trust import THRESHOLDS, fit, with_methods
 
 Key = tuple[int, int, int]
 """Of an explanation: its setting's number, its feature and its sample."""
-
-THRESHOLDS = (0.9, 0.8, 0.7, 0.5)
-"""How sure one may want to be."""
 
 _ALGORITHM = 1
 _LEFT_OUT = frozenset({"unanswered", "coefficient"})

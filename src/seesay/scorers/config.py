@@ -107,7 +107,7 @@ SCORES: Mapping[Score, Measure] = MappingProxyType({
     ),
     "ground_truth": Measure(
         "ground_truth",
-        ("f1", "category", "named", "low_level"),
+        ("f1", "category", "live_hit", "named", "low_level"),
         _needs("subject", "world"),
         0.0,
         "does the first thing that is named hold for the feature, by the scenes' records?",

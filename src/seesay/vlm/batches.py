@@ -19,6 +19,8 @@ def halving(
 ) -> Iterator[tuple[Sequence[T], R | None]]:
     """Work through items in order, in batches that are halved for good whenever memory runs out.
 
+    Only an item that does not even fit alone says nothing of the others: after it, batches are as large as at first.
+
     Args:
         items: what to work on.
         batch_size: how many at a time to begin with.
@@ -32,7 +34,7 @@ def halving(
     """
     if batch_size < 1:
         raise ValueError(f"a batch of {batch_size}, expected at least 1")
-    start = 0
+    start, asked = 0, batch_size
     while start < len(items):
         batch = items[start : start + batch_size]
         try:
@@ -43,7 +45,7 @@ def halving(
             if len(batch) > 1:
                 batch_size = len(batch) // 2
                 continue
-            result = None
+            result, batch_size = None, asked
         yield batch, result
         start += len(batch)
 

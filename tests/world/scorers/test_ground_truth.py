@@ -104,7 +104,10 @@ def test_what_is_said_of_nothing_does_not_count() -> None:
     assert (plain.value, plain.others["named"]) == (0.0, 2.0)
     assert (without.value, without.others["named"]) == (1.0, 1.0)
     only = scored(FROGS, "a frog", FROG)
-    assert (only.value, only.others) == (0.0, {"f1": 0.0, "category": 0.0, "named": 0.0, "low_level": 0.0})
+    assert (only.value, only.others) == (
+        0.0,
+        {"live_hit": 0.0, "f1": 0.0, "category": 0.0, "named": 0.0, "low_level": 0.0},
+    )
     assert only.reason == "it names nothing that counts"
 
 
@@ -122,6 +125,10 @@ def test_features_that_no_concept_holds_for_have_no_score_whatever_is_said_and_w
             assert (nothing.value, nothing.reason) == (None, "no concept of the world holds for it")
             assert (dead.value, dead.reason) == (None, "it fires in fewer than 5 of the held-out scenes")
             assert scored(REDS, text, *unsteered).value is not None
+
+
+def test_of_all_that_fire_those_that_nothing_holds_for_are_missed() -> None:
+    assert [scored(each, "a frog").others.get("live_hit") for each in (FROGS, REDS, NOTHINGS, DEAD)] == [1, 0, 0, None]
 
 
 def test_facts_tell_where_the_truth_comes_from() -> None:

@@ -12,7 +12,7 @@ from seesay.world.grammar import parse
 from seesay.world.pictures import Pictures
 from seesay.world.truth import MIN_IMAGES, Truth
 
-_ALGORITHM = 1
+_ALGORITHM = 2
 """Raised when the same truth and words would give other numbers."""
 
 
@@ -27,10 +27,12 @@ class GroundTruth:
     - `f1`: the largest F1 that any of the concepts named has; see [seesay.world.truth.Truth.f1][];
     - `category`: 1 for a hit, and where the first concept that is named is a thing whose category holds, or the
       category of a thing that holds; else 0;
+    - `live_hit`: the hit once more, and 0 for a feature that no concept holds for: of all that fire, how many are
+      rightly named;
     - `named`: how many different concepts are named, as whoever names many is more often right by chance.
 
-    A feature that no concept holds for has no score, whatever is said of it, so that all methods are measured on the
-    same features.
+    A feature that no concept holds for has no `value`, whatever is said of it, so that all methods are measured on the
+    same features; one that hardly fires has no number at all.
 
     Args:
         truth: what each feature stands for.
@@ -65,18 +67,20 @@ class GroundTruth:
     def _score(self, item: Item) -> Measured:
         holding = self._truth.concepts(item.feature_id)
         if not holding:
-            is_dead = self._truth.n_images[item.feature_id] < MIN_IMAGES
-            fires = f"it fires in fewer than {MIN_IMAGES} of the held-out scenes"
-            return Measured(None, reason=fires if is_dead else "no concept of the world holds for it")
+            if self._truth.n_images[item.feature_id] < MIN_IMAGES:
+                return Measured(None, reason=f"it fires in fewer than {MIN_IMAGES} of the held-out scenes")
+            return Measured(None, {"live_hit": 0.0}, reason="no concept of the world holds for it")
         named = tuple(dict.fromkeys(concept for concept in parse(item.text) if concept not in self._unsteered))
         first = named[0] if named else None
+        hit = float(first in holding)
         others = {
+            "live_hit": hit,
             "f1": max((self._truth.f1(item.feature_id, concept) for concept in named), default=0.0),
             "category": float(first is not None and _is_near(first, holding)),
             "named": float(len(named)),
             "low_level": float(level(holding[0]) == "low-level"),
         }
-        return Measured(float(first in holding), others, reason="" if named else _silence(item.text))
+        return Measured(hit, others, reason="" if named else _silence(item.text))
 
 
 def _silence(text: str) -> str:
