@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, final
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from seesay.errors import InvalidStrength
 from seesay.records import Strength, StrengthUnit
 from seesay.statistics import estimate
 
 Numbers = Float64[np.ndarray, "strength feature"]
+Clusters = Int64[np.ndarray, " feature"]
 
 DEFAULT_GRIDS: dict[StrengthUnit, tuple[float, ...]] = {
     "coefficient": (12.5, 25.0, 50.0, 100.0, 200.0, 400.0, 800.0),
@@ -103,18 +104,21 @@ def agreement(texts: Sequence[Sequence[str]], kl: Numbers) -> Numbers:
     return np.where(kl >= LEAST_KL, found, 0.0)
 
 
-def curve(strengths: Sequence[float], scores: Numbers, kl: Numbers, seed: int = 0) -> list[Point]:
+def curve(
+    strengths: Sequence[float], scores: Numbers, kl: Numbers, clusters: Clusters | None = None, seed: int = 0
+) -> list[Point]:
     """Means with their intervals.
 
     Args:
         strengths: that were tried.
         scores: of each feature at each.
         kl: how far each push moves the first word; NaN where that is not known.
+        clusters: of features that are near-duplicates; None if each stands for itself.
         seed: of the bootstrap.
     """
     points: list[Point] = []
     for row, strength in enumerate(strengths):
-        score, moved = estimate(scores[row], seed=seed), estimate(_known(kl[row]), seed=seed)
+        score, moved = estimate(scores[row], clusters, seed=seed), estimate(_known(kl[row]), seed=seed)
         points.append(
             Point(
                 strength=float(strength),

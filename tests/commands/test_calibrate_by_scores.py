@@ -112,7 +112,8 @@ def test_explaining_takes_the_choice_and_tells_by_what_it_was_made(
     with Run.open(run) as opened:
         (kept,) = calibrations(opened)
         feature_id = explainable(opened, "test")[0]
-    assert f"Chosen: {kept.strength.value:g} (residual_norm), by iou." in out
+    assert f"Chosen: {kept.strength.value:g} (residual_norm), by iou of " in out
+    assert "It is the weakest that is as good as the best. So few features tell little" in " ".join(out.split())
     explain = ["explain", str(run), "--features", str(feature_id), "--max-new-tokens", "10", "--device", "cpu"]
     assert cli.main(explain) == 0
     assert "calibrated for steering in this run, by iou." in capsys.readouterr().out

@@ -142,9 +142,11 @@ def test_a_score_that_separates_nothing_is_called_uninformative(
     out = shown(capsys, tmp_path)
     assert "Uninformative here" in out
     assert "shared with the explainers (the paper's habit)" in out
+    assert f"clip (shared images), {len(IDS)} test features: how near are the words to exemplars" in out
+    assert out.count("clip (shared images)") == 1 + (out.count("clip") - 2), "wherever it stands, but in the next steps"
     page = (tmp_path / "compare.html").read_text()
-    assert "clip: Uninformative here" in page
-    assert "clip: Computed on images that were shared" in page
+    assert "clip (shared images): Uninformative here" in page
+    assert "clip (shared images): Computed on images that were shared" in page
 
 
 def test_the_whole_result_is_written_as_json(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,6 +166,7 @@ def test_every_number_of_the_tables_is_in_the_csv(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown(capsys, run, csv=tmp_path / "all.csv", all=True)
+    assert "shared" not in (tmp_path / "all.csv").read_text()
     with (tmp_path / "all.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert tuple(lines[0]) == COLUMNS
@@ -267,7 +270,7 @@ def test_a_run_that_cannot_be_written_goes_without_figures(
     (copied / "compare.html").mkdir()
     assert "No figures" in shown(capsys, copied)
     with pytest.raises(UnusablePath):
-        Compare((copied,), page=tmp_path / "nowhere" / "page.html").run()
+        Compare((copied,), page=copied / "run.db" / "page.html").run()
 
 
 def test_several_runs_are_one_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,7 @@ def made(numbers: Sequence[int]) -> list[Made]:
 def shelf(
     n_quantile: int = 12, n_inactive: int = 12, near: Mapping[int, Sequence[int]] | None = None, n_top: int = 3
 ) -> MadeHeldOut:
-    """Real pictures with, and without, the feature; others' top exemplars are of both kinds."""
+    """Real pictures with, and without, the feature; others' exemplars are of both kinds."""
     active, silent = ((dense()[:, feature()] > 0) == is_active for is_active in (True, False))
     with_it, without_it = np.flatnonzero(active).tolist(), np.flatnonzero(silent).tolist()
     kinds: dict[Kind, list[Made]] = {
@@ -68,7 +68,7 @@ def shelf(
     others = range(N_IMAGES)
     theirs = near if near is not None else {1: others[::2], 2: others[1::2], 3: others[::3]}
     return MadeHeldOut(
-        {feature(): kinds, **{1000 + other: {"top": made(numbers)} for other, numbers in theirs.items()}},
+        {feature(): kinds, **{1000 + other: {"quantile": made(numbers)} for other, numbers in theirs.items()}},
         nearest={feature(): [(feature(), 1.0), *((1000 + other, 0.9 - other / 10) for other in theirs)]},
     )
 
@@ -138,17 +138,25 @@ def test_half_of_the_negatives_are_near_misses() -> None:
     found = line_up(held_out, activations(), SCORING, feature())
     check(found, held_out)
     assert (len(found.positives), len(found.negatives), found.n_near) == (8, 8, 4)
-    top_of_others = {each.image.image_id for other in (1001, 1002, 1003) for each in held_out.exemplars(other, "top")}
-    assert {image.image_id for image in found.negatives[:4]} <= top_of_others
+    of_others = {each.image.image_id for other in (1001, 1002, 1003) for each in held_out.exemplars(other, "quantile")}
+    assert {image.image_id for image in found.negatives[:4]} <= of_others
 
 
-def test_near_misses_come_from_each_near_feature_in_turn_the_best_first() -> None:
+def test_near_misses_are_of_every_quantile_as_positives_are() -> None:
+    silent = [n for n in range(N_IMAGES) if dense()[n, feature()] == 0]
+    held_out = shelf(near={1: silent[-12:]}, n_inactive=0)
+    quantile_of = {each.image.image_id: each.quantile for each in held_out.exemplars(1001, "quantile")}
+    found = line_up(held_out, activations(), SCORING, feature())
+    assert [quantile_of[image.image_id] for image in found.negatives] == [3, 2, 1, 0] * 2
+
+
+def test_near_misses_come_from_each_near_feature_in_turn() -> None:
     silent = [n for n in range(N_IMAGES) if dense()[n, feature()] == 0]
     active = [n for n in range(N_IMAGES) if dense()[n, feature()] > 0]
     a, b, c, d, e = silent[-5:]
     held_out = shelf(near={1: [active[-1], a, d], 2: [a, b, active[-2]], 3: [c, active[-3], e]}, n_inactive=4)
     found = line_up(held_out, activations(), SCORING, feature())
-    # ranks 0: active, a, c; ranks 1: a again, b, active; ranks 2: d, active, e
+    # the most active quantile: active, a, c; the next: a again, b, active; the next: d, active, e
     assert numbers_of(found.negatives[: found.n_near]) == [a, c, b, d]
     check(found, held_out)
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from seesay.commands.choices import one_of
 from seesay.commands.counts import Count
 from seesay.commands.explaining_options import (
     DecodingOptions,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 Calibrated = Literal["steering", "hybrid", "one-word", "vocabulary", "token-change"]
 By = Literal["agreement", "kl", "iou", "clip", "auroc", "detection", "fuzzing", "ground_truth"]
 _BAR = 20
+_FEW = 50
+"""Validation features below which intervals are so wide that the weakest strength is as good as any."""
 
 
 @final
@@ -66,7 +69,7 @@ class Calibrate:
     grid: Annotated[str | None, arg(metavar="X,X,...")] = None
     """The strengths to try, the weakest first."""
 
-    strength_unit: Annotated[StrengthUnit | None, arg(metavar="coefficient|residual_norm|max_activation|kl")] = None
+    strength_unit: Annotated[StrengthUnit | None, one_of(StrengthUnit)] = None
     """What they count in; by default the mean residual norm of the empty image, for hybrid the feature's own largest
     activation."""
 
@@ -74,7 +77,7 @@ class Calibrate:
     """Choose how far the answer's first word shall be moved, in nats (--strength-unit kl): each feature is then pushed
     as hard as that takes, a strength of its own."""
 
-    by: Annotated[By | None, arg(metavar="agreement|kl|iou|clip|auroc|detection|fuzzing|ground_truth")] = None
+    by: Annotated[By | None, one_of(By)] = None
     """What speaks for a strength: that words hold at the strengths beside it and are the feature's own (agreement);
     that it is the weakest by which the answer's first word is moved for half of the features (kl, the default for
     hybrid, where a stronger push drowns the images); a score of the words on held-out images (iou in the paper), see
@@ -101,14 +104,15 @@ class Calibrate:
             SeesayError: whatever is wrong with the run, the models or what is asked for.
             KeyboardInterrupt: after Ctrl-C, when the batch is written.
         """
+        output = Output(self.common)
+        unit = self._unit()
+        strengths = self._strengths(unit)
+        # All this takes seconds to be read, and so comes after what can be wrong without it.
         from seesay.commands.calibration_page import write_page
         from seesay.pipeline.calibrating import calibrate
         from seesay.store.calibrations import calibrations
         from seesay.store.gallery import explainable
 
-        output = Output(self.common)
-        unit = self._unit()
-        strengths = self._strengths(unit)
         setting = setting_of(self.method, None, None, self.steering, self.showing, self.words, self.common.seed)
         with (
             stopping(output),
@@ -164,7 +168,7 @@ class Calibrate:
             case "iou" | "clip" | "auroc" | "detection" | "fuzzing":
                 bench = Bench(run, Scoring(seed=self.common.seed), self.instruments, self.common, output)
                 bench.check(self.by)  # now, not after all strengths were tried
-                return feature_ids, (self.by, bench.judge_by(self.by))
+                return feature_ids, (self.by, bench.judge_by(self.by, self.batch_size))
 
     def _unit(self) -> StrengthUnit:
         if self.per_feature:
@@ -211,9 +215,15 @@ def _validation(speaker: "Speaker") -> list[int]:
 
 def _in_words(calibration: "Calibration", before: "Sequence[Calibration]") -> str:
     chosen, tried = calibration.strength, [point["strength"] for point in calibration.curve]
-    told = f"Chosen: {chosen.value:g} ({chosen.unit}), by {calibration.score.replace('_', ' ')}."
-    told += "".join(f" It takes the place of {each.strength.value:g} ({each.strength.unit})." for each in before)
-    if chosen.value == tried[-1]:
+    does = "moves half of them" if calibration.score == "kl" else "is as good as the best"
+    n = calibration.curve[0]["n"]
+    told = f"Chosen: {chosen.value:g} ({chosen.unit}), by {calibration.score.replace('_', ' ')} of {n} features."
+    told += f" It is the weakest that {does}."
+    others = [each.strength for each in before if each.strength != chosen]
+    told += "".join(f" It takes the place of {each.value:g} ({each.unit})." for each in others)
+    if n < _FEW:
+        told += " So few features tell little: more of them may choose otherwise."
+    if len(tried) > 1 and chosen.value == tried[-1]:
         told += " It is the strongest that was tried: stronger ones may do better."
     return told
 

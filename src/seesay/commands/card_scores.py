@@ -1,6 +1,6 @@
 """What a feature's card tells of scores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from seesay.scorers.scorer import Measured
     from seesay.store.scores import StoredScoring
 
+    _Shown = dict[Score, tuple[StoredScoring, list[Measured]]]
+
 _SHARED = "on images that the explainer was shown, the paper's habit"
 
 
@@ -25,31 +27,33 @@ def scores(card: Card) -> Group:
     Args:
         card: of the feature.
     """
-    own = [each for each in card.scores if each[0].aid is None]
-    if not own:
-        return Group()
-    parts: list[Text | Table] = [Text("What words are worth", style="bold"), _of_words(card)] if _settings(card) else []
-    if any(scoring.facts.get("holding") == "shared" for scoring, _ in own):
+    shown = {setting_id: _shown(card, setting_id) for setting_id in _settings(card)}
+    parts: list[Text | Table] = [Text("What words are worth", style="bold"), _of_words(card, shown)] if shown else []
+    if any(_is_shared(scoring) for of_setting in shown.values() for scoring, _ in of_setting.values()):
         parts.append(Text(f"* {_SHARED}", style="dim italic"))
     parts += _of_itself(card)
-    return Group(*parts, Text())
+    return Group(*parts, Text()) if parts else Group()
 
 
-def _of_words(card: Card) -> Table:
+def _shown(card: Card, setting_id: int) -> "_Shown":
+    """Of several ways to compute a score the last that was begun, all samples; on held-out images if there is one."""
+    found: "_Shown" = {}
+    for scoring, each in sorted(card.scores, key=lambda each: not _is_shared(each[0])):
+        if scoring.setting_id == setting_id and scoring.aid is None:
+            before = found.get(scoring.score)
+            samples = before[1] if before and before[0] == scoring else []
+            found[scoring.score] = (scoring, [*samples, each.measured])
+    return found
+
+
+def _of_words(card: Card, shown: "Mapping[int, _Shown]") -> Table:
     names = _names(card)
     table = Table(header_style="dim", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("method", overflow="fold")
     for name in names:
         table.add_column(SCORES[name].value.replace("_", " "), justify="right", overflow="fold")
     titles = {setting.setting_id: setting.title for setting, _ in card.said}
-    for setting_id in _settings(card):
-        # Of several ways to compute a score, the last that was begun, with all samples.
-        found: dict[Score, tuple[StoredScoring, list[Measured]]] = {}
-        for scoring, each in card.scores:
-            if scoring.setting_id == setting_id and scoring.aid is None:
-                before = found.get(scoring.score)
-                samples = before[1] if before and before[0] == scoring else []
-                found[scoring.score] = (scoring, [*samples, each.measured])
+    for setting_id, found in shown.items():
         cells = [_number(*found[name]) if name in found else Text() for name in names]
         table.add_row(Text(one_line(titles[setting_id])), *cells)
     chances = [SCORES[name].chance for name in names]
@@ -59,9 +63,13 @@ def _of_words(card: Card) -> Table:
     return table
 
 
+def _is_shared(scoring: "StoredScoring") -> bool:
+    return scoring.facts.get("holding") == "shared"
+
+
 def _settings(card: Card) -> list[int]:
     """Whose words are scored, in the order in which they are told."""
-    scored = {scoring.setting_id for scoring, _ in card.scores}
+    scored = {scoring.setting_id for scoring, _ in card.scores if scoring.aid is None}
     return [setting.setting_id for setting, *_ in card.told if setting.setting_id in scored]
 
 
@@ -72,7 +80,7 @@ def _names(card: Card) -> list[Score]:
 
 def _number(scoring: "StoredScoring", samples: "Sequence[Measured]") -> Text:
     values = [each.value for each in samples if each.value is not None]
-    mark = "*" if scoring.facts.get("holding") == "shared" else ""
+    mark = "*" if _is_shared(scoring) else ""
     style = "dim" if any(each.reason for each in samples) else ""
     return Text(f"{sum(values) / len(values):.2f}{mark}" if values else "-", style=style)
 

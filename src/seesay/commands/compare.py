@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from seesay.commands.choices import one_of
 from seesay.commands.names import listed, resolve_methods
 from seesay.commands.options import Options
-from seesay.commands.output import Output, one_line
+from seesay.commands.output import Output, check_writable, one_line
 from seesay.errors import InvalidSetting, UnusablePath
 from seesay.scorers.config import Holding
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from seesay.store.run import Run
 
 _PAGE = "compare.html"
+_Levels = Literal["truth", "records", "model"]
 
 
 @final
@@ -64,11 +66,11 @@ class Compare:
     split: Literal["test", "validation", "all"] = "test"
     """Which features: figures come from test features, as strengths are chosen on validation features."""
 
-    images: Annotated[Holding | None, arg(metavar="held-out|shared")] = None
+    images: Annotated[Holding | None, one_of(Holding)] = None
     """Scores that were computed on images that no explainer was shown, or on those that the paper shares with its
     explainers (seesay score --split shared, or --paper); by default the former where there are any."""
 
-    levels: Annotated[Literal["truth", "records", "model"] | None, arg(metavar="truth|records|model")] = None
+    levels: Annotated[_Levels | None, one_of(_Levels)] = None
     """Who says of what level a feature is: the truth, where the score ground_truth knows it; or whoever labelled words,
     the scenes' records or a language model: what most words that are said of it are. By default the first of these
     that is there."""
@@ -98,6 +100,10 @@ class Compare:
         from seesay.store.trust import trust_facts
 
         output = Output(self.common)
+        if not self.path:
+            raise UnusablePath("no run", expected="one or more: seesay compare RUN")
+        for path in filter(None, (self.csv, self.page)):
+            check_writable(path)  # now, not after the work
         asked, methods = self._asked(), resolve_methods(self.methods)
         with ExitStack() as stack:
             runs = [stack.enter_context(Run.open(path)) for path in dict.fromkeys(self.path)]

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from seesay.comparison.results import Comparison
     from seesay.comparison.sureness import Sureness
 
-COLUMNS = ("run", "layer", "method", "explainer", "strength", "aid", "score", "feature_id", "value", "contender")
-"""What a line says: `aid` is empty for a method's own words; `contender` is the method's name in the tables."""
+COLUMNS = (
+    "run", "layer", "method", "explainer", "strength", "aid", "score", "feature_id", "value", "contender", "images",
+)  # fmt: skip
+"""What a line says: `aid` is empty for a method's own words; `contender` is the method's name in the tables; `images`
+says `shared` where explainers were shown the images of a score."""
 
 _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -67,7 +70,8 @@ def _lines(contest: "Contest", comparison: "Comparison") -> Iterator[tuple[str |
             for aid, values in (("", own), *row.aid_values.items()):
                 for key, value in sorted(values.items()):
                     told = _of(contest, contender, key)
-                    yield (*told, aid, score, key.feature_id, value, cell(contender.name) if contender else "")
+                    name = cell(contender.name) if contender else ""
+                    yield (*told, aid, score, key.feature_id, value, name, "shared" if standing.is_shared else "")
 
 
 def _sure_lines(contest: "Contest", sure: "Sequence[Sureness]") -> Iterator[tuple[str | float, ...]]:
@@ -75,7 +79,7 @@ def _sure_lines(contest: "Contest", sure: "Sequence[Sureness]") -> Iterator[tupl
     for each in sure:
         contender = by_name[each.contender]
         for key, value in sorted(each.probabilities.items()):
-            yield (*_of(contest, contender, key), "", "trust", key.feature_id, value, cell(contender.name))
+            yield (*_of(contest, contender, key), "", "trust", key.feature_id, value, cell(contender.name), "")
 
 
 def _of(contest: "Contest", contender: "Contender | None", key: "FeatureKey") -> tuple[str | int, ...]:

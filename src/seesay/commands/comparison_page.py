@@ -45,9 +45,9 @@ def write_page(path: Path, told: Told, title: str) -> None:
     lead = [
         f"Dots are means over the {part}features that all methods have, whiskers 95 % intervals by bootstrap, in which "
         "near-duplicate features count as one. Grey: the same score of the words of a random direction, of another "
-        "feature's words (permuted), of the same words for all (constant).",
-        *(f"{each.quantity.title}: {SHARED}" for each in comparison.standings if each.is_shared),
-        *(f"{each.quantity.title}: {UNINFORMATIVE}" for each in comparison.standings if each.is_informative is False),
+        "feature's words (permuted), of the same words for all (constant). Dotted: what words that say nothing get.",
+        *(f"{each.title}: {SHARED}" for each in comparison.standings if each.is_shared),
+        *(f"{each.title}: {UNINFORMATIVE}" for each in comparison.standings if each.is_informative is False),
     ]
     figure, tables = figure_of(contest, comparison), as_html(told.sections())
     write_plots(path, one_line(title), figure, lead=one_line(" ".join(lead)), below=tables)
@@ -66,9 +66,9 @@ def figure_of(contest: "Contest", comparison: "Comparison") -> Any:
     curved = [each for each in comparison.standings if each.curves]
     titles: list[str] = []
     for each in comparison.standings:
-        titles.append(f"{each.quantity.title}, {len(each.keys)} {part}features")
+        titles.append(f"{each.title}, {len(each.keys)} {part}features")
         titles.append(f"{_best(each).contender} minus each other method, by feature" if each.pairs else "")
-    titles += [f"{each.quantity.title} against strength, {len(each.keys)} {part}features" for each in curved]
+    titles += [f"{each.title} against strength, {len(each.keys)} {part}features" for each in curved]
     heights = [_ROOM_PX + _ROW_PX * len(each.rows) for each in comparison.standings] + [_CURVE_PX] * len(curved)
     figure: Any = make_subplots(
         rows=len(heights),
@@ -232,7 +232,7 @@ def _best(standing: "Standing") -> "Row":
 
 def _axis(standing: "Standing") -> str:
     unit = _UNITS.get(standing.quantity.name)
-    return _text(standing.quantity.title + (f", {unit}" if unit else ""))
+    return _text(standing.title + (f", {unit}" if unit else ""))
 
 
 def _text(text: str) -> str:

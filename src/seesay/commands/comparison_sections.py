@@ -92,7 +92,7 @@ class Told:
     def _of_standing(self, standing: "Standing") -> Section:
         part = "" if self.contest.part == "all" else f"{self.contest.part} "
         return Section(
-            standing.quantity.title,
+            standing.title,
             f", {len(standing.keys)} {part}features: {standing.what}",
             tuple(_captions(standing)),
             (standing_table(standing), pair_table(standing)),
@@ -131,7 +131,9 @@ def summary(comparison: "Comparison") -> list[str]:
         if not standing.quantity.is_primary or not standing.pairs:
             continue
         if standing.is_informative is False:
-            found.append(f"{standing.quantity.title}: tells words from nothing, and so no method from another")
+            found.append(
+                f"{standing.title}: does not tell words from what stands beside them, and so no two methods apart"
+            )
             continue
         ahead = [
             f"{each.first} above {each.second}" if each.difference.mean > 0 else f"{each.second} above {each.first}"
@@ -139,7 +141,11 @@ def summary(comparison: "Comparison") -> list[str]:
         ]
         best = max(standing.rows, key=lambda row: row.estimate.mean)
         told = "; ".join(ahead) or "no difference that tests are sure of"
-        found.append(f"{standing.quantity.title}: {best.contender} is highest, {number(best.estimate.mean)}; {told}")
+        below = [
+            f"{row.contender} below its {' and '.join(row.is_below)} words" for row in standing.rows if row.is_below
+        ]
+        told = "; ".join((told, *below))
+        found.append(f"{standing.title}: {best.contender} is highest, {number(best.estimate.mean)}; {told}")
     return found
 
 

@@ -17,8 +17,6 @@ SURE = 0.05
 
 _NOT_SCORED = "-"
 _LARGE, _RARE = 100.0, 0.001
-_FEW = 10
-"""Features below which an interval by resampling says nothing."""
 
 
 def standing_table(standing: "Standing") -> Table:
@@ -28,7 +26,7 @@ def standing_table(standing: "Standing") -> Table:
         standing: of that number.
     """
     columns = [Column("method" if standing.of_words else "", is_words=True), Column("mean")]
-    columns += [Column("95 % interval", is_whole=True), Column("of")]
+    columns += [Column("95 % interval", is_whole=True), Column("explained")]
     if standing.of_words:
         columns += [Column(aid, is_faint=True) for aid in AIDS]
     is_pooled = any(row.pooled is not None for row in standing.rows)
@@ -83,7 +81,7 @@ def group_table(standings: "Sequence[Standing]", kind: "Kind") -> Table:
     rows: list[Row] = []
     for standing in standings:
         groups = [{group.name: group for group in standing.groups[kind]}.get(name) for name in names]
-        rows.append(Row((standing.quantity.title, "features", *map(_n_features, groups)), "faint"))
+        rows.append(Row((standing.title, "features", *map(_n_features, groups)), "faint"))
         rows += [
             Row(("", row.contender, *(_of_group(group, place) for group in groups)))
             for place, row in enumerate(standing.rows)
@@ -97,7 +95,7 @@ def truth_table(comparison: "Comparison") -> Table:
     Args:
         comparison: what came of comparing.
     """
-    found = [(each.quantity.title, each.truth) for each in comparison.standings if each.truth is not None]
+    found = [(each.title, each.truth) for each in comparison.standings if each.truth is not None]
     names = list(dict.fromkeys(name for _, truth in found for name in truth.by_contender))
     rows: list[Row] = []
     for title, truth in found:
@@ -117,18 +115,21 @@ def curve_table(comparison: "Comparison") -> Table:
     rows = [
         Row(
             (
-                "" if place else standing.quantity.title,
+                "" if place else standing.title,
                 "" if place else curve.name,
                 f"{point.strength:g} {curve.unit}",
                 number(point.estimate.mean),
                 _from_to(point.estimate),
+                *(_NOT_SCORED if aid not in point.aids else number(point.aids[aid].mean) for aid in AIDS),
             )
         )
         for standing in comparison.standings
         for curve in standing.curves
         for place, point in enumerate(curve.points)
     ]
-    return Table((*_words("score", "method"), *map(Column, ("strength", "mean", "95 % interval"))), tuple(rows))
+    beside = (Column(aid, is_faint=True) for aid in AIDS)
+    names = ("strength", "mean", "95 % interval")
+    return Table((*_words("score", "method"), *map(Column, names), *beside), tuple(rows))
 
 
 def sureness_table(sure: "Sequence[Sureness]") -> Table:
@@ -175,11 +176,17 @@ def _words(*names: str) -> tuple[Column, ...]:
 
 
 def _from_to(found: "Estimate") -> str:
+    from seesay.comparison.results import FEW
+
+    if found.n < FEW:
+        return "too few"
     return f"{number(found.low)} to {number(found.high)}"
 
 
 def _interval(found: "Estimate") -> str:
-    if found.n < _FEW:
+    from seesay.comparison.results import FEW
+
+    if found.n < FEW:
         return f"{number(found.mean)}\nof {found.n}"
     if found.low == found.high:
         return f"{number(found.mean)}\nall alike"

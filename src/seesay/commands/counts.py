@@ -6,6 +6,8 @@ from typing import Annotated
 
 from tyro.constructors import PrimitiveConstructorSpec
 
+from seesay.commands.choices import UNSET
+
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
@@ -42,15 +44,26 @@ Count = Annotated[
 """A whole number of at least 1."""
 
 
-PresetCount = Annotated[
-    int | None,
-    PrimitiveConstructorSpec[int | None](
+def _or_nothing(nothing: str) -> PrimitiveConstructorSpec[int | None]:
+    """How tyro reads and shows a count that need not be given."""
+    return PrimitiveConstructorSpec(
         nargs=1,
         metavar="N",
         instance_from_str=parse_count,
         is_instance=lambda instance: instance is None or isinstance(instance, int),
-        str_from_instance=lambda number: ["preset" if number is None else str(number)],
-    ),
+        str_from_instance=lambda number: [nothing if number is None else str(number)],
+    )
+
+
+OptionalCount = Annotated[
+    int | None,
+    _or_nothing(UNSET),
+]
+"""The same, or None if it is not given."""
+
+PresetCount = Annotated[
+    int | None,
+    _or_nothing("preset"),
 ]
 """The same, or what a preset says if it is not given."""
 

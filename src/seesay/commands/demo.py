@@ -6,7 +6,7 @@ from typing import Annotated, final
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from seesay.commands.counts import Count
+from seesay.commands.counts import OptionalCount
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 
@@ -35,7 +35,7 @@ class Demo:
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs/demo")
     """Where summary.json and the run go."""
 
-    max_features: Annotated[Count | None, arg(metavar="N")] = None
+    max_features: OptionalCount = None
     """Explain the first so many; by default all test features (on which nothing was chosen) that stand for something
     there is a word for."""
 

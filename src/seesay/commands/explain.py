@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, final
+from typing import TYPE_CHECKING, Annotated, Any, final
 
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from seesay.commands.counts import Count
+from seesay.commands.choices import one_of
+from seesay.commands.counts import Count, OptionalCount
 from seesay.commands.explaining_options import (
     ControlOption,
     DecodingOptions,
@@ -24,7 +25,7 @@ from seesay.commands.sae_options import SAEOptions
 from seesay.commands.speaking import check_names, speaking, stopping
 from seesay.errors import FeatureNotFound, InvalidSetting
 from seesay.explainers.config import METHODS
-from seesay.records import Method, StrengthUnit
+from seesay.records import Method, Split, StrengthUnit
 from seesay.selection import parse_features
 
 if TYPE_CHECKING:
@@ -64,16 +65,16 @@ class Explain:
     features: Annotated[str | None, arg(metavar="IDS")] = None
     """Ids and inclusive ranges with commas between: 42 or 0-499,777; by default all that an exemplar activates."""
 
-    split: Annotated[Literal["validation", "test"] | None, arg(metavar="validation|test")] = None
+    split: Annotated[Split | None, one_of(Split)] = None
     """Only features of this part: strengths are chosen on validation features, figures come from test features."""
 
-    limit: Annotated[Count | None, arg(metavar="N")] = None
+    limit: OptionalCount = None
     """Only the first so many of them, those that are done already among them."""
 
     strength: Annotated[float | None, arg(metavar="X")] = None
     """How hard to push; by default what seesay calibrate chose for this run, or what the world's SAEs come with."""
 
-    strength_unit: Annotated[StrengthUnit | None, arg(metavar="coefficient|residual_norm|max_activation|kl")] = None
+    strength_unit: Annotated[StrengthUnit | None, one_of(StrengthUnit)] = None
     """What a strength of 1 means: a coefficient (the default), the mean residual norm of the empty image, the feature's
     own largest activation, or a nat by which the answer's first word is moved."""
 

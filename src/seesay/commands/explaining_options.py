@@ -6,15 +6,18 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+from seesay.commands.choices import one_of
 from seesay.commands.counts import Count, PresetCount
 from seesay.errors import InvalidDecoding, InvalidSetting
 from seesay.explainers.config import METHODS, Empty, Positions, Selection, Setting, Way
 from seesay.images.options import Overlay
 from seesay.records import Ablation, Control, Decoding, Method, Mode, Strength
 
+_Bits = Literal["4bit", "8bit"]
+
 ControlOption = Annotated[
     Control | Ablation | None,
-    arg(metavar="random|permuted|none|random-direction|permuted-direction|random-images|permuted-images"),
+    one_of(Control, Ablation),
 ]
 """What takes the place of the feature, or of a part of it."""
 
@@ -31,7 +34,7 @@ class ExplainerOptions:
     """Steer even if the explainer's vision encoder is not the subject's; every explanation then names the first tensor
     that differs."""
 
-    quantize: Annotated[Literal["4bit", "8bit"] | None, arg(metavar="4bit|8bit")] = None
+    quantize: Annotated[_Bits | None, one_of(_Bits)] = None
     """Keep the explainer's language model in few bits (bitsandbytes); its vision encoder stays as it is."""
 
     spread: bool = False
@@ -45,7 +48,7 @@ class ExplainerOptions:
 class SteeringOptions:
     """What is steered, where there are no exemplars, and how."""
 
-    mode: Annotated[Mode | None, arg(metavar="add|replace|clamp")] = None
+    mode: Annotated[Mode | None, one_of(Mode)] = None
     """Add the direction to the residual, put it in its place, or clamp the feature's activation to the strength; by
     default add, and clamp for one-word."""
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, final
 from tyro.conf import arg
 
 from seesay.commands.loading import hush, hush_diffusers
-from seesay.commands.names import resolve_subject
+from seesay.commands.names import is_world, resolve_subject
 from seesay.commands.options import Options
-from seesay.errors import MissingExtra
+from seesay.errors import MissingExtra, UnreadableModel
 from seesay.scorers.config import Need
 
 if TYPE_CHECKING:
@@ -23,15 +23,17 @@ _SEGMENTER = "facebook/sam3"
 _EMBEDDER = "openai/clip-vit-large-patch14"
 _SYNTHESISER = "stabilityai/stable-diffusion-3.5-medium"
 _JUDGE = "google/gemma-3-27b-it"
+_SHORT = {"DINO+SAM": "IDEA-Research/grounding-dino-base+facebook/sam2.1-hiera-large"}
+"""Names of pairs that are too long to be typed."""
 
 
 @dataclass(frozen=True)
 class InstrumentOptions:
-    """The models that scores measure with; for a run of the embedded world the world's own, unless others are named."""
+    """The models that scores measure with; for a run of the embedded world its own (world), unless others are named."""
 
     segmenter: Annotated[str | None, arg(metavar="MODEL")] = None
-    """Finds words in images (iou): SAM 3 (facebook/sam3, the default), CLIPSeg, or the paper's pair, Grounding DINO and
-    SAM 2, as DINO+SAM; folders or hub ids."""
+    """Finds words in images (iou): SAM 3 (facebook/sam3, the default), CLIPSeg (CIDAS/clipseg-rd64-refined), or two
+    models with a plus between them: DINO+SAM is the paper's pair, Grounding DINO and SAM 2. Folders or hub ids."""
 
     embedder: Annotated[str | None, arg(metavar="MODEL")] = None
     """Puts images and words into one space (clip, monosemanticity, distinctness): CLIP (by default ViT-L/14, the
@@ -68,7 +70,8 @@ class Instruments:
             return WorldSegmenter()
         from seesay.instruments.segmenters import load_segmenter
 
-        return self._loaded(load_segmenter, self._named.segmenter or _SEGMENTER)
+        given = self._named.segmenter or _SEGMENTER
+        return self._loaded("segmenter", load_segmenter, _SHORT.get(given, given))
 
     @cached_property
     def embedder(self) -> "Embedder":
@@ -80,7 +83,7 @@ class Instruments:
             return embedder(device=self._common.device, dtype=self._common.dtype)
         from seesay.instruments.embedders import load_embedder
 
-        return self._loaded(load_embedder, self.embedder_name)
+        return self._loaded("embedder", load_embedder, self.embedder_name)
 
     @property
     def embedder_name(self) -> str:
@@ -98,7 +101,7 @@ class Instruments:
             return judge(device=self._common.device, dtype=self._common.dtype)
         from seesay.instruments.judges import load_judge
 
-        return self._loaded(load_judge, resolve_subject(given or _JUDGE))
+        return self._loaded("judge", load_judge, resolve_subject(given or _JUDGE))
 
     def synthesiser(self) -> "Synthesiser":
         """Load what makes images of words; whoever asks lets go of it."""
@@ -110,7 +113,7 @@ class Instruments:
         from seesay.instruments.synthesisers import load_synthesiser
 
         hush_diffusers(self._common)
-        return self._loaded(load_synthesiser, given or _SYNTHESISER)
+        return self._loaded("synthesiser", load_synthesiser, given or _SYNTHESISER)
 
     def check_synthesiser(self) -> None:
         """Check, before anything is loaded, that what makes images of words can be had as far as packages go.
@@ -134,6 +137,10 @@ class Instruments:
     def _is_world(self, given: str | None) -> bool:
         return self._of_world if given is None else given == _WORLD
 
-    def _loaded(self, load: Callable[..., Any], name: str) -> Any:
+    def _loaded(self, option: str, load: Callable[..., Any], name: str) -> Any:
         hush(self._common, bars=Path(name).is_dir())
-        return load(name, device=self._common.device, dtype=self._common.dtype)
+        try:
+            return load(name, device=self._common.device, dtype=self._common.dtype)
+        except UnreadableModel as error:
+            expected = f"{error.expected}, or {_WORLD}, the embedded world's own" if is_world(name) else error.expected
+            raise UnreadableModel(f"--{option} {error.what}", expected=expected, remedy=error.remedy) from error

@@ -69,13 +69,14 @@ class Label:
             SeesayError: whatever is wrong with the run or the model.
             KeyboardInterrupt: after Ctrl-C, when the batch is written.
         """
-        from seesay.pipeline.labelling import label
         from seesay.store.labels import labels, unlabelled
         from seesay.store.run import Run
 
         output = Output(self.common)
         with Run.writing(self.path) as run:
             subject = self._checked(run)
+            from seesay.pipeline.labelling import label  # takes seconds: not before the run is checked
+
             labeller, name = self._labeller(subject)
             n_left = len(unlabelled(run, labeller.identity))
             with stopping(output), output.progress("labels", total=n_left) as advance:

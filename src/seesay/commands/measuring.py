@@ -1,6 +1,7 @@
 """Scorers for a run, with what they measure with."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast, final, get_args
 
@@ -11,9 +12,9 @@ from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.speaking import Named
-from seesay.errors import InvalidSetting, UnusablePath, check_choice
+from seesay.errors import InvalidSetting, NotEnoughMemory, UnusablePath, check_choice
 from seesay.explainers.config import METHODS
-from seesay.scorers.config import SCORES, Need, Score, Scoring
+from seesay.scorers.config import LEAST, SCORES, Need, Score, Scoring
 
 if TYPE_CHECKING:
     from seesay.exemplars.config import Reduction
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from seesay.instruments.instrument import Synthesiser
     from seesay.records import Explanation
     from seesay.scorers.activations import Activations
-    from seesay.scorers.scorer import Scorer
+    from seesay.scorers.scorer import Item, Scorer
     from seesay.store.explanations import StoredSetting
     from seesay.store.run import Run
     from seesay.store.synthesised import Synthesised
@@ -29,6 +30,25 @@ if TYPE_CHECKING:
     from seesay.world.truth import Truth
 
 _SYNTHESISED = "synthesised"
+
+
+def _as_kept(run: "Run", scoring: Scoring, output: Output) -> Scoring:
+    """The same, with no more exemplars than the run keeps: numbers of more would be the same under another name."""
+    from seesay.pipeline.collecting import STAGE
+
+    n_kept = run.configured(STAGE).get("n_top") if run.finished(STAGE) is not None else None
+    if not isinstance(n_kept, int) or scoring.n_exemplars <= n_kept or n_kept < LEAST:
+        return scoring
+    output.console.print(f"The run keeps {n_kept} exemplars of each half (collect --top): no more are looked at.")
+    return replace(scoring, n_exemplars=n_kept)
+
+
+def _too_large(item: "Item") -> NotEnoughMemory:
+    return NotEnoughMemory(
+        f"feature {item.feature_id} alone does not fit into memory",
+        expected="room for one",
+        remedy="take a smaller instrument, or --device cpu",
+    )
 
 
 @final
@@ -59,7 +79,7 @@ class Bench:
         from seesay.store.explanations import shown_images
         from seesay.store.held_out import RunHeldOut
 
-        self._run, self._scoring = run, scoring
+        self._run, self._scoring = run, _as_kept(run, scoring, output)
         self._common, self._output, self._given_images = common, output, images
         self._held_out = RunHeldOut(run, scoring.holding, shown_images(run))
         self._of = Named.of(run.folder, run.subject, None, None, SAEOptions(), None)
@@ -128,21 +148,23 @@ class Bench:
             self._scorers[score, "", ""] = self._scorer(score)
         return self._scorers[score, "", ""]
 
-    def judge_by(self, score: Score) -> "Callable[[Sequence[Explanation]], list[float]]":
+    def judge_by(self, score: Score, batch_size: int) -> "Callable[[Sequence[Explanation]], list[float]]":
         """A function from explanations to what a score gives them; chance where there is nothing to be measured.
 
         Args:
             score: one that measures words without the truth.
+            batch_size: explanations at a time.
         """
 
         def judge(said: "Sequence[Explanation]") -> list[float]:
             from seesay.scorers.scorer import Item
+            from seesay.vlm.batches import fitting
 
             items = [Item(each.feature_id, each.text) for each in said]
             if score == "auroc":
                 self.synthesise({item.text for item in items}, again=True)
-            measured = self.scorer(score).score(items)
-            chance = SCORES[score].chance or 0.0
+            chance, measure = SCORES[score].chance or 0.0, self.scorer(score).score
+            measured = [each for some in fitting(items, batch_size, measure, _too_large) for each in some]
             return [chance if each.value is None else each.value for each in measured]
 
         return judge

@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from seesay.errors import InvalidStrength, UnreadableImages, check_choice
+from seesay.errors import InvalidSetting, InvalidStrength, UnreadableImages, check_choice
 
 if TYPE_CHECKING:
     from seesay.explainers.config import Setting
@@ -29,8 +29,14 @@ def listed(text: str) -> list[str]:
 
     Args:
         text: as on the command line.
+
+    Raises:
+        InvalidSetting: it names nothing.
     """
-    return list(dict.fromkeys(word.strip() for word in text.split(",")))
+    names = [word.strip() for word in text.split(",") if word.strip()]
+    if not names:
+        raise InvalidSetting(f"{text!r}, which names nothing", expected="names with commas between")
+    return list(dict.fromkeys(names))
 
 
 def resolve_methods(text: str | None) -> "list[Method] | None":

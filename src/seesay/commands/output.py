@@ -51,7 +51,7 @@ class Output:
         self._target = options.json
         self.console = Console(stderr=options.json == _STDOUT, highlight=False)
         if options.json is not None and options.json != _STDOUT:
-            _check_writable(options.json)
+            check_writable(options.json)
         if options.verbose:
             logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
             logging.getLogger("seesay").setLevel(logging.INFO)
@@ -96,7 +96,15 @@ class Output:
                 self.console.print(Text(f"  {step}"), soft_wrap=True)
 
 
-def _check_writable(path: Path) -> None:
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, and make the folder for it.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        UnusablePath: it is a folder, or may not be written.
+    """
     if path.is_dir():
         raise unwritable(path, "it is a folder")
     try:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from seesay.commands.counts import Count
+from seesay.commands.counts import OptionalCount
 from seesay.commands.output import Output
 from seesay.errors import LayerNotFound
 
@@ -23,7 +23,7 @@ class SAEOptions:
     sae_revision: Annotated[str | None, arg(metavar="REV")] = None
     """Branch, tag or commit on the hub."""
 
-    sae_k: Annotated[Count | None, arg(metavar="N")] = None
+    sae_k: OptionalCount = None
     """How many features a top-k keeps, for files that do not say."""
 
     sae_activation: Annotated[str | None, arg(metavar="NAME")] = None

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, final, get_args
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from seesay.commands.counts import Count
+from seesay.commands.choices import one_of
+from seesay.commands.counts import Count, OptionalCount
 from seesay.commands.instruments import InstrumentOptions
 from seesay.commands.measuring import Bench
 from seesay.commands.names import listed, resolve_methods
 from seesay.commands.options import Options
 from seesay.commands.output import Output
-from seesay.commands.score_table import remarks, row_of, table_of
+from seesay.commands.score_table import remarks, rows_of, table_of
 from seesay.commands.speaking import stopping
 from seesay.errors import FeatureNotFound, InvalidSetting, UnusablePath, check_choice
 from seesay.images.options import Overlay
@@ -92,7 +93,7 @@ class ScoreCommand:
     """Leave out what is scored beside the words, for tables to compare with: permuted explanations, a constant one, and
     those of random directions."""
 
-    split: Annotated[Holding | None, arg(metavar="held-out|shared")] = None
+    split: Annotated[Holding | None, one_of(Holding)] = None
     """On which images: held-out ones (the default), which no explainer was shown; or shared, the paper's habit: five of
     the ten most activating ones, five of which its explainer was shown. Tables then say so."""
 
@@ -100,13 +101,13 @@ class ScoreCommand:
     """The published protocol: shared images, five exemplars, three images made from each explanation, the first mask
     alone."""
 
-    n_exemplars: Annotated[Count | None, arg(metavar="N")] = None
+    n_exemplars: OptionalCount = None
     """Exemplars that words are held against; 10."""
 
-    n_images: Annotated[Count | None, arg(metavar="N")] = None
+    n_images: OptionalCount = None
     """Images made from each explanation, and as many control images; 20."""
 
-    n_positives: Annotated[Count | None, arg(metavar="N")] = None
+    n_positives: OptionalCount = None
     """Images with the feature that a judge is shown, and as many without it; 10."""
 
     overlay: Annotated[Overlay, arg(metavar="mask|heatmap")] = "mask"
@@ -147,8 +148,7 @@ class ScoreCommand:
             done = self._of_words(run, bench, tasks, output)
             of_features: list[Score] = [name for name in names if not SCORES[name].of_words]
             done += self._of_features(run, bench, of_features, wanted, output)
-            titles = {each.setting_id: f"{each.title} by {each.explainer}" for each in settings(run)}
-            rows = [row_of(run, scored, titles) for scored in done]
+            rows = rows_of(run, done)
         output.console.print(table_of(rows))
         for remark in remarks(rows):
             output.console.print(Text(remark))
@@ -171,6 +171,9 @@ class ScoreCommand:
             return list(_OF_THE_WORLD if bench.of_world else _OF_ANY)
         names = listed(self.scores)
         for name in names:
+            with_it = [score for score, measure in SCORES.items() if name in measure.others]
+            if with_it and name not in SCORES:
+                raise InvalidSetting(f"score {name!r}", expected=f"{with_it[0]}, with which it comes")
             check_choice(name, SCORES, "score")
         found: list[Score] = [score for score in SCORES if score in names]
         for score in found:

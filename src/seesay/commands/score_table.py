@@ -7,46 +7,70 @@ from rich.table import Table
 from rich.text import Text
 
 from seesay.commands.output import one_line
-from seesay.scorers.config import Score
+from seesay.scorers.config import SCORES, Score
 
 if TYPE_CHECKING:
+    from seesay.comparison.contender import FeatureKey
     from seesay.pipeline.scoring import Scored
     from seesay.store.run import Run
 
 _UNANSWERED = "unanswered"
 
 
-def row_of(run: "Run", scored: "Scored", titles: Mapping[int, str]) -> dict[str, Any]:
-    """One line of the table, as plain data; its mean is over test features, as strengths are chosen on the others.
+def rows_of(run: "Run", done: "Sequence[Scored]") -> list[dict[str, Any]]:
+    """The lines of the table, as plain data; means are over test features, as strengths are chosen on the others.
 
     Args:
         run: that holds the numbers.
-        scored: how they were computed.
-        titles: of settings, by their numbers.
+        done: how they were computed.
     """
+    from seesay.comparison.shelf import Shelf
+    from seesay.split import split_of
+    from seesay.store.exemplars import features
+    from seesay.store.explanations import settings
+
+    known = {each.setting_id: each for each in settings(run)}
+    shelf = Shelf(run, 0, lambda feature_id: split_of(feature_id) == "test")
+    nearest = {each.feature_id: each.nearest for each in features(run)}
+    rows: list[dict[str, Any]] = []
+    for scored in done:
+        setting = known[scored.scoring.setting_id] if scored.scoring.setting_id is not None else None
+        of = ("features", None) if setting is None else (setting.title, setting.explainer)
+        told = dict(zip(("score", "of", "explainer"), (scored.scoring.score, *of), strict=True))
+        numbers = shelf.numbers(scored.scoring, setting).values
+        rows.append(told | _numbers(run, scored, numbers, nearest))
+    return rows
+
+
+def _numbers(
+    run: "Run",
+    scored: "Scored",
+    numbers: "Mapping[str, Mapping[FeatureKey, float]]",
+    nearest: Mapping[int, Sequence[tuple[int, float]]],
+) -> dict[str, Any]:
     import numpy as np
 
+    from seesay.comparison.results import FEW
     from seesay.split import split_of
-    from seesay.statistics import estimate
+    from seesay.statistics import clusters_of, estimate
     from seesay.store.scores import scores, seconds_of
 
     stored = scored.scoring
-    rows = [each for samples in scores(run, stored).values() for each in samples]
-    values = [each.measured.value for each in rows if split_of(each.item.feature_id) == "test"]
-    known = [value for value in values if value is not None]
-    found = estimate(np.array(known)) if known else None
-    unanswered = [each.measured.others[_UNANSWERED] for each in rows if _UNANSWERED in each.measured.others]
+    by_feature = scores(run, stored)
+    known = numbers.get(SCORES[stored.score].value, {})
+    clusters = clusters_of([key.feature_id for key in known], nearest)
+    found = estimate(np.array(list(known.values())), clusters) if known else None
+    unanswered = list(numbers.get(_UNANSWERED, {}).values())
     return {
-        "score": stored.score,
-        "of": "features" if stored.setting_id is None else titles[stored.setting_id],
         "aid": stored.aid,
         "shared": stored.facts.get("holding") == "shared",
-        "mean": None if found is None else round(found.mean, 6),
-        "interval": None if found is None else [round(found.low, 6), round(found.high, 6)],
+        "mean": None if found is None else found.mean,
+        "interval": None if found is None or found.n < FEW else [found.low, found.high],
+        "chance": SCORES[stored.score].chance,
         "n": len(known),
-        "n_test": len(values),
-        "n_scored": len(rows),
-        _UNANSWERED: round(float(np.mean(unanswered)), 4) if unanswered else None,
+        "n_test": sum(split_of(feature_id) == "test" for feature_id in by_feature),
+        "n_scored": sum(map(len, by_feature.values())),
+        _UNANSWERED: float(np.mean(unanswered)) if unanswered else None,
         "seconds": round(seconds_of(run, stored), 1),
     }
 
@@ -55,20 +79,22 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
     """All lines as a table.
 
     Args:
-        rows: as `row_of` makes them.
+        rows: as `rows_of` makes them.
     """
     table = Table(title="Scores of test features, on average", title_justify="left", header_style="bold")
     for name in ("score", "of"):
         table.add_column(name, overflow="fold")
     for name in ("mean", "95 % interval", "features"):
         table.add_column(name, justify="right")
+    by_one = len({row["explainer"] for row in rows} - {None}) == 1
     for row in rows:
         low, high = row["interval"] or (None, None)
+        by = f" by {row['explainer']}" if row["explainer"] and not by_one else ""
         table.add_row(
             row["score"],
-            Text(one_line(row["of"] + (f", {row['aid']}" if row["aid"] else ""))),
+            Text(one_line(row["of"] + by + (f", {row['aid']}" if row["aid"] else ""))),
             "-" if row["mean"] is None else f"{row['mean']:.3f}",
-            "-" if low is None else f"{low:.3f} to {high:.3f}",
+            "too few" if low is None else f"{low:.3f} to {high:.3f}",
             f"{row['n']} of {row['n_test']}",
             style="dim" if row["aid"] else "",
         )
@@ -79,8 +105,13 @@ def remarks(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What tables do not show, and whoever reads them has to know, a line each.
 
     Args:
-        rows: as `row_of` makes them.
+        rows: as `rows_of` makes them.
     """
+    chances = {row["score"]: row["chance"] for row in rows if row["chance"] is not None}
+    if chances:
+        yield f"Words that say nothing get {', '.join(f'{score} {chance:g}' for score, chance in chances.items())}."
+    if any(row["n"] < row["n_test"] for row in rows):
+        yield "Features of all that were scored: the others have nothing to be measured on, whatever is said of them."
     if any(row["shared"] for row in rows):
         yield "On images that were shared with the explainers (the paper's habit): too high to be true."
     scores: list[Score] = list(dict.fromkeys(row["score"] for row in rows if row[_UNANSWERED]))

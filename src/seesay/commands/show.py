@@ -92,29 +92,29 @@ class Show:
         return 0
 
     def _read(self, run: "Run") -> Card:
+        from seesay.exemplars.exemplar import Exemplar
         from seesay.store import exemplars as shelf
         from seesay.store.calibrations import calibrations
         from seesay.store.scores import scores_of_feature
         from seesay.store.trust import trusts
 
         collected = run.finished("collect")
+        said = self._said(run) if 0 <= self.feature_id <= _LARGEST_ID else []
+        found, exemplars = None, list[Exemplar]()
         try:
             (found,) = shelf.features(run, [self.feature_id])
+            exemplars = shelf.exemplars(run, self.feature_id, "explaining", "top", self.images)
         except FeatureNotFound as error:
             # a run that was begun without images has explanations alone
-            said = self._said(run) if 0 <= self.feature_id <= _LARGEST_ID else []
-            if said:
-                return Card(run.subject, collected, None, said, [])
-            if collected is not None:
+            if not said and collected is not None:
                 raise
-            raise FeatureNotFound(
-                f"nothing is known of feature {self.feature_id} in {self.path}",
-                expected="one that is explained there, or a run that is collected",
-                remedy=f"explain it first: seesay explain {self.path} --features {self.feature_id}",
-            ) from error
-        exemplars = shelf.exemplars(run, self.feature_id, "explaining", "top", self.images)
+            if not said:
+                raise FeatureNotFound(
+                    f"nothing is known of feature {self.feature_id} in {self.path}",
+                    expected="one that is explained there, or a run that is collected",
+                    remedy=f"explain it first: seesay explain {self.path} --features {self.feature_id}",
+                ) from error
         chosen = frozenset((each.method, each.explainer, each.strength) for each in calibrations(run))
-        said = self._said(run)
         words = {(setting.setting_id, each.sample): each.text for setting, samples in said for each in samples}
         # What is sure is sure of the words that it was told of: they may have been asked for again since.
         sure = {

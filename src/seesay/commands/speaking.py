@@ -150,7 +150,7 @@ def speaking(
         raise UnusablePath(
             f"no run {path}",
             expected="a run's folder",
-            remedy="make one by seesay collect --out, or begin one without images by --sae (and --subject)",
+            remedy="make one by seesay collect --out, or one without images by seesay explain --sae (and --subject)",
         )
     named = Named.of(path, {}, subject or "world", sae, finding, layer)
     speaker, identity = _load(named, steers, who, common, output, feature_ids)

@@ -8,6 +8,7 @@ from rich.table import Table
 from tyro.conf import OmitArgPrefixes, arg
 
 from seesay.commands.card import words_of
+from seesay.commands.choices import one_of
 from seesay.commands.counts import Count
 from seesay.commands.explaining_options import (
     DecodingOptions,
@@ -26,6 +27,8 @@ from seesay.selection import parse_features
 
 if TYPE_CHECKING:
     from seesay.explainers.config import Setting
+
+_Control = Literal["random", "permuted", "none"]
 
 
 @final
@@ -59,7 +62,7 @@ class Steer:
     strength: Annotated[float | None, arg(metavar="X")] = None
     """How hard to push; negative suppresses. By default the calibrated one, which the world's SAEs come with."""
 
-    strength_unit: Annotated[StrengthUnit | None, arg(metavar="coefficient|residual_norm|kl")] = None
+    strength_unit: Annotated[StrengthUnit | None, one_of(StrengthUnit)] = None
     """What a strength of 1 means: a coefficient (the default), the mean residual norm of the empty image, or a nat by
     which the answer's first word is moved."""
 
@@ -67,7 +70,7 @@ class Steer:
     """How words are found: ask what is seen; clamp the feature and ask for a word; or take the tokens that the steered
     image comes nearest to, or that steering makes more probable, without any answer."""
 
-    control: Annotated[Literal["random", "permuted", "none"] | None, arg(metavar="random|permuted|none")] = None
+    control: Annotated[_Control | None, one_of(_Control)] = None
     """Steer something else instead, to see what words are worth: a random direction, another feature's, or nothing."""
 
     batch_size: Count = 64

@@ -92,18 +92,20 @@ class Trust:
 def _by_truth(run: "Run") -> "dict[Key, bool]":
     """What the scenes' records say; a feature that no word of the world fits has no right words."""
     from seesay.store.explanations import explanations, settings
-    from seesay.store.scores import scores, scorings
+    from seesay.store.scores import scores
+    from seesay.store.ways import in_one_way
 
     own = {each.setting_id: each for each in settings(run) if each.control is None}
     found: dict[Key, bool] = {}
-    for scoring in scorings(run):
-        if scoring.score == "ground_truth" and scoring.aid is None and scoring.setting_id in own:
+    for scoring in in_one_way(run, "ground_truth"):
+        if scoring.setting_id in own:
             said = _by_key(explanations(run, own[scoring.setting_id]), scoring.setting_id)
-            for samples in scores(run, scoring).values():
-                for each in samples:
-                    key = (scoring.setting_id, each.item.feature_id, each.item.sample)
-                    if said.get(key) == each.item.text:  # a verdict on words that were replaced is none on others
-                        found[key] = each.measured.value == 1
+            for each in (score for samples in scores(run, scoring).values() for score in samples):
+                key = (scoring.setting_id, each.item.feature_id, each.item.sample)
+                is_known = each.measured.value is not None or "live_hit" in each.measured.others
+                # A verdict on words that were replaced is none on others; of a feature that hardly fires there is none.
+                if is_known and said.get(key) == each.item.text:
+                    found[key] = each.measured.value == 1
     if not found:
         raise UnusablePath(
             f"{run.folder} does not say which explanations are right",

@@ -23,6 +23,9 @@ from seesay.statistics import Estimate, estimate, holm, paired, pooled_auc, rank
 FEATURES = "the features"
 """What stands in a contender's place where features are measured, whatever is said of them."""
 
+_MOST_OF = 0.9
+"""Of the features that all others share; if a contender has less, that is told."""
+
 _NEVER_COMPARED: frozenset[Score] = frozenset({"faithfulness"})
 """It asks a pushed model about pushed features: circular for methods that steer."""
 
@@ -108,7 +111,7 @@ class _Comparing:
     def standing(self) -> Standing:
         measure, quantity = SCORES[self._quantity.score], self._quantity
         rows = tuple(self._row(number) for number in self._field.numbers)
-        beside = [row.is_separated for row in rows if row.aids]
+        beside = [found for row in rows if (found := row.is_separated) is not None]
         return Standing(
             quantity=quantity,
             what=measure.what,
@@ -205,7 +208,7 @@ class _Comparing:
         for (_, unit), members in families.items():
             if len(members) > 1:
                 members.sort(key=lambda each: each[0])
-                points = tuple(Point(strength, row.estimate) for strength, row in members)
+                points = tuple(Point(strength, row.estimate, row.aids) for strength, row in members)
                 found.append(Curve(_in_common([row.contender for _, row in members]), unit, points))
         return tuple(found)
 
@@ -235,7 +238,20 @@ class _Comparing:
         without = [
             each.name for number, each in enumerate(self._contest.contenders) if number not in self._field.numbers
         ]
-        return [f"without this score: {', '.join(without)}"] if without else []
+        notes = [f"without this score: {', '.join(without)}"] if without else []
+        if len(self._field.numbers) > 1:
+            notes += [note for number in self._field.numbers if (note := self._shrunk_by(number))]
+        return notes
+
+    def _shrunk_by(self, number: int) -> str:
+        """Where one contender has the number of so few features that the comparison of all others suffers."""
+        n_others = len(_Field({other: each for other, each in self._field.numbers.items() if other != number}).keys)
+        if len(self._keys) >= _MOST_OF * n_others:
+            return ""
+        name = self._contest.contenders[number].name
+        return (
+            f"{name} has it for {len(self._keys)} of the {n_others} features that all others have: --methods without it"
+        )
 
 
 def _aids_within(row: Row, members: Collection[FeatureKey]) -> dict[AidName, float]:

@@ -10,7 +10,8 @@ from seesay.errors import InvalidSetting
 from seesay.records import Level
 from seesay.store.labels import labellers, labels
 from seesay.store.run import Run
-from seesay.store.scores import scores, scorings
+from seesay.store.scores import scores
+from seesay.store.ways import in_one_way
 
 Labeller = Literal["records", "model"]
 """Who says of what level words are: the embedded world's records, or a language model."""
@@ -67,12 +68,11 @@ def true_levels(runs: Sequence[Run], contest: Contest) -> dict[FeatureKey, Level
     found: dict[FeatureKey, Level] = {}
     for place, run in enumerate(runs):
         origin = contest.origin_of(place)
-        for scoring in scorings(run):
-            if scoring.score == "ground_truth":
-                for feature_id, samples in scores(run, scoring).items():
-                    low = samples[0].measured.others.get("low_level")
-                    if low is not None:
-                        found[FeatureKey(origin, feature_id)] = "low-level" if low else "high-level"
+        for scoring in in_one_way(run, "ground_truth"):
+            for feature_id, samples in scores(run, scoring).items():
+                low = samples[0].measured.others.get("low_level")
+                if low is not None:
+                    found[FeatureKey(origin, feature_id)] = "low-level" if low else "high-level"
     return found
 
 

@@ -16,6 +16,10 @@ Kind = Literal["level", "layer", "frequency"]
 """By what features are divided: what they stand for, where they are read, or how often they are active."""
 
 Values = Float64[np.ndarray, " feature"]
+
+FEW = 10
+"""Features below which resampling says nothing of an interval, and so nobody is said to be above anything."""
+
 _NOT_TOLD = {"told": False}
 
 
@@ -46,8 +50,15 @@ class Row:
 
     @property
     def is_separated(self) -> bool | None:
-        """It is above all that stands beside it, feature by feature, interval and all; None if nothing does."""
-        return all(lead.low > 0 for lead in self.leads.values()) if self.leads else None
+        """It is above all that stands beside it, feature by feature, interval and all; None if nothing tells."""
+        if not self.leads or min(lead.n for lead in self.leads.values()) < FEW:
+            return None
+        return all(lead.low > 0 for lead in self.leads.values())
+
+    @property
+    def is_below(self) -> tuple[AidName, ...]:
+        """What stands beside it and is above it, feature by feature, interval and all."""
+        return tuple(aid for aid, lead in self.leads.items() if lead.n >= FEW and lead.high < 0)
 
 
 @final
@@ -98,10 +109,12 @@ class Point:
     Args:
         strength: in its unit.
         estimate: of the score.
+        aids: what stands beside it.
     """
 
     strength: float
     estimate: Estimate
+    aids: Mapping[AidName, Estimate]
 
 
 @final
@@ -148,7 +161,7 @@ class Standing:
         of_words: it is of explanations; otherwise of features, whatever is said of them.
         is_shared: it was computed on images that were shared with the explainers.
         is_informative: some contender is above all that stands beside it, see `Row.is_separated`; None where nothing
-            does, and for numbers that only come with a score.
+            tells, and for numbers that only come with a score.
         rows: of each contender, in their order.
         pairs: of all contenders; none for numbers by which methods are not to be compared.
         groups: the same by parts of the features.
@@ -171,6 +184,11 @@ class Standing:
     truth: Agreement | None
     notes: tuple[str, ...]
     keys: tuple[FeatureKey, ...] = field(repr=False, metadata=_NOT_TOLD)
+
+    @property
+    def title(self) -> str:
+        """What the number is called, wherever it stands; it says whether explainers were shown the images."""
+        return f"{self.quantity.title} (shared images)" if self.is_shared else self.quantity.title
 
 
 @final

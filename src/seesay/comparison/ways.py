@@ -8,18 +8,11 @@ from typing import Any, final
 from seesay.comparison.contender import AIDS, AidName, Contender, family_of, flattened
 from seesay.comparison.shelf import Numbers, Shelf
 from seesay.errors import InvalidSetting
-from seesay.facts import hash_of
-from seesay.scorers.config import AID, Holding, Score
+from seesay.scorers.config import Holding, Score
 from seesay.store.explanations import StoredSetting, settings
 from seesay.store.run import Run
 from seesay.store.scores import StoredScoring
-
-_OWN: Mapping[Score, frozenset[str]] = {
-    "ground_truth": frozenset({"unsteered"}),
-    "faithfulness": frozenset({"explainer", "dtype", "layer", "prompt", "opening", "start"}),
-}
-"""Facts that are each contender's own by the score's definition, and so are no other way of computing it: what its
-method names with no intervention; the model that is pushed, where, and what it is asked."""
+from seesay.store.ways import comparable, way_of
 
 _Way = dict[int, dict[int, StoredScoring]]
 """Of one way, by place of the contender and of the run: its scoring."""
@@ -89,7 +82,7 @@ class Ways:
             for place, setting in contender.settings.items():
                 for scoring in self._shelves[place].scorings(score, setting):
                     # One of the same way that came later differs in what is the contender's own.
-                    found[_way(scoring)][number][place] = scoring
+                    found[way_of(scoring)][number][place] = scoring
         if not found:
             return None
         wanted = self._holding or "held-out"
@@ -109,7 +102,10 @@ class Ways:
             facts,
             numbers,
             {number: self._aids(score, number, best) for number in numbers},
-            tuple(self._left_aside(facts, found[best], found[way]) for way in found if way != best),
+            (
+                *(self._left_aside(facts, found[best], found[way]) for way in found if way != best),
+                *(note for number in numbers for note in self._unlike(score, number, best)),
+            ),
         )
 
     def of_features(self, score: Score) -> Scored | None:
@@ -124,7 +120,7 @@ class Ways:
         found: dict[str, dict[int, StoredScoring]] = defaultdict(dict)
         for place, shelf in enumerate(self._shelves):
             for scoring in shelf.scorings(score, None):
-                found[_way(scoring)][place] = scoring
+                found[way_of(scoring)][place] = scoring
         if not found:
             return None
         merged = {way: self._merged(None, several) for way, several in found.items()}
@@ -155,15 +151,33 @@ class Ways:
         for place, setting in self._contenders[number].settings.items():
             shelf = self._shelves[place]
             for aid in ("permuted", "constant"):
-                same = [each for each in shelf.scorings(score, setting, aid) if _way(each) == way]
+                same = [each for each in shelf.scorings(score, setting, aid) if way_of(each) == way]
                 if same:
                     found[aid].add(shelf.numbers(same[-1], setting))
-            for random in self._like(place, setting):
-                same = [each for each in shelf.scorings(score, random) if _way(each) == way]
-                if same:
-                    found["random"].add(shelf.numbers(same[-1], random))
-                    break
+            random = self._random(score, place, setting, way)
+            if random is not None:
+                found["random"].add(shelf.numbers(random[1], random[0]))
         return {aid: numbers for aid, numbers in found.items() if numbers.values}
+
+    def _random(
+        self, score: Score, place: int, setting: StoredSetting, way: str
+    ) -> tuple[StoredSetting, StoredScoring] | None:
+        """The random directions that stand beside a setting, and how they were scored."""
+        for random in self._like(place, setting):
+            same = [each for each in self._shelves[place].scorings(score, random) if way_of(each) == way]
+            if same:
+                return random, same[-1]
+        return None
+
+    def _unlike(self, score: Score, number: int, way: str) -> list[str]:
+        """Where random directions that stand beside a contender were explained in another way than it."""
+        contender, notes = self._contenders[number], list[str]()
+        for place, setting in contender.settings.items():
+            random = self._random(score, place, setting, way)
+            if random is not None and _asked(random[0]) != _asked(setting):
+                differs = _differences(_asked(random[0]), _asked(setting))
+                notes.append(f"random directions beside {contender.name} were explained otherwise ({differs})")
+        return list(dict.fromkeys(notes))
 
     def _like(self, place: int, setting: StoredSetting) -> list[StoredSetting]:
         """A run's random directions that were pushed as a contender's features are, the most alike first."""
@@ -194,18 +208,12 @@ class Ways:
         return f"{told}: left aside{missing}"
 
 
-def _way(scoring: StoredScoring) -> str:
-    return hash_of(_comparable(scoring.score, scoring.facts))
-
-
-def _comparable(score: Score, facts: Mapping[str, Any]) -> dict[str, Any]:
-    own = _OWN.get(score, frozenset[str]())
-    return {name: fact for name, fact in facts.items() if name not in own and name != AID}
+def _asked(setting: StoredSetting) -> Mapping[str, Any]:
+    return {name: fact for name, fact in setting.facts.items() if name not in ("control", "seed")}
 
 
 def _facts(way: _Way) -> Mapping[str, Any]:
-    scoring = _first(next(iter(way.values())))
-    return _comparable(scoring.score, scoring.facts)
+    return comparable(_first(next(iter(way.values()))))
 
 
 def _is_held(way: _Way, holding: Holding) -> bool:

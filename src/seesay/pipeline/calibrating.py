@@ -17,7 +17,9 @@ from seesay.pipeline.progress import ProgressBar
 from seesay.records import Explanation, Strength, StrengthUnit
 from seesay.scorers.config import SCORES
 from seesay.split import split_of
+from seesay.statistics import clusters_of
 from seesay.store.calibrations import Calibration, add_calibration
+from seesay.store.exemplars import features
 from seesay.store.explanations import explanations
 from seesay.store.gallery import explainable
 from seesay.store.run import Run
@@ -81,7 +83,8 @@ def calibrate(
         said.append([words[feature_id][0] for feature_id in chosen_on])
     kl = _moved(run, speaker, settings, chosen_on, batch_size, progress)
     name, scores = _scored(by or ("kl" if setting.way.shows else "agreement"), said, kl)
-    points = curve(strengths, scores, kl)
+    nearest = {each.feature_id: each.nearest for each in features(run)}
+    points = curve(strengths, scores, kl, clusters_of(chosen_on, nearest))
     calibration = Calibration(
         key=speaker.calibration_key(setting),
         method=setting.method,

@@ -9,20 +9,23 @@ import numpy as np
 
 from seesay.calibration import similarity
 from seesay.errors import UnusablePath
-from seesay.facts import hash_of
 from seesay.records import Explanation
 from seesay.scorers.config import SCORES, Score
 from seesay.split import split_of
 from seesay.statistics import calibration_error, coverage_accuracy, reliability
 from seesay.store.explanations import StoredSetting, explanations, of_test_features, settings
 from seesay.store.run import Run
-from seesay.store.scores import scores, scorings
+from seesay.store.scores import scores
 from seesay.store.trust import Trusted, set_trust
+from seesay.store.ways import in_one_way, way_of
 from seesay.trust import THRESHOLDS, fit, with_methods
 
 Key = tuple[int, int, int]
 """Of an explanation: its setting's number, its feature and its sample."""
 
+_NEEDING_NO_TRUTH: list[Score] = [
+    name for name, measure in SCORES.items() if measure.of_words and "world" not in measure.needs
+]
 _ALGORITHM = 1
 _LEFT_OUT = frozenset({"unanswered", "coefficient"})
 
@@ -115,7 +118,7 @@ def trust(run: Run, is_right: Mapping[Key, bool], source: str) -> dict[str, Any]
         "algorithm": _ALGORITHM,
         "truth": source,
         **model.as_json(),
-        "scores": chosen_ways(run),
+        "scores": _ways(run),
         "n_learnt_on": int(learnt_on.sum()),
         "test": _quality(probabilities[judged_on], right[judged_on]) if judged_on.any() else None,
     }
@@ -148,20 +151,9 @@ def _kept(probabilities: np.ndarray, is_right: np.ndarray, threshold: float) -> 
     return {"n": n, "right": round(float(is_right[kept].mean()), 4) if n else None}
 
 
-def chosen_ways(run: Run) -> dict[Score, str]:
-    """For each score that needs no truth the hash of the facts it is looked at with, so that no two ways mix.
-
-    The way that was used for most settings, or else the latest; never one on images that explainers were shown.
-
-    Args:
-        run: may be a stranger's.
-    """
-    used: dict[Score, dict[str, list[int]]] = {}
-    for scoring in scorings(run):
-        is_own = scoring.setting_id is not None and scoring.aid is None
-        if is_own and "world" not in SCORES[scoring.score].needs and scoring.facts.get("holding") != "shared":
-            used.setdefault(scoring.score, {}).setdefault(hash_of(scoring.facts), []).append(scoring.scoring_id)
-    return {score: max(found, key=lambda way: (len(found[way]), max(found[way]))) for score, found in used.items()}
+def _ways(run: Run) -> dict[Score, str]:
+    """For each score that needs no truth a hash of how it was computed."""
+    return {score: way_of(same[-1]) for score in _NEEDING_NO_TRUTH if (same := in_one_way(run, score))}
 
 
 def _measured(run: Run) -> dict[tuple[int, int, int, str], dict[str, float]]:
@@ -169,12 +161,10 @@ def _measured(run: Run) -> dict[tuple[int, int, int, str], dict[str, float]]:
 
     They are found by the words, too: a score counts for no others.
     """
-    ways = chosen_ways(run)
     found: dict[tuple[int, int, int, str], dict[str, float]] = {}
-    for scoring in scorings(run):
+    for scoring in (each for score in _NEEDING_NO_TRUTH for each in in_one_way(run, score)):
         measure = SCORES[scoring.score]
-        if scoring.setting_id is None or scoring.aid is not None or ways.get(scoring.score) != hash_of(scoring.facts):
-            continue
+        assert scoring.setting_id is not None, "scores of words are of some setting's"
         for samples in scores(run, scoring).values():
             for each in samples:
                 numbers = {} if each.measured.value is None else {measure.value: each.measured.value}

@@ -30,7 +30,7 @@ Holding = Literal["held-out", "shared"]
 """Which images scores are computed on: those of the scoring half, which no explainer was shown; or, as the paper did,
 five of the ten most activating ones, five of which its explainer was shown."""
 
-MOST = 1000
+LEAST, MOST = 2, 1000
 
 AID = "aid"
 """Under this name the facts of a scoring tell which words it put in the place of a feature's own."""
@@ -68,14 +68,14 @@ SCORES: Mapping[Score, Measure] = MappingProxyType({
         ("precision", "recall", "found"),
         _needs("segmenter"),
         0.0,
-        "do the words, segmented in held-out exemplars, cover the heatmap?",
+        "do the words, segmented in exemplars, cover the heatmap?",
     ),
     "clip": Measure(
         "clip",
         ("clip_others", "clip_difference"),
         _needs("embedder"),
         None,
-        "how near are the words to held-out exemplars, masked to the active patches?",
+        "how near are the words to exemplars, masked to the active patches?",
     ),
     "auroc": Measure(
         "auroc",
@@ -170,8 +170,8 @@ class Scoring:
         check_choice(self.holding, get_args(Holding), "holding")
         check_choice(self.overlay, ("mask", "heatmap"), "overlay")
         for name in ("n_exemplars", "n_images", "n_positives"):
-            if not 2 <= getattr(self, name) <= MOST:
-                raise InvalidSetting(f"{name} {getattr(self, name)}", expected=f"2 to {MOST}")
+            if not LEAST <= getattr(self, name) <= MOST:
+                raise InvalidSetting(f"{name} {getattr(self, name)}", expected=f"{LEAST} to {MOST}")
         if not 0 <= self.seed < 1 << 63:
             raise InvalidSetting(f"seed {self.seed}", expected="0 or more, below 2 to the 63rd")
 

@@ -15,7 +15,7 @@ from seesay.scorers.gallery import HeldOut
 from seesay.scorers.judged import NO_EXEMPLAR, drawn, measured, nothing_said, of_every_quantile
 from seesay.scorers.scorer import Item, Measured
 
-_ALGORITHM = 1
+_ALGORITHM = 2
 _N_CACHED = 16384
 _N_AT_ONCE = 8  # images that are looked at to find near misses; seldom are more needed
 
@@ -39,8 +39,8 @@ class Lineup:
 def line_up(held_out: HeldOut, activations: Activations, scoring: Scoring, feature_id: int) -> Lineup:
     """Choose images for one feature; they depend on the feature and the seed alone.
 
-    Half of the negatives are near misses: images that most activate the features of the nearest directions, each in
-    turn, without activating this one anywhere. Where there are too few of one half, the other one fills up.
+    Half of the negatives are near misses: images that activate the features of the nearest directions, each in turn,
+    without activating this one anywhere. Where there are too few of one half, the other one fills up.
 
     Args:
         held_out: the images.
@@ -51,18 +51,22 @@ def line_up(held_out: HeldOut, activations: Activations, scoring: Scoring, featu
     Raises:
         LeakedImage: an explainer was shown one of them.
     """
-    positives = [each.image for each in of_every_quantile(held_out, feature_id, scoring.n_positives, scoring.seed)]
+    positives = [each.image for each in of_every_quantile(held_out, feature_id, scoring.seed)[: scoring.n_positives]]
     n = len(positives)
     at_random = [each.image for each in drawn(held_out.exemplars(feature_id, "inactive"), scoring.seed)]
-    near = _near_misses(held_out, activations, feature_id, max(n // 2, n - len(at_random)))
+    near = _near_misses(held_out, activations, feature_id, max(n // 2, n - len(at_random)), scoring.seed)
     negatives = (*near, *at_random[: n - len(near)])
     return Lineup(tuple(positives), negatives, len(near))
 
 
-def _near_misses(held_out: HeldOut, activations: Activations, feature_id: int, n: int) -> list[KeptImage]:
-    """Images that activate features of near directions and not this one, none of them an exemplar of it."""
+def _near_misses(held_out: HeldOut, activations: Activations, feature_id: int, n: int, seed: int) -> list[KeptImage]:
+    """Images that activate features of near directions and not this one, none of them an exemplar of it.
+
+    They are of every quantile, as positives are: images that activate a feature most show little else, and common words
+    would tell them from the others.
+    """
     near = [other for other, _cosine in held_out.nearest(feature_id) if other != feature_id]
-    theirs = [[each.image for each in held_out.exemplars(other, "top")] for other in near]
+    theirs = [[each.image for each in of_every_quantile(held_out, other, seed)] for other in near]
     own = {each.image.image_id for kind in get_args(Kind) for each in held_out.exemplars(feature_id, kind)}
     in_turn = (image for some in zip_longest(*theirs) for image in some if image is not None)
     left = list({image.image_id: image for image in in_turn if image.image_id not in own}.values())

@@ -83,7 +83,7 @@ def pair_up(held_out: HeldOut, activations: Activations, scoring: Scoring, featu
     Raises:
         LeakedImage: an explainer was shown one of them.
     """
-    exemplars = of_every_quantile(held_out, feature_id, scoring.n_positives, scoring.seed)
+    exemplars = of_every_quantile(held_out, feature_id, scoring.seed)[: scoring.n_positives]
     if not exemplars:
         return None
     pictures = [held_out.picture(each.image) for each in exemplars]

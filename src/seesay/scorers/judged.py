@@ -16,19 +16,18 @@ from seesay.statistics import balanced_accuracy, roc_auc
 NO_EXEMPLAR = "no held-out exemplar"
 
 
-def of_every_quantile(held_out: HeldOut, feature_id: int, n: int, seed: int) -> list[Exemplar]:
+def of_every_quantile(held_out: HeldOut, feature_id: int, seed: int) -> list[Exemplar]:
     """Exemplars of every quantile in turn, from the most active to the least, an even share of each.
 
     Args:
         held_out: the images.
         feature_id: whose.
-        n: at most so many.
         seed: which of a quantile come first.
     """
     found = held_out.exemplars(feature_id, "quantile")
     quantiles = sorted({each.quantile for each in found if each.quantile is not None}, reverse=True)
     strata = [drawn([each for each in found if each.quantile == quantile], seed) for quantile in quantiles]
-    return [each for some in zip_longest(*strata) for each in some if each is not None][:n]
+    return [each for some in zip_longest(*strata) for each in some if each is not None]
 
 
 def drawn(exemplars: Sequence[Exemplar], seed: int) -> list[Exemplar]:

@@ -29,6 +29,13 @@ def checked_text(value: Any) -> str:
     return value
 
 
+def checked_id(value: Any) -> int:
+    """The number of a feature, a setting or a sample."""
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"number {value!r}")
+    return value
+
+
 def checked_ids(text: Any) -> tuple[int, ...]:
     """Numbers of images, out of JSON."""
     found = parsed(text)

@@ -178,4 +178,16 @@ def create_scores(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_run, create_exemplars, create_explanations, create_scores)
+def index_scores(connection: sqlite3.Connection) -> None:
+    """Scores and probabilities of one feature, found without reading those of all others."""
+    connection.execute("CREATE INDEX scores_of_feature ON scores (feature_id)")
+    connection.execute("CREATE INDEX trusts_of_feature ON trusts (feature_id)")
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    create_run,
+    create_exemplars,
+    create_explanations,
+    create_scores,
+    index_scores,
+)

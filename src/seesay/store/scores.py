@@ -10,7 +10,7 @@ from seesay.facts import hash_of
 from seesay.records import Aid
 from seesay.scorers.config import SCORES, Score
 from seesay.scorers.scorer import Item, Measured
-from seesay.store.checks import checked_number, checked_text
+from seesay.store.checks import checked_id, checked_number, checked_text
 from seesay.store.database import refusing, transaction
 from seesay.store.run import DAMAGE, Run, parsed
 
@@ -73,8 +73,11 @@ def add_scoring(
         run.connection.execute(
             "INSERT OR IGNORE INTO scorings (identity, score, setting_id, aid, facts) VALUES (?,?,?,?,?)", row
         )
-    (found,) = run.rows(f"SELECT {_SCORING_COLUMNS} FROM scorings WHERE identity = ?", (identity,))
-    return _scoring(run, found)
+    (row,) = run.rows(f"SELECT {_SCORING_COLUMNS} FROM scorings WHERE identity = ?", (identity,))
+    found = _scoring(run, row)
+    if (found.score, found.setting_id, found.aid) != (score, setting_id, aid):
+        raise run.damaged(f"scoring {found.scoring_id}", ValueError("it is another one than its identity says"))
+    return found
 
 
 def scorings(run: Run) -> list[StoredScoring]:
@@ -205,7 +208,7 @@ def _scoring(run: Run, row: Sequence[Any]) -> StoredScoring:
             scoring_id=int(scoring_id),
             identity=checked_text(identity),
             score=score,
-            setting_id=None if setting_id is None else int(setting_id),
+            setting_id=None if setting_id is None else checked_id(setting_id),
             aid=aid or None,
             facts=dict(parsed(facts)),
         )
@@ -219,7 +222,7 @@ def _score(run: Run, row: Sequence[Any]) -> StoredScore:
         numbers = {str(name): _number(number) for name, number in dict(parsed(others)).items()}
         lists = {str(name): _numbers(values) for name, values in dict(parsed(details)).items()}
         return StoredScore(
-            Item(int(feature_id), checked_text(text), int(sample)),
+            Item(checked_id(feature_id), checked_text(text), checked_id(sample)),
             Measured(checked_number(value), numbers, lists, checked_text(reason)),
         )
     except DAMAGE as error:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from seesay.store.checks import checked_number, checked_text
+from seesay.store.checks import checked_id, checked_number, checked_text
 from seesay.store.database import refusing, transaction
 from seesay.store.run import DAMAGE, Run, parsed
 
@@ -93,4 +93,4 @@ def _trusted(row: Sequence[Any]) -> Trusted:
     number = checked_number(probability)
     if number is None or not 0 <= number <= 1:
         raise ValueError(f"{probability!r} where a probability should be")
-    return Trusted(int(setting_id), int(feature_id), int(sample), checked_text(text), number)
+    return Trusted(checked_id(setting_id), checked_id(feature_id), checked_id(sample), checked_text(text), number)

@@ -46,7 +46,10 @@ class Checkpoint:
         self._check()
         model_type = self._config().get("model_type")
         if not isinstance(model_type, str):
-            raise UnreadableModel(f"{self.name_or_path}: config.json has no model_type", expected="that of a model")
+            raise UnreadableModel(
+                f"{self.name_or_path} has no config.json that tells its model_type",
+                expected="a model's folder or hub id",
+            )
         return model_type
 
     def is_quantized(self) -> bool:
