@@ -2,53 +2,25 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, cast, final, get_args
+from typing import TYPE_CHECKING, final
 
 from seesay.commands.instruments import InstrumentOptions, Instruments
-from seesay.commands.loading import load_encoder, load_explainer
-from seesay.commands.names import is_world, resolve_images
 from seesay.commands.options import Options
 from seesay.commands.output import Output
-from seesay.commands.sae_options import SAEOptions
-from seesay.commands.speaking import Named
-from seesay.errors import InvalidSetting, NotEnoughMemory, UnusablePath, check_choice
+from seesay.commands.run_models import RunModels
+from seesay.errors import InvalidSetting, NotEnoughMemory
 from seesay.explainers.config import METHODS
 from seesay.scorers.config import LEAST, SCORES, Need, Score, Scoring
 
 if TYPE_CHECKING:
-    from seesay.exemplars.config import Reduction
-    from seesay.images.sources import ImageSource
     from seesay.instruments.instrument import Synthesiser
     from seesay.records import Explanation
-    from seesay.scorers.activations import Activations
     from seesay.scorers.scorer import Item, Scorer
     from seesay.store.explanations import StoredSetting
     from seesay.store.run import Run
     from seesay.store.synthesised import Synthesised
-    from seesay.vlm import VLM
-    from seesay.world.truth import Truth
 
 _SYNTHESISED = "synthesised"
-
-
-def _as_kept(run: "Run", scoring: Scoring, output: Output) -> Scoring:
-    """The same, with no more exemplars than the run keeps: numbers of more would be the same under another name."""
-    from seesay.pipeline.collecting import STAGE
-
-    n_kept = run.configured(STAGE).get("n_top") if run.finished(STAGE) is not None else None
-    if not isinstance(n_kept, int) or scoring.n_exemplars <= n_kept or n_kept < LEAST:
-        return scoring
-    output.console.print(f"The run keeps {n_kept} exemplars of each half (collect --top): no more are looked at.")
-    return replace(scoring, n_exemplars=n_kept)
-
-
-def _too_large(item: "Item") -> NotEnoughMemory:
-    return NotEnoughMemory(
-        f"feature {item.feature_id} alone does not fit into memory",
-        expected="room for one",
-        remedy="take a smaller instrument, or --device cpu",
-    )
 
 
 @final
@@ -80,13 +52,12 @@ class Bench:
         from seesay.store.held_out import RunHeldOut
 
         self._run, self._scoring = run, _as_kept(run, scoring, output)
-        self._common, self._output, self._given_images = common, output, images
+        self._output = output
         self._held_out = RunHeldOut(run, scoring.holding, shown_images(run))
-        self._of = Named.of(run.folder, run.subject, None, None, SAEOptions(), None)
-        self.of_world = is_world(self._of.sae) and is_world(self._of.subject)
+        self._models = RunModels(run, common, output, images)
+        self.of_world = self._models.of_world
         self._instruments = Instruments(named, self.of_world, common)
         self._synthesised: Synthesised | None = None
-        self._explainers: dict[str, VLM] = {}
         self._scorers: dict[tuple[Score, str, str], Scorer] = {}
         self._synthesiser: Synthesiser | None = None
 
@@ -109,7 +80,7 @@ class Bench:
             self._instruments.check_synthesiser()
         if "world" in SCORES[score].needs and not self.of_world:
             raise InvalidSetting(
-                f"{score} for a run of {self._of.subject}",
+                f"{score} for a run of {self._models.subject}",
                 expected="a run of the embedded world, the only one whose truth is known",
             )
 
@@ -124,7 +95,7 @@ class Bench:
             FeatureNotFound: it does not.
         """
         if "subject" in SCORES[score].needs and feature_ids:
-            self._activations.sae.directions((min(feature_ids), max(feature_ids)))
+            self._models.activations.sae.directions((min(feature_ids), max(feature_ids)))
 
     def scorer(self, score: Score, setting: "StoredSetting | None" = None) -> "Scorer":
         """Make a scorer, or find it: what it has looked at serves all settings that it does not depend on.
@@ -198,10 +169,7 @@ class Bench:
         """
         self._scorers.clear()
         self._instruments.let_go(still_needed)
-        if "subject" not in still_needed:
-            self.__dict__.pop("_activations", None)
-        if not still_needed & {"explainer", "world"}:
-            self._explainers.clear()
+        self._models.let_go(still_needed)
 
     def _scorer(self, score: Score) -> "Scorer":
         from seesay.pipeline.surveying import Survey
@@ -221,23 +189,23 @@ class Bench:
             case "auroc":
                 return self._auroc()
             case "detection":
-                return Detection(held_out, self._activations, tools.judge, scoring)
+                return Detection(held_out, self._models.activations, tools.judge, scoring)
             case "fuzzing":
-                return Fuzzing(held_out, self._activations, tools.judge, scoring)
+                return Fuzzing(held_out, self._models.activations, tools.judge, scoring)
             case "distinctness":
                 return Distinctness(held_out, tools.embedder, scoring)
             case "monosemanticity":
-                return Survey(self._images(), self._activations, tools.embedder, self._output.progress)
+                return Survey(self._models.images(), self._models.activations, tools.embedder, self._output.progress)
             case "counterfactual":
-                return Counterfactual(self._activations, scoring)
+                return Counterfactual(self._models.activations, scoring)
             case "faithfulness" | "ground_truth":
                 raise AssertionError(f"{score} depends on the setting")
 
     def _faithfulness(self, setting: "StoredSetting") -> "Scorer":
         from seesay.scorers.faithfulness import Faithfulness
 
-        of = self._activations
-        return Faithfulness(self._held_out, self._explainer_of(setting), of.sae, of.layer, self._scoring)
+        of = self._models.activations
+        return Faithfulness(self._held_out, self._models.explainer_of(setting), of.sae, of.layer, self._scoring)
 
     def _by_truth(self, setting: "StoredSetting") -> "Scorer":
         from seesay.world.grammar import parse
@@ -245,71 +213,33 @@ class Bench:
         from seesay.world.scorers.ground_truth import GroundTruth
 
         says = METHODS[setting.method].generates
-        unsteered = of_nothing(self._explainer_of(setting), setting.method) if says else ""
-        return GroundTruth(self._truth, parse(unsteered))
+        unsteered = of_nothing(self._models.explainer_of(setting), setting.method) if says else ""
+        return GroundTruth(self._models.truth, parse(unsteered))
 
     def _auroc(self) -> "Scorer":
         from seesay.scorers.auroc import Auroc
 
         kept, n = self._synthesised, self._scoring.n_images
         assert kept is not None, "images are made before they are looked at"
-        return Auroc(self._held_out, lambda text: kept.read(text, n), self._activations, self._scoring, kept.facts)
+        return Auroc(
+            self._held_out, lambda text: kept.read(text, n), self._models.activations, self._scoring, kept.facts
+        )
 
-    @cached_property
-    def _activations(self) -> "Activations":
-        """The subject's encoder and SAE; that they are the run's is checked."""
-        from seesay.exemplars.config import Reduction
-        from seesay.pipeline.collecting import STAGE, Subject
-        from seesay.scorers.activations import Activations
 
-        named = self._of
-        sae = named.finding.load(named.sae)
-        encoder = load_encoder(named.subject, self._common)
-        layer = named.finding.layer(named.sae, sae, named.layer)
-        sae.check_fits(encoder.d_model)
-        encoder.check_layer(layer)
-        subject = Subject(encoder, sae.to(encoder.device), layer, self._run.subject)
-        if subject.as_json()["identity"] != self._run.subject.get("identity"):
-            raise UnusablePath(
-                f"{named.subject} and {named.sae} are not what {self._run.folder} was made of",
-                expected="the same weights",
-                remedy="find them again, or make the run again",
-            )
-        # A run without images has none, nor is it needed where no image of it is looked at.
-        has_images = self._run.finished(STAGE) is not None
-        reduction = self._run.configured(STAGE).get("reduction") if has_images else "mean"
-        check_choice(reduction, get_args(Reduction), "reduction")
-        return Activations(encoder, subject.sae, layer, cast("Reduction", reduction))
+def _as_kept(run: "Run", scoring: Scoring, output: Output) -> Scoring:
+    """The same, with no more exemplars than the run keeps: numbers of more would be the same under another name."""
+    from seesay.pipeline.collecting import STAGE
 
-    @cached_property
-    def _truth(self) -> "Truth":
-        from seesay.world.truth import N_SCENES, measure
+    n_kept = run.configured(STAGE).get("n_top") if run.finished(STAGE) is not None else None
+    if not isinstance(n_kept, int) or scoring.n_exemplars <= n_kept or n_kept < LEAST:
+        return scoring
+    output.console.print(f"The run keeps {n_kept} exemplars of each half (collect --top): no more are looked at.")
+    return replace(scoring, n_exemplars=n_kept)
 
-        activations = self._activations
-        with self._output.progress("truth", total=N_SCENES) as advance:
-            return measure(activations.encoder, activations.sae, activations.layer, on_batch=advance)
 
-    def _images(self) -> "ImageSource":
-        """The run's images once more."""
-        from seesay.pipeline.collecting import STAGE
-
-        name = self._given_images or self._run.configured(STAGE).get("images")
-        if not isinstance(name, str):
-            raise UnusablePath(f"{self._run.folder} does not say where its images are", expected="--images SRC")
-        return resolve_images(name)
-
-    def _explainer_of(self, setting: "StoredSetting") -> "VLM":
-        """The model that said what is scored; that it is the same is checked."""
-        from seesay.vlm.identity import model_digest
-
-        name = setting.explainer
-        if name not in self._explainers:
-            self._explainers[name] = load_explainer(name, self._common)
-        vlm = self._explainers[name]
-        if model_digest(vlm.model) != setting.explainer_hash:
-            raise UnusablePath(
-                f"{name} is not what explained the features of {self._run.folder}",
-                expected="the same weights",
-                remedy="find them again, or explain again",
-            )
-        return vlm
+def _too_large(item: "Item") -> NotEnoughMemory:
+    return NotEnoughMemory(
+        f"feature {item.feature_id} alone does not fit into memory",
+        expected="room for one",
+        remedy="take a smaller instrument, or --device cpu",
+    )

@@ -1,9 +1,9 @@
 """`seesay score`: how good a run's explanations are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, final, get_args
+from typing import TYPE_CHECKING, Annotated, Any, final
 
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
@@ -16,38 +16,20 @@ from seesay.commands.names import listed, resolve_methods
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.score_table import remarks, rows_of, table_of
+from seesay.commands.scoring_tasks import SPEECHLESS, Asked, Task
 from seesay.commands.speaking import stopping
-from seesay.errors import FeatureNotFound, InvalidSetting, UnusablePath, check_choice
+from seesay.errors import FeatureNotFound, InvalidSetting, check_choice
 from seesay.images.options import Overlay
-from seesay.records import Aid, Method
 from seesay.scorers.config import PAPER, SCORES, Holding, Need, Score, Scoring
-from seesay.selection import parse_features
 
 if TYPE_CHECKING:
     from seesay.pipeline.scoring import Scored
-    from seesay.records import Explanation
-    from seesay.scorers.scorer import Item
-    from seesay.store.explanations import StoredSetting
     from seesay.store.run import Run
 
 _OF_ANY: tuple[Score, ...] = ("iou", "clip", "auroc")
 _OF_THE_WORLD: tuple[Score, ...] = ("ground_truth", *_OF_ANY, "detection", "fuzzing")
 _IMAGELESS: frozenset[Score] = frozenset({"ground_truth", "counterfactual"})
 """These look at none of the run's images."""
-
-_AIDS: tuple[Aid | None, ...] = (None, *get_args(Aid))
-_SPEECHLESS: Method = "dissect"
-
-
-@final
-@dataclass(frozen=True)
-class _Task:
-    """One score of one setting's explanations, or of what stands in their place."""
-
-    score: Score
-    setting: "StoredSetting"
-    aid: Aid | None
-    items: "Sequence[Item]"
 
 
 @final
@@ -141,13 +123,13 @@ class ScoreCommand:
             if not _IMAGELESS.issuperset(names):
                 run.check_finished("collect")
             of_words: list[Score] = [name for name in names if SCORES[name].of_words]
-            wanted = None if self.features is None else frozenset(parse_features(self.features))
-            tasks = self._tasks(run, of_words, methods, wanted)
-            if "faithfulness" in names and _SPEECHLESS in {each.method for each in settings(run)}:
-                output.console.print(f"faithfulness is nothing for {_SPEECHLESS}: it has no language model to ask.")
+            asked = Asked(methods, self.features, self.controls, self.tried, self.words_alone, self.common.seed)
+            tasks = asked.tasks(run, of_words)
+            if "faithfulness" in names and SPEECHLESS in {each.method for each in settings(run)}:
+                output.console.print(f"faithfulness is nothing for {SPEECHLESS}: it has no language model to ask.")
             done = self._of_words(run, bench, tasks, output)
             of_features: list[Score] = [name for name in names if not SCORES[name].of_words]
-            done += self._of_features(run, bench, of_features, wanted, output)
+            done += self._of_features(run, bench, of_features, asked.feature_ids, output)
             rows = rows_of(run, done)
         output.console.print(table_of(rows))
         for remark in remarks(rows):
@@ -180,60 +162,7 @@ class ScoreCommand:
             bench.check(score)
         return found
 
-    def _tasks(
-        self, run: "Run", names: Sequence[Score], methods: Sequence[Method] | None, wanted: frozenset[int] | None
-    ) -> list[_Task]:
-        """What is to be scored, one heavy model after the other."""
-        from seesay.scorers.aids import items_to_score
-        from seesay.store.exemplars import features
-
-        if not names:
-            return []
-        nearest = {} if self.words_alone else {each.feature_id: each.nearest for each in features(run)}
-        tasks: list[_Task] = []
-        for setting, said in self._said(run, methods):
-            for aid in (None,) if self.words_alone or setting.control else _AIDS:
-                items = items_to_score(said, aid, nearest, seed=self.common.seed)
-                kept = [item for item in items if wanted is None or item.feature_id in wanted]
-                tasks += [_Task(name, setting, aid, kept) for name in names if kept and _can_be(name, setting)]
-        if not tasks:
-            of = f" of features {self.features}" if self.features else ""
-            raise FeatureNotFound(
-                f"nothing in {self.path}{of} that could be scored by {', '.join(names)}",
-                expected="explanations" + (f", not by {_SPEECHLESS} alone" if "faithfulness" in names else ""),
-                remedy=f"seesay explain {self.path}" + (f" --features {self.features}" if self.features else ""),
-            )
-        return sorted(tasks, key=lambda task: list(SCORES).index(task.score))
-
-    def _said(
-        self, run: "Run", methods: Sequence[Method] | None
-    ) -> "list[tuple[StoredSetting, Mapping[int, Sequence[Explanation]]]]":
-        """The explanations that are scored, by setting."""
-        from seesay.store.explanations import explanations, of_test_features, settings
-
-        of_methods: list[tuple[StoredSetting, Mapping[int, Sequence[Explanation]]]] = [
-            (each, explanations(run, each))
-            for each in settings(run)
-            if (methods is None or each.method in methods)
-            and (self.controls or each.control is None or (each.control == "random" and not self.words_alone))
-        ]
-        chosen = [each for each in of_methods if self.tried or of_test_features(each[1])]
-        if chosen:
-            return chosen
-        by = f" by {self.methods}" if self.methods else ""
-        if of_methods:
-            raise UnusablePath(
-                f"explanations of validation features alone in {self.path}{by}",
-                expected="some of test features, from which figures come",
-                remedy="explain them, or give --tried to score what is there",
-            )
-        raise UnusablePath(
-            f"no explanations in {self.path}{by}",
-            expected="some to be scored",
-            remedy=f"seesay explain {self.path} --method {(self.methods or 'steering').split(',')[0].strip()}",
-        )
-
-    def _of_words(self, run: "Run", bench: Bench, tasks: Sequence[_Task], output: Output) -> "list[Scored]":
+    def _of_words(self, run: "Run", bench: Bench, tasks: Sequence[Task], output: Output) -> "list[Scored]":
         from seesay.pipeline.scoring import score
 
         if any(task.score == "auroc" for task in tasks):
@@ -288,10 +217,6 @@ class ScoreCommand:
 
     def _next_steps(self, rows: Sequence[dict[str, Any]]) -> list[str]:
         return [f"seesay compare {self.path}   methods side by side, with tests"] if rows else []
-
-
-def _can_be(score: Score, setting: "StoredSetting") -> bool:
-    return setting.method != _SPEECHLESS or "explainer" not in SCORES[score].needs
 
 
 def _needs(names: Sequence[Score]) -> frozenset[Need]:
