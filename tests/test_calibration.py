@@ -102,6 +102,15 @@ def test_a_curve_has_the_mean_and_interval_of_each_strength() -> None:
         assert point.interval[0] < scores[row].mean() < point.interval[1]
 
 
+def test_near_duplicates_are_one_in_the_interval_of_a_curve() -> None:
+    values = np.repeat(np.random.default_rng(0).random(20), 2)
+    scores, kl, twins = values[None], np.ones((1, 40)), np.arange(40) // 2
+    (apart,), (together,) = curve([1.0], scores, kl), curve([1.0], scores, kl, twins)
+    expected = estimate(values, twins)
+    assert (together.score, together.interval) == (expected.mean, (expected.low, expected.high))
+    assert together.interval[0] < apart.interval[0] < apart.interval[1] < together.interval[1]
+
+
 @pytest.mark.parametrize("unit", DEFAULT_GRIDS)
 def test_every_grid_goes_up(unit: str) -> None:
     grid = DEFAULT_GRIDS[unit]

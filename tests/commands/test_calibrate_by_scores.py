@@ -17,6 +17,8 @@ from seesay.commands.instruments import InstrumentOptions
 from seesay.commands.measuring import Bench
 from seesay.commands.options import Options
 from seesay.commands.output import Output
+from seesay.errors import NotEnoughMemory
+from seesay.records import Explanation
 from seesay.scorers.config import SCORES, Scoring
 from seesay.scorers.scorer import Item, Measured
 from seesay.split import split_of
@@ -132,6 +134,50 @@ def test_a_feature_that_nothing_can_be_measured_on_counts_as_chance(
     assert calibrate(run, "--by", "fuzzing", "--json", "-") == 0
     curve = json.loads(capsys.readouterr().out)["curve"]
     assert [point["score"] for point in curve] == pytest.approx([(0.5 + 0.9 * (N - 1)) / N] * 2, abs=1e-4)
+
+
+class Narrow:
+    """Measures no more words at a time than there is room for."""
+
+    facts: dict[str, Any] = {}
+
+    def __init__(self, room: int) -> None:
+        self.room, self.n_at_once = room, list[int]()
+
+    def score(self, items: Sequence[Item]) -> list[Measured]:
+        self.n_at_once.append(len(items))
+        if len(items) > self.room:
+            raise MemoryError
+        return [Measured(item.feature_id / 1e4) for item in items]
+
+
+def test_words_are_measured_so_many_at_a_time(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counting = Narrow(N)
+    monkeypatch.setattr(Bench, "scorer", lambda *_: counting)
+    assert calibrate(run, "--by", "clip", "--batch-size", "3", "--json", "-") == 0
+    assert counting.n_at_once == [3, 3, 2] * len(GRID)
+    curve = json.loads(capsys.readouterr().out)["curve"]
+    with Run.open(run) as opened:
+        expected = np.mean(explainable(opened, "validation")[:N]) / 1e4
+    assert [point["score"] for point in curve] == pytest.approx([expected] * len(GRID), abs=1e-4)
+
+
+def test_where_memory_is_short_fewer_words_are_measured_at_a_time(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [
+        Explanation(each, "steering", None, text="x", raw_text="x", status="ok", strength=None, coefficient=None)
+        for each in range(N)
+    ]
+    common, narrow = Options(device="cpu"), Narrow(4)
+    with Run.writing(run) as opened:
+        judge = Bench(opened, SMALL, InstrumentOptions(), common, Output(common)).judge_by("clip", N)
+        monkeypatch.setattr(Bench, "scorer", lambda *_: narrow)
+        assert judge(said) == [each / 1e4 for each in range(N)]
+        assert narrow.n_at_once == [N, 4, 4]
+        monkeypatch.setattr(Bench, "scorer", lambda *_: Narrow(0))
+        with pytest.raises(NotEnoughMemory, match="feature 0 alone does not fit into memory; expected room for one"):
+            judge(said)
 
 
 def test_what_makes_images_is_loaded_once_for_all_strengths(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

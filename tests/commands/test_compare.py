@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from seesay import cli
 from seesay.commands.compare import Compare
 from seesay.commands.comparison_csv import COLUMNS, cell
 from seesay.commands.comparison_page import figure_of
+from seesay.commands.comparison_sections import summary
 from seesay.commands.options import Options
 from seesay.comparison.comparing import compare
 from seesay.comparison.quantities import named
@@ -149,6 +151,40 @@ def test_a_score_that_separates_nothing_is_called_uninformative(
     assert "clip (shared images): Computed on images that were shared" in page
 
 
+def in_short(folder: Path, *scores: str) -> list[str]:
+    with Run.open(folder) as opened:
+        return summary(compare(read([opened]), named(scores)))
+
+
+def test_in_short_a_method_is_below_those_of_its_aids_that_are_above_it(tmp_path: Path) -> None:
+    with making(tmp_path, N) as run:
+        topk, steering = said(run, WORDS), said(run, WORDS, STEERING)
+        random = said(run, WORDS, Setting("topk", control="random"))
+        for seed, (setting, mean) in enumerate(((topk, 0.5), (steering, 0.8), (random, 0.7))):
+            scored(run, "iou", setting, drawn(seed, IDS, mean, 0.02))
+        for seed, (setting, aid, mean) in enumerate(
+            ((topk, "permuted", 0.3), (topk, "constant", 0.6), (steering, "permuted", 0.2)), start=3
+        ):
+            scored(run, "iou", setting, drawn(seed, IDS, mean, 0.02), "grass", aid=aid)  # pyright: ignore[reportArgumentType]
+    (told,) = in_short(tmp_path, "iou")
+    assert re.fullmatch(
+        r"iou: steering is highest, 0\.\d+; steering above topk; topk below its random and constant words", told
+    )
+
+
+def test_in_short_a_score_that_separates_nothing_does_not_tell_words_from_what_stands_beside_them(
+    tmp_path: Path,
+) -> None:
+    with making(tmp_path, N) as run:
+        for seed, setting in enumerate((Setting("topk"), STEERING)):
+            stored = said(run, WORDS, setting)
+            for name, facts in (("iou", FACTS), ("clip", {**FACTS, "holding": "shared"})):
+                scored(run, name, stored, drawn(seed, IDS), facts=facts)  # pyright: ignore[reportArgumentType]
+                scored(run, name, stored, drawn(9, IDS, 0.9), "grass", aid="constant", facts=facts)  # pyright: ignore[reportArgumentType]
+    told = "does not tell words from what stands beside them, and so no two methods apart"
+    assert in_short(tmp_path, "iou", "clip") == [f"iou: {told}", f"clip (shared images): {told}"]
+
+
 def test_the_whole_result_is_written_as_json(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown(capsys, run, common=Options(json=tmp_path / "all.json"))
     found = json.loads((tmp_path / "all.json").read_text())
@@ -229,6 +265,17 @@ def test_a_strangers_names_steer_nothing(tmp_path: Path, capsys: pytest.CaptureF
     assert any(each.startswith("'=cmd|") for each in explainers)
 
 
+def test_the_csv_marks_numbers_from_images_that_were_shared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with making(tmp_path / "x", N) as run:
+        topk = said(run, WORDS)
+        scored(run, "clip", topk, drawn(0, IDS), facts={**FACTS, "holding": "shared"})
+        scored(run, "iou", topk, drawn(1, IDS))
+    shown(capsys, tmp_path / "x", csv=tmp_path / "all.csv")
+    with (tmp_path / "all.csv").open(newline="") as file:
+        told = {(each["score"], each["images"]) for each in csv.DictReader(file)}
+    assert told == {("clip", "shared"), ("iou", "")}
+
+
 def test_figures_show_what_tables_say(run: Path) -> None:
     with Run.open(run) as opened:
         contest = read([opened])
@@ -261,6 +308,22 @@ def test_figures_show_score_against_strength(tmp_path: Path) -> None:
     figure = figure_of(contest, compare(contest, named(["iou"])))
     (curve,) = [each for each in figure.data if each.mode == "lines+markers"]
     assert list(zip(curve.x, curve.y, strict=True)) == [(1.0, 0.1), (2.0, 0.2), (4.0, 0.4)]
+
+
+def test_score_against_strength_is_told_with_what_stands_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with making(tmp_path, N) as run:
+        for strength in (1.0, 2.0):
+            own, random = (
+                said(run, WORDS, Setting("steering", Strength(strength, "kl"), control)) for control in (None, "random")
+            )
+            scored(run, "iou", own, dict.fromkeys(IDS[:9], 0.5))
+            scored(run, "iou", random, dict.fromkeys(IDS, strength / 10))
+    out = shown(capsys, tmp_path).partition("Score against strength")[2]
+    rows = [re.split(r" {2,}", line.strip()) for line in out.splitlines()]
+    assert ["iou", "steering", "1 kl", "0.500", "too few", "0.100", "-", "-"] in rows
+    assert ["2 kl", "0.500", "too few", "0.200", "-", "-"] in rows
 
 
 def test_a_run_that_cannot_be_written_goes_without_figures(
@@ -307,6 +370,24 @@ def test_what_cannot_be_compared_is_refused_in_one_line(
         Compare((run,), **options).run()  # pyright: ignore[reportArgumentType]
     assert said_so in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_without_a_run_there_is_nothing_to_compare(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["compare"]) == 2
+    assert capsys.readouterr() == ("", "seesay: error: no run; expected one or more: seesay compare RUN\n")
+
+
+@pytest.mark.parametrize("option", ["--csv", "--page"])
+def test_a_place_that_cannot_be_written_is_refused_before_any_run_is_read(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for place, why in ((tmp_path, "it is a folder"), (tmp_path / "file" / "x", "cannot write")):
+        assert cli.main(["compare", str(tmp_path / "nowhere"), option, str(place)]) == 2
+        error = capsys.readouterr().err
+        assert why in error
+        assert "no run" not in error
+        assert error.count("\n") == 1
 
 
 def test_a_run_without_scores_says_how_to_get_some(tmp_path: Path) -> None:

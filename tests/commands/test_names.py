@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from seesay.commands.names import is_world, resolve_images, resolve_sae, resolve_strength, resolve_subject
-from seesay.errors import InvalidStrength, UnreadableImages
+from seesay.commands.names import is_world, listed, resolve_images, resolve_sae, resolve_strength, resolve_subject
+from seesay.errors import InvalidSetting, InvalidStrength, UnreadableImages
 from seesay.records import Strength
 
 
@@ -63,3 +63,14 @@ def test_the_world_s_pictures_have_no_splits_or_columns(option: dict[str, object
 def test_a_part_of_the_world_that_is_no_pictures_is_refused(name: str) -> None:
     with pytest.raises(UnreadableImages, match="expected world:4000"):
         resolve_images(name)
+
+
+def test_empty_words_between_commas_are_passed_over() -> None:
+    assert listed("iou,") == ["iou"]
+    assert listed(" ,clip , ,iou,,clip") == ["clip", "iou"], "each once, in the order given"
+
+
+@pytest.mark.parametrize("text", ["", "  ", ",", " , ,"])
+def test_a_list_that_names_nothing_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSetting, match="which names nothing; expected names with commas between"):
+        listed(text)

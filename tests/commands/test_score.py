@@ -210,6 +210,26 @@ def test_another_number_of_images_is_another_scoring_and_never_mixes(
     assert result(run, capsys, *asked, "--n-images", "3") == [other]
 
 
+def test_more_exemplars_than_the_run_keeps_are_the_same_scoring_and_that_is_told(
+    run: Path, capsys: pytest.CaptureFixture[str], feature_ids: list[int]
+) -> None:
+    with Run.open(run) as opened:
+        kept = opened.configured("collect")["n_top"]
+    asked = ("--scores", "iou", "--methods", "topk", "--words-alone", "--features", str(feature_ids[0]))
+    told = f"The run keeps {kept} exemplars of each half (collect --top): no more are looked at."
+    capsys.readouterr()
+    assert command("score", run, *asked, "--n-exemplars", str(kept)) == 0
+    assert told not in " ".join(capsys.readouterr().out.split())
+    before = stored(run)
+    assert before
+    for flags in ((), ("--n-exemplars", str(kept + 3))):
+        assert command("score", run, *asked, *flags) == 0
+        assert told in " ".join(capsys.readouterr().out.split())
+    assert stored(run) == before
+    with Run.open(run) as opened:
+        assert [scoring.facts["n_exemplars"] for scoring in scorings(opened)] == [kept]
+
+
 def each_of(run: Run) -> Iterator[Any]:
     """The first feature's numbers of every scoring."""
     for scoring in scorings(run):

@@ -293,6 +293,24 @@ def test_a_run_without_images_tells_what_is_said(tmp_path: Path, capsys: pytest.
         Show(folder, 8).run()
 
 
+def test_a_run_without_images_tells_what_words_are_worth_and_how_sure_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    with Run.writing(folder, {"subject": "world:L", "layer": 5, "sae": "world:late", "identity": "x"}) as opened:
+        says(opened, 7, ("ok", "a ring"), method="steering", strength={"value": 4.0, "unit": "kl"})
+        measure(opened, 7, "ground_truth", [1.0], method="steering", facts={"n_scenes": 9})
+        ((setting, _),) = of_feature(opened, 7)
+        set_trust(opened, {}, [Trusted(setting.setting_id, 7, 0, "a ring", 0.875)])
+    Show(folder, 7, common=Options(json=tmp_path / "card.json")).run()
+    card = capsys.readouterr().out
+    assert worth(card) == [["method", "ground truth"], ["steering", "1.00"]]
+    assert re.search(r"^steering at 4 kl +a ring .* 88% *$", card, re.MULTILINE)
+    told = json.loads((tmp_path / "card.json").read_text())
+    assert [each["value"] for each in told["scores"]] == [1.0]
+    assert told["settings"][0]["explanations"][0]["sure"] == 0.875
+
+
 @pytest.mark.parametrize("unknown", [-1, 1536, 2**63, 10**30])
 def test_a_feature_that_is_not_there_is_refused(collected: Path, unknown: int) -> None:
     with pytest.raises(FeatureNotFound, match=f"feature {unknown}; expected 0 to 1535"):
@@ -403,6 +421,33 @@ def test_numbers_from_images_that_were_shared_are_marked(
     Show(run, feature_id).run()
     card = capsys.readouterr().out
     assert worth(card)[:2] == [["method", "iou", "clip"], ["topk", "0.40*", "0.20"]]
+    assert "\n* on images that the explainer was shown, the paper's habit\n" in card
+
+
+@pytest.mark.parametrize("order", [("held-out", "shared"), ("shared", "held-out")])
+def test_numbers_from_held_out_images_go_first_whatever_was_scored_last(
+    order: tuple[str, str], run: Path, feature_id: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {"held-out": [0.25, 0.75], "shared": [0.9, 0.9]}
+    with Run.writing(run) as opened:
+        for holding in order:
+            measure(opened, feature_id, "iou", values[holding], method="topk", facts={"holding": holding})
+    Show(run, feature_id).run()
+    card = capsys.readouterr().out
+    assert worth(card) == [["method", "iou"], ["topk", "0.50"]]
+    assert "* on images" not in card, "no number that is shown comes from them"
+
+
+def test_the_footnote_on_shared_images_stands_where_any_of_the_methods_has_no_other_number(
+    run: Path, feature_id: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Run.writing(run) as opened:
+        measure(opened, feature_id, "iou", [0.5, 0.5], method="topk")
+        measure(opened, feature_id, "iou", [0.9, 0.9], method="topk", facts={"holding": "shared"})
+        measure(opened, feature_id, "iou", [0.8], method="steering", facts={"holding": "shared"})
+    Show(run, feature_id).run()
+    card = capsys.readouterr().out
+    assert worth(card)[1:3] == [["steering", "0.80*"], ["topk", "0.50"]]
     assert "\n* on images that the explainer was shown, the paper's habit\n" in card
 
 

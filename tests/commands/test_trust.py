@@ -18,7 +18,7 @@ from seesay.split import split_of
 from seesay.store.explanations import explanations, settings
 from seesay.store.run import Run
 from seesay.store.trust import trust_facts, trusts
-from tests.comparison.making import making, said, scored
+from tests.comparison.making import FACTS, making, said, scored
 
 N = 300
 STEERING = Setting("steering", Strength(2.0, "residual_norm"))
@@ -208,6 +208,38 @@ def test_a_verdict_on_words_that_were_replaced_is_none_on_others(run: Path, caps
     with Run.writing(run) as opened:
         said(opened, dict.fromkeys(replaced, "something else altogether"))
     assert result(run, capsys)["n_learnt_on"] == len(VALIDATION) - len(replaced)
+
+
+def test_verdicts_that_were_found_in_two_ways_never_mix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing, truth = VALIDATION[:20], {each: float(right) for each, right in RIGHT.items()}
+    known = {each: right for each, right in truth.items() if each not in missing}
+    with making(tmp_path / "run", N) as run:
+        topk, steering = (said(run, WORDS, each) for each in (Setting("topk"), STEERING))
+        for setting, unsteered in ((topk, ["grass"]), (steering, ["sky", "sea"])):
+            scored(run, "detection", setting, DETECTION, WORDS)
+            facts = {**FACTS, "unsteered": unsteered}
+            scored(run, "ground_truth", setting, known, WORDS, facts=facts)
+        wrong = {each: 1 - right for each, right in truth.items()}
+        scored(run, "ground_truth", topk, wrong, WORDS, facts={**FACTS, "n_scenes": 9})
+    found = result(tmp_path / "run", capsys)
+    assert found["n_learnt_on"] == 2 * (len(VALIDATION) - len(missing)), "the way that both share"
+    assert found["test"]["share_right"] == pytest.approx(np.mean([RIGHT[each] for each in TEST]), abs=1e-4)
+
+
+def test_a_feature_that_hardly_fires_is_no_verdict_and_one_that_nothing_holds_for_has_no_right_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hardly, nothing = VALIDATION[:20], TEST[:30]
+    values = {each: None if each in (*hardly, *nothing) else float(right) for each, right in RIGHT.items()}
+    with making(tmp_path / "run", N) as run:
+        topk = said(run, WORDS)
+        scored(run, "detection", topk, DETECTION, WORDS)
+        scored(run, "ground_truth", topk, values, WORDS, others=dict.fromkeys(nothing, {"live_hit": 0.0}))
+    found = result(tmp_path / "run", capsys)
+    assert found["n_learnt_on"] == len(VALIDATION) - len(hardly)
+    assert found["test"]["n"] == len(TEST)
+    share = np.mean([RIGHT[each] and each not in nothing for each in TEST])
+    assert found["test"]["share_right"] == pytest.approx(share, abs=1e-4)
 
 
 @pytest.mark.parametrize(

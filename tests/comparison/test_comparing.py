@@ -126,12 +126,12 @@ def test_a_failure_drops_the_feature_for_all_methods(tmp_path: Path) -> None:
     assert standing(tmp_path).keys == tuple(FeatureKey(0, each) for each in IDS[1:])
 
 
-def with_aids(folder: Path, own: float, **aids: float) -> Standing:
+def with_aids(folder: Path, own: float, ids: Sequence[int] = IDS, **aids: float) -> Standing:
     with making(folder, N) as run:
         topk = said(run, WORDS)
-        scored(run, "iou", topk, drawn(1, IDS, own, 0.02))
+        scored(run, "iou", topk, drawn(1, ids, own, 0.02))
         for number, (name, mean) in enumerate(aids.items(), start=2):
-            values = drawn(number, IDS[3:], mean, 0.02)
+            values = drawn(number, ids[3:], mean, 0.02)
             if name == "random":
                 random = said(run, dict.fromkeys(range(N), "grass"), Setting("topk", control="random"))
                 scored(run, "iou", random, values, "grass")
@@ -158,6 +158,37 @@ def test_a_score_that_gives_one_answer_for_all_as_much_is_uninformative(constant
 
 def test_without_anything_beside_it_nobody_knows_what_a_score_is_worth(tmp_path: Path) -> None:
     assert with_aids(tmp_path, 0.6).is_informative is None
+
+
+@pytest.mark.parametrize("n", [9, 10])
+def test_nobody_is_called_separated_by_few_features(n: int, tmp_path: Path) -> None:
+    few = IDS[: n + 3]  # what stands beside a method lacks three of them
+    above = with_aids(tmp_path / "above", 0.6, few, permuted=0.2)
+    below = with_aids(tmp_path / "below", 0.2, few, constant=0.6)
+    assert above.rows[0].leads["permuted"].n == below.rows[0].leads["constant"].n == n
+    tells = n >= 10
+    assert (above.rows[0].is_separated, above.is_informative) == ((True, True) if tells else (None, None))
+    assert (below.rows[0].is_separated, below.is_informative) == ((False, False) if tells else (None, None))
+    assert below.rows[0].is_below == (("constant",) if tells else ())
+
+
+def test_one_aid_of_few_features_leaves_open_whether_a_method_is_separated(tmp_path: Path) -> None:
+    with making(tmp_path, N) as run:
+        topk, hybrid = said(run, WORDS), said(run, WORDS, SETTINGS["hybrid"])
+        for setting in (topk, hybrid):
+            scored(run, "iou", setting, drawn(0, IDS, 0.6, 0.02))
+        scored(run, "iou", topk, drawn(1, IDS, 0.2, 0.02), "grass", aid="permuted")
+        scored(run, "iou", topk, drawn(2, IDS[:9], 0.2, 0.02), "grass", aid="constant")
+        scored(run, "iou", hybrid, drawn(3, IDS, 0.9, 0.02), "grass", aid="permuted")
+    found = standing(tmp_path)
+    assert [row.is_separated for row in found.rows] == [None, False]
+    assert found.is_informative is False, "of those that tell, none is above"
+
+
+def test_what_is_above_a_method_beside_which_it_stands_is_named(tmp_path: Path) -> None:
+    (row,) = with_aids(tmp_path, 0.4, random=0.6, permuted=0.2, constant=0.7).rows
+    assert row.is_below == ("random", "constant")
+    assert row.is_separated is False
 
 
 def test_one_roc_over_all_features_is_the_mann_whitney_statistic_of_all_activations(tmp_path: Path) -> None:
@@ -355,6 +386,21 @@ def test_a_curve_goes_through_the_strengths_of_one_way_of_explaining(tmp_path: P
     (curve,) = standing(tmp_path).curves
     assert (curve.name, curve.unit) == ("steering", "residual_norm")
     assert [(point.strength, point.estimate.mean) for point in curve.points] == sorted(means.items())
+    assert [point.aids for point in curve.points] == [{}] * 3
+
+
+def test_a_curve_carries_what_stands_beside_each_strength(tmp_path: Path) -> None:
+    with making(tmp_path, N) as run:
+        for strength in (1.0, 2.0):
+            own, random = (
+                said(run, WORDS, Setting("steering", Strength(strength, "kl"), control)) for control in (None, "random")
+            )
+            scored(run, "iou", own, dict.fromkeys(IDS, 0.5))
+            scored(run, "iou", random, dict.fromkeys(IDS, strength / 10))
+        scored(run, "iou", own, dict.fromkeys(IDS, 0.4), "grass", aid="constant")
+    (curve,) = standing(tmp_path).curves
+    found = [{aid: estimate.mean for aid, estimate in point.aids.items()} for point in curve.points]
+    assert found == [{"random": 0.1}, {"random": 0.2, "constant": 0.4}]
 
 
 def test_methods_are_not_tested_against_each_other_by_a_score_that_is_circular(tmp_path: Path) -> None:
@@ -373,10 +419,27 @@ def test_methods_without_a_score_are_named(tmp_path: Path) -> None:
     assert standing(tmp_path).notes == ("without this score: hybrid",)
 
 
-def test_shared_images_are_told(tmp_path: Path) -> None:
+def test_a_method_with_few_features_is_named_as_it_shrinks_the_comparison_of_all_others(tmp_path: Path) -> None:
     with making(tmp_path, N) as run:
-        scored(run, "iou", said(run, WORDS), drawn(0, IDS), facts={**FACTS, "holding": "shared"})
-    assert standing(tmp_path).is_shared
+        for name, ids in (("steering", IDS), ("topk", IDS[1:]), ("hybrid", IDS[-5:])):
+            scored(run, "iou", said(run, WORDS, SETTINGS[name]), drawn(0, ids))
+    told = f"hybrid has it for 5 of the {len(IDS) - 1} features that all others have: --methods without it"
+    assert standing(tmp_path).notes == (told,)
+
+
+def test_nobody_is_named_if_all_have_about_as_many_features(three: Path) -> None:
+    found = standing(three)
+    assert len(found.keys) < len(IDS)
+    assert found.notes == ()
+
+
+def test_shared_images_are_told(tmp_path: Path) -> None:
+    for name, facts in (("shared", {**FACTS, "holding": "shared"}), ("held-out", FACTS)):
+        with making(tmp_path / name, N) as run:
+            scored(run, "iou", said(run, WORDS), drawn(0, IDS), facts=facts)
+    shared, held_out = standing(tmp_path / "shared"), standing(tmp_path / "held-out")
+    assert (shared.is_shared, held_out.is_shared) == (True, False)
+    assert (shared.title, held_out.title) == ("iou (shared images)", "iou")
 
 
 def test_the_whole_is_plain_data_without_single_features(three: Path) -> None:

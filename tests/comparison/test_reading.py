@@ -8,7 +8,7 @@ from seesay.comparison.contender import FeatureKey
 from seesay.comparison.reading import Contest, read
 from seesay.errors import InvalidSetting, UnusablePath
 from seesay.explainers.config import Setting
-from seesay.records import Strength
+from seesay.records import Decoding, Strength
 from seesay.store.run import Run
 from tests.comparison.making import FACTS, judged, making, said, scored
 
@@ -104,6 +104,33 @@ def test_a_random_direction_of_another_strength_will_do(tmp_path: Path) -> None:
         for setting, value in ((own, 0.9), (far, 0.1), (another, 0.7)):
             scored(run, "iou", setting, dict.fromkeys(IDS, value))
     assert set(reading(tmp_path).scored["iou"].aids[0]["random"].values["iou"].values()) == {0.1}
+
+
+def notes_beside(folder: Path, own: Setting, *randoms: Setting) -> tuple[str, ...]:
+    with making(folder) as run:
+        for setting in (own, *randoms):
+            scored(run, "iou", said(run, WORDS, setting), HALF)
+    return reading(folder).scored["iou"].notes
+
+
+def test_random_directions_that_were_explained_otherwise_are_told(tmp_path: Path) -> None:
+    drawing = Decoding(temperature=0.7)
+    sampled = Setting("topk", control="random", decoding=drawing)
+    assert notes_beside(tmp_path / "strength", at(2.0), at(8.0, "random")) == (
+        "random directions beside steering were explained otherwise (strength value 8.0, not 2.0)",
+    )
+    (note,) = notes_beside(tmp_path / "decoding", Setting("topk"), sampled)
+    assert note.startswith("random directions beside topk were explained otherwise (")
+    assert "decoding temperature 0.7, not none" in note
+
+
+def test_random_directions_that_were_explained_alike_are_no_matter(tmp_path: Path) -> None:
+    assert notes_beside(tmp_path / "a", at(2.0), at(2.0, "random")) == ()
+    assert notes_beside(tmp_path / "b", at(2.0), at(8.0, "random"), at(2.0, "random")) == (), "those stand beside it"
+    drawing = Decoding(temperature=0.7)
+    sampled = (Setting("topk", control=each, decoding=drawing, seed=3) for each in (None, "random"))
+    assert notes_beside(tmp_path / "c", *sampled) == ()
+    assert notes_beside(tmp_path / "d", Setting("topk")) == ()
 
 
 def test_aids_that_were_scored_in_another_way_are_left_out(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from seesay.comparison.quantities import quantities
 from seesay.comparison.reading import read
 from seesay.explainers.config import Setting
 from seesay.store.run import Run
-from tests.comparison.making import drawn, judged, making, said, scored
+from tests.comparison.making import FACTS, drawn, judged, making, said, scored
 
 IDS = judged()
 LOW, HIGH = IDS[::2], IDS[1::2][:-1]
@@ -65,3 +65,16 @@ def test_nothing_is_known_of_a_run_without_the_truth(tmp_path: Path) -> None:
         scored(run, "iou", said(run, dict.fromkeys(IDS, "a red car")), drawn(0, IDS))
     with Run.open(tmp_path / "x") as run:
         assert true_levels([run], read([run])) == {}
+
+
+def test_two_ways_of_telling_the_truth_never_mix(tmp_path: Path) -> None:
+    other = {**FACTS, "n_scenes": 9}
+    with making(tmp_path / "x") as run:
+        topk, dissect = (said(run, dict.fromkeys(IDS, "a red car"), Setting(each)) for each in ("topk", "dissect"))
+        for setting in (topk, dissect):
+            scored(run, "ground_truth", setting, dict.fromkeys(LOW, 1.0), others=dict.fromkeys(LOW, {"low_level": 1.0}))
+        high = dict.fromkeys(IDS, {"low_level": 0.0})
+        scored(run, "ground_truth", topk, dict.fromkeys(IDS, 0.0), facts=other, others=high)
+        assert true_levels([run], read([run])) == {FeatureKey(0, each): "low-level" for each in LOW}
+        scored(run, "ground_truth", dissect, dict.fromkeys(HIGH, 0.0), facts=other, others=high)
+        assert true_levels([run], read([run])) == {FeatureKey(0, each): "high-level" for each in IDS}, "the later one"

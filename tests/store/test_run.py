@@ -17,6 +17,8 @@ from seesay.store import database, filesystems, migrations
 from seesay.store.database import open_to_read, open_to_write, transaction
 from seesay.store.filesystems import kind_of
 from seesay.store.run import Run
+from seesay.store.scores import scores_of_feature
+from seesay.store.trust import trusts
 
 SUBJECT = {"subject": "tiny", "layer": 1, "sae": "x", "identity": "abc"}
 BEGIN = "import sys; from pathlib import Path; from seesay.store.run import Run\n"
@@ -222,6 +224,40 @@ def test_other_versions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(database, "MIGRATIONS", (*migrations.MIGRATIONS, test_other_versions_are_refused))
     with pytest.raises(UnusablePath, match="older seesay"):
         Run.open(tmp_path)
+
+
+def is_found_by(run: Run, table: str) -> str:
+    """What SQLite looks through to find the rows of one feature."""
+    ((*_, told),) = run.rows(f"EXPLAIN QUERY PLAN SELECT text FROM {table} WHERE feature_id = 7")
+    return told
+
+
+def test_scores_of_one_feature_are_found_without_reading_those_of_all_others(tmp_path: Path) -> None:
+    with Run.open(made(tmp_path)) as run:
+        assert "USING INDEX scores_of_feature" in is_found_by(run, "scores")
+        assert "USING INDEX trusts_of_feature" in is_found_by(run, "trusts")
+
+
+def test_an_older_run_gets_the_new_indices_when_it_is_opened_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = migrations.MIGRATIONS[: migrations.MIGRATIONS.index(migrations.create_scores) + 1]
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "MIGRATIONS", before)
+        with Run.writing(tmp_path, SUBJECT) as run:
+            run.rows("INSERT INTO scorings VALUES (1, 'x', 'iou', NULL, '', '{}')")
+            run.rows("INSERT INTO scores VALUES (1, 7, 0, '', 0.5, '{}', '{}', '', 0.0)")
+            run.rows("INSERT INTO trusts VALUES (1, 7, 0, 'a frog', 0.25)")
+            assert is_found_by(run, "scores").startswith("SCAN")
+    with pytest.raises(UnusablePath, match="older seesay"):
+        Run.open(tmp_path)
+    with Run.writing(tmp_path):
+        pass
+    with Run.open(tmp_path) as run:
+        assert "scores_of_feature" in is_found_by(run, "scores")
+        assert "trusts_of_feature" in is_found_by(run, "trusts")
+        assert [each.measured.value for _, each in scores_of_feature(run, 7)] == [0.5]
+        assert [each.probability for each in trusts(run, 7)] == [0.25]
 
 
 def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:

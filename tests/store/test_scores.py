@@ -283,6 +283,7 @@ DEEP = "[" * 100_000
         "UPDATE scorings SET aid = x'00'",
         "UPDATE scorings SET setting_id = 'x'",
         "UPDATE scorings SET setting_id = 9e999",
+        "UPDATE scorings SET setting_id = -1",
         "UPDATE scorings SET identity = x'00'",
         "UPDATE scorings SET facts = '{'",
         "UPDATE scorings SET facts = 'null'",
@@ -295,8 +296,10 @@ DEEP = "[" * 100_000
         f"UPDATE scorings SET facts = '{DEEP}'",
         "UPDATE scores SET feature_id = 'x'",
         "UPDATE scores SET feature_id = 9e999",
+        "UPDATE scores SET feature_id = -1",
         "UPDATE scores SET sample = 'second'",
         "UPDATE scores SET sample = 9e999",
+        "UPDATE scores SET sample = -1",
         "UPDATE scores SET text = x'00'",
         "UPDATE scores SET text = cast(x'eda080' AS TEXT)",
         "UPDATE scores SET value = 9e999",
@@ -332,6 +335,18 @@ def test_a_strangers_scores_that_are_damaged_are_refused_in_one_line(damage: str
     with altered(full, damage), pytest.raises(UnusablePath) as caught:
         everything_as_json(full)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", ["setting_id = NULL", "setting_id = 99", "score = 'clip'", "aid = 'constant'"])
+def test_a_scoring_that_is_another_than_its_identity_says_is_refused(
+    change: str, run: Run, setting: StoredSetting
+) -> None:
+    scoring = add_scoring(run, "iou", FACTS, setting.setting_id)
+    run.rows(f"UPDATE scorings SET {change}")
+    with pytest.raises(UnusablePath, match=f"scoring {scoring.scoring_id} in .* is damaged: .* its identity") as caught:
+        add_scoring(run, "iou", FACTS, setting.setting_id)
+    assert "\n" not in str(caught.value)
+    assert len(scorings(run)) == 1
 
 
 COLUMNS = [
