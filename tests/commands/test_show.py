@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 
 import seesay
-from seesay.commands.card import Card
+from seesay.cards import Card
 from seesay.commands.mosaic import Mosaic, can_show, side_by_side
 from seesay.commands.options import Options
 from seesay.commands.show import Show, one_line

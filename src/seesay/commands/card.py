@@ -1,10 +1,8 @@
 """A feature's card: what a run knows of it, laid out for the terminal."""
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
@@ -12,71 +10,18 @@ from rich.table import Table
 from rich.text import Text
 
 from seesay.commands.output import one_line
-from seesay.records import Explanation, FeatureStats, Strength
+from seesay.records import Explanation
 
 if TYPE_CHECKING:
+    from seesay.cards import Card
     from seesay.exemplars.exemplar import Exemplar
     from seesay.store.explanations import StoredSetting
-    from seesay.store.scores import StoredScore, StoredScoring
 
 _BARS = " ▁▂▃▄▅▆▇█"
-_TOLD_ELSEWHERE = frozenset(
-    {"method", "control", "strength", "seed", "explainer", "encoder", "encoder_differs_in", "algorithm"}
-)
-_TELL_NOTHING = frozenset({"opening", "start", "mask_fill"})  # parts of a prompt file, which its question stands for
 _LONGEST_FACT = 40
-_MOST_ALIKE = 3
-"""Strengths of one way of explaining that are all told; calibrating tries more."""
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Card:
-    """What a run knows of a feature.
-
-    Args:
-        of: what the run is of.
-        collected: what was found when its images were read; None if none were.
-        statistics: the feature's; None without images.
-        said: all explanations by setting: methods first, then controls and ablations.
-        exemplars: the images that activate it most.
-        chosen: the strengths that calibrating chose, with method and explainer.
-        scores: of its explanations, and of itself.
-        sure: how probable it is that an explanation is right, by its setting's number and its sample.
-    """
-
-    of: Mapping[str, Any]
-    collected: Mapping[str, Any] | None
-    statistics: FeatureStats | None
-    said: "Sequence[tuple[StoredSetting, Sequence[Explanation]]]"
-    exemplars: "Sequence[Exemplar]"
-    chosen: frozenset[tuple[str, str, Strength]] = frozenset()
-    scores: "Sequence[tuple[StoredScoring, StoredScore]]" = ()
-    sure: Mapping[tuple[int, int], float] = field(default_factory=dict[tuple[int, int], float])
-
-    @property
-    def told(self) -> "list[tuple[StoredSetting, Sequence[Explanation], int]]":
-        """What is told of all that was said: of many strengths that were tried the same way, one stands for all.
-
-        It is the one that was chosen, or the last; with it comes how many it stands for besides itself.
-        """
-        tries: dict[str, list[tuple[StoredSetting, Sequence[Explanation]]]] = defaultdict(list)
-        for setting, samples in self.said:
-            tries[repr(sorted((name, str(fact)) for name, fact in setting.facts.items() if name != "strength"))].append(
-                (setting, samples)
-            )
-        found: list[tuple[StoredSetting, Sequence[Explanation], int]] = []
-        for alike in tries.values():
-            chosen = [each for each in alike if self._is_chosen(each[0])]
-            shown = alike if len(alike) <= _MOST_ALIKE else (chosen or alike)[-1:]
-            found += [(*each, len(alike) - len(shown)) for each in shown]
-        return found
-
-    def _is_chosen(self, setting: "StoredSetting") -> bool:
-        return setting.strength is not None and (setting.method, setting.explainer, setting.strength) in self.chosen
-
-
-def statistics(card: Card, console: Console) -> Group:
+def statistics(card: "Card", console: Console) -> Group:
     """How often and how much the feature is active, and with which others.
 
     Args:
@@ -124,12 +69,14 @@ def _numbered(neighbours: Iterable[tuple[int, float]], first: str, others: str) 
     )
 
 
-def explanations(card: Card) -> Group:
+def explanations(card: "Card") -> Group:
     """All that was said of it, as a table.
 
     Args:
         card: of the feature.
     """
+    from seesay.cards import particulars
+
     if not card.said:
         return Group(Text("\nNot explained yet.\n", style="dim"))
     names = {setting.explainer for setting, _ in card.said}
@@ -143,12 +90,12 @@ def explanations(card: Card) -> Group:
     if card.sure:
         table.add_column("sure", justify="right", no_wrap=True)
     told = card.told
-    particulars = _particulars([setting for setting, *_ in told])
+    differing = particulars([setting for setting, *_ in told])
     for place, (setting, samples, n_others) in enumerate(told):
         if place and setting.control is not None and told[place - 1][0].control is None:
             table.add_section()
         for sample in samples:
-            cells = [_method(setting, sample, particulars[setting.setting_id])]
+            cells = [_method(setting, sample, differing[setting.setting_id])]
             if len(names) > 1:
                 cells.append(Text(one_line(setting.explainer)))
             is_first = sample is samples[0]
@@ -168,10 +115,12 @@ def _sure(probability: float | None) -> str:
     return "" if probability is None else f"{probability:.0%}"
 
 
-def _method(setting: "StoredSetting", sample: Explanation, particulars: Sequence[str]) -> Text:
+def _method(setting: "StoredSetting", sample: Explanation, differing: "Sequence[tuple[str, str]]") -> Text:
     strength = "" if setting.strength is None else f" at {setting.strength.value:.4g} {setting.strength.unit}"
     donor = [] if sample.donor_id is None else [f"feature {sample.donor_id} instead"]
-    more = "".join(f", {each}" for each in (*donor, *particulars))
+    more = "".join(
+        f", {each}" for each in (*donor, *(f"{_short(name)} {_short(value)}".strip() for name, value in differing))
+    )
     return Text.assemble(f"{setting.title}{strength}", (more, "dim"))
 
 
@@ -189,33 +138,6 @@ def words_of(explanation: Explanation) -> Text:
             return Text(f"empty: {reason}", style="dim")
         case "failed":
             return Text(f"failed: {reason}", style="red")
-
-
-def _particulars(settings: "Sequence[StoredSetting]") -> dict[int, list[str]]:
-    """What tells settings of one method apart beside control and strength: facts unlike those of most of them."""
-    values: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    facts = {each.setting_id: dict(_told(each.facts)) for each in settings}
-    names = {name for told in facts.values() for name in told}
-    for each in settings:
-        for name in names:  # what is not there counts, too: greedy words have no temperature
-            values[each.method, name][facts[each.setting_id].get(name, "")] += 1
-    return {
-        each.setting_id: [
-            f"{name} {value}"
-            for name, value in facts[each.setting_id].items()
-            if value != values[each.method, name].most_common(1)[0][0]
-        ]
-        + (["another encoder"] if each.facts.get("encoder_differs_in") else [])
-        for each in settings
-    }
-
-
-def _told(facts: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    for name, value in facts.items():
-        if isinstance(value, dict) and name not in _TOLD_ELSEWHERE:
-            yield from _told(value)
-        elif name not in _TOLD_ELSEWHERE | _TELL_NOTHING and value is not None:
-            yield ("asked" if name == "prompt" else one_line(name).replace("_", " ")), _short(str(value))
 
 
 def _short(text: str) -> str:
@@ -236,18 +158,13 @@ def exemplar_table(exemplars: "Sequence[Exemplar]") -> Group:
     table.add_column("on a patch", justify="right", no_wrap=True)
     table.add_column("image", overflow="fold")
     for each in exemplars:
-        table.add_row(f"{each.activation:.3g}", f"{peak(each):.3g}", Text(one_line(each.image.source_id)))
+        table.add_row(f"{each.activation:.3g}", f"{each.peak:.3g}", Text(one_line(each.image.source_id)))
     return Group(Text("What activates it most", style="bold"), table)
 
 
 def caption(exemplar: "Exemplar") -> str:
     """What stands over a picture: how active the feature is on it, and what it is called."""
-    largest = peak(exemplar)
+    largest = exemplar.peak
     on_image = f"{exemplar.activation:.3g}"
     told = on_image if f"{largest:.3g}" == on_image else f"{on_image}, up to {largest:.3g}"
     return f"{told}\n{_short(exemplar.image.source_id)}"
-
-
-def peak(exemplar: "Exemplar") -> float:
-    """The largest activation on any patch of it."""
-    return float(exemplar.heatmap.activations.max(initial=0))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, final
+from typing import TYPE_CHECKING, Annotated, final
 
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
@@ -228,7 +228,7 @@ class Explain:
         told = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
         output.console.print(Text(f"{stored.title} by {stored.explainer}; in the run, asked this way: {told}"))
         output.finish(
-            {"run": str(self.path), **setting_as_json(stored), "explanations": [asdict(each) for each in rows]},
+            {"run": str(self.path), **stored.as_json(), "explanations": [asdict(each) for each in rows]},
             next_steps=self._next_steps(stored, rows[0].feature_id) if rows else [],
         )
 
@@ -237,12 +237,3 @@ class Explain:
         if stored.control is None:
             steps.append("add --control random to the same command, to see what the words are worth")
         return [*steps, f"seesay score {self.path}   how good the words are, on images that nobody was shown"]
-
-
-def setting_as_json(stored: "StoredSetting") -> dict[str, Any]:
-    """A setting as plain data, for scripts.
-
-    Args:
-        stored: as a run keeps it.
-    """
-    return {name: value for name, value in asdict(stored).items() if name != "setting_id"}

@@ -63,7 +63,7 @@ def _numbers(
     unanswered = list(numbers.get(_UNANSWERED, {}).values())
     return {
         "aid": stored.aid,
-        "shared": stored.facts.get("holding") == "shared",
+        "shared": stored.is_shared,
         "mean": None if found is None else found.mean,
         "interval": None if found is None or found.n < FEW else [found.low, found.high],
         "chance": SCORES[stored.score].chance,

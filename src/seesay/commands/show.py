@@ -1,34 +1,28 @@
 """`seesay show`: all that a run knows of one feature, on a card."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, final
+from typing import TYPE_CHECKING, Annotated, final
 
 from rich.console import Console, Group
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from seesay.commands.card import Card, caption, exemplar_table, explanations, peak, statistics
+from seesay.commands.card import caption, exemplar_table, explanations, statistics
 from seesay.commands.card_scores import scores
 from seesay.commands.counts import Count
-from seesay.commands.explain import setting_as_json
 from seesay.commands.options import Options
 from seesay.commands.output import Output, one_line
-from seesay.errors import FeatureNotFound, UnreadableImage
-from seesay.explainers.config import METHODS
+from seesay.errors import UnreadableImage
 from seesay.files import to_json
 from seesay.images.options import Overlay
-from seesay.records import Explanation
 from seesay.split import split_of
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from seesay.store.explanations import StoredSetting
+    from seesay.cards import Card
     from seesay.store.run import Run
-
-_LARGEST_ID = 2**63 - 1  # that SQLite holds
 
 
 @final
@@ -66,15 +60,16 @@ class Show:
         Raises:
             SeesayError: whatever is wrong with the run or the feature.
         """
+        from seesay.cards import read_card
         from seesay.commands.mosaic import can_show
         from seesay.store.run import DAMAGE, Run
 
         output = Output(self.common)
         console = output.console
         with Run.open(self.path) as run:
-            card = self._read(run)
+            card = read_card(run, self.feature_id, self.images)
             try:
-                result = self._as_json(card)
+                result = {"run": str(self.path), "feature_id": self.feature_id, **card.as_json()}
                 to_json(result).encode()
             except DAMAGE as error:  # facts of a stranger's may be NaN, no Unicode, or nested without end
                 raise run.damaged(f"what is said of feature {self.feature_id}", error) from error
@@ -91,55 +86,7 @@ class Show:
         output.finish(result, next_steps=self._next_steps(card))
         return 0
 
-    def _read(self, run: "Run") -> Card:
-        from seesay.exemplars.exemplar import Exemplar
-        from seesay.store import exemplars as shelf
-        from seesay.store.calibrations import calibrations
-        from seesay.store.scores import scores_of_feature
-        from seesay.store.trust import trusts
-
-        collected = run.finished("collect")
-        said = self._said(run) if 0 <= self.feature_id <= _LARGEST_ID else []
-        found, exemplars = None, list[Exemplar]()
-        try:
-            (found,) = shelf.features(run, [self.feature_id])
-            exemplars = shelf.exemplars(run, self.feature_id, "explaining", "top", self.images)
-        except FeatureNotFound as error:
-            # a run that was begun without images has explanations alone
-            if not said and collected is not None:
-                raise
-            if not said:
-                raise FeatureNotFound(
-                    f"nothing is known of feature {self.feature_id} in {self.path}",
-                    expected="one that is explained there, or a run that is collected",
-                    remedy=f"explain it first: seesay explain {self.path} --features {self.feature_id}",
-                ) from error
-        chosen = frozenset((each.method, each.explainer, each.strength) for each in calibrations(run))
-        words = {(setting.setting_id, each.sample): each.text for setting, samples in said for each in samples}
-        # What is sure is sure of the words that it was told of: they may have been asked for again since.
-        sure = {
-            key: each.probability
-            for each in trusts(run, self.feature_id)
-            if words.get(key := (each.setting_id, each.sample)) == each.text
-        }
-        # So it is with scores of the words themselves; what stands beside them has words of its own.
-        measured = [
-            (scoring, score)
-            for scoring, score in scores_of_feature(run, self.feature_id)
-            if scoring.setting_id is None
-            or scoring.aid is not None
-            or words.get((scoring.setting_id, score.item.sample)) == score.item.text
-        ]
-        return Card(run.subject, collected, found, said, exemplars, chosen, measured, sure)
-
-    def _said(self, run: "Run") -> "list[tuple[StoredSetting, Sequence[Explanation]]]":
-        from seesay.store.explanations import of_feature
-
-        methods = list(METHODS)
-        found = of_feature(run, self.feature_id)
-        return sorted(found, key=lambda each: (each[0].control is not None, methods.index(each[0].method)))
-
-    def _heading(self, card: Card) -> Group:
+    def _heading(self, card: "Card") -> Group:
         split = card.statistics.split if card.statistics else split_of(self.feature_id)
         title = Text.assemble((f"Feature {self.feature_id}", "bold"), f", {split} split")
         of = card.of
@@ -148,7 +95,7 @@ class Show:
             line += f": {card.collected.get('n_images')} images"
         return Group(title, Text(one_line(line)))
 
-    def _draw(self, run: "Run", card: Card, console: Console) -> None:
+    def _draw(self, run: "Run", card: "Card", console: Console) -> None:
         from seesay.commands.mosaic import side_by_side
         from seesay.store.thumbnails import LARGEST_SIDE
 
@@ -173,51 +120,7 @@ class Show:
         for what in missing:
             console.print(Text(f"A picture is left out, {one_line(what)}", style="red"))
 
-    def _as_json(self, card: Card) -> dict[str, Any]:
-        identities = {setting.setting_id: setting.identity for setting, _ in card.said}
-        return {
-            "run": str(self.path),
-            "feature_id": self.feature_id,
-            "of": card.of,
-            "collected": card.collected,
-            "statistics": None if card.statistics is None else asdict(card.statistics),
-            "settings": [
-                {
-                    **setting_as_json(setting),
-                    "explanations": [
-                        {**asdict(each), "sure": card.sure.get((setting.setting_id, each.sample))} for each in samples
-                    ],
-                }
-                for setting, samples in card.said
-            ],
-            "scores": [
-                {
-                    **score.measured.others,
-                    "score": scoring.score,
-                    "setting": None if scoring.setting_id is None else identities.get(scoring.setting_id),
-                    "aid": scoring.aid,
-                    "holding": scoring.facts.get("holding"),
-                    "sample": score.item.sample,
-                    "text": score.item.text,
-                    "value": score.measured.value,
-                    "reason": score.measured.reason,
-                }
-                for scoring, score in card.scores
-            ],
-            "exemplars": [
-                {
-                    "rank": each.rank,
-                    "image_id": each.image.image_id,
-                    "pixel_hash": each.image.pixel_hash,
-                    "source_id": each.image.source_id,
-                    "activation": each.activation,
-                    "max_activation": peak(each),
-                }
-                for each in card.exemplars
-            ],
-        }
-
-    def _next_steps(self, card: Card) -> list[str]:
+    def _next_steps(self, card: "Card") -> list[str]:
         steps: list[str] = []
         if card.statistics is not None:
             steps.append(f"seesay features {self.path} --like {self.feature_id}   those whose directions are nearest")

@@ -64,6 +64,11 @@ class Exemplar:
     quantile: int | None
     heatmap: Heatmap
 
+    @property
+    def peak(self) -> float:
+        """The largest activation on any patch of it."""
+        return float(self.heatmap.activations.max(initial=0))
+
     def dense(self) -> Float32[np.ndarray, "row column"]:
         """The heatmap, with a number for every patch."""
         return self.heatmap.dense(self.image.grid)

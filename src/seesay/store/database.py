@@ -44,11 +44,12 @@ def open_to_write(file: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_to_read(file: Path) -> sqlite3.Connection:
+def open_to_read(file: Path, *, any_thread: bool = False) -> sqlite3.Connection:
     """Open a database without changing anything, be it on a medium that cannot be written.
 
     Args:
         file: the database.
+        any_thread: other threads than this one may use it, one at a time.
 
     Raises:
         UnusablePath: it is missing, no database of a run, or was made by another seesay.
@@ -62,7 +63,11 @@ def open_to_read(file: Path) -> sqlite3.Connection:
     mode = "mode=ro" if is_writable or (log.exists() and log.stat().st_size) else "immutable=1"
     with refusing(file):
         connection = sqlite3.connect(
-            f"{file.resolve().as_uri()}?{mode}", uri=True, timeout=_BUSY_S, isolation_level=None
+            f"{file.resolve().as_uri()}?{mode}",
+            uri=True,
+            timeout=_BUSY_S,
+            isolation_level=None,
+            check_same_thread=not any_thread,
         )
         try:
             connection.execute("PRAGMA trusted_schema = OFF")

@@ -6,7 +6,7 @@ Without torch. What is read may be a stranger's: everything is checked.
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, final, get_args
 
 from seesay.facts import hash_of
@@ -64,6 +64,10 @@ class StoredSetting:
     def title(self) -> str:
         """Its method and control, in words."""
         return self.method if self.control is None else f"{self.method}, {self.control}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain data, without its number, which means nothing elsewhere."""
+        return {name: value for name, value in asdict(self).items() if name != "setting_id"}
 
 
 def add_setting(run: Run, facts: Mapping[str, Any], explainer: str) -> StoredSetting:

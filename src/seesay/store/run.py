@@ -63,15 +63,19 @@ class Run:
         self.close()
 
     @classmethod
-    def open(cls, folder: Path) -> "Run":
+    def open(cls, folder: Path, *, any_thread: bool = False) -> "Run":
         """Open a run to read it; it may be on a medium that cannot be written, and from a stranger.
+
+        Args:
+            folder: the run's.
+            any_thread: other threads than this one may use it, one at a time.
 
         Raises:
             UnusablePath: there is none, or it is damaged, or made by another seesay.
         """
         if not folder.is_dir():
             raise UnusablePath(f"no run {folder}", expected="a run's folder", remedy=_BEGIN)
-        return cls(folder, open_to_read(folder / _DATABASE))
+        return cls(folder, open_to_read(folder / _DATABASE, any_thread=any_thread))
 
     @classmethod
     @contextmanager

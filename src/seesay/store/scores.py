@@ -39,6 +39,11 @@ class StoredScoring:
     aid: Aid | None
     facts: Mapping[str, Any]
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether explainers were shown the images that it was computed on."""
+        return self.facts.get("holding") == "shared"
+
 
 @final
 @dataclass(frozen=True)

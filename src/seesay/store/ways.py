@@ -50,7 +50,7 @@ def in_one_way(run: Run, score: Score) -> list[StoredScoring]:
     found: dict[str, list[StoredScoring]] = {}
     for each in scorings(run):
         is_own = each.aid is None and (each.setting_id is not None) == SCORES[score].of_words
-        if each.score == score and is_own and each.facts.get("holding") != "shared":
+        if each.score == score and is_own and not each.is_shared:
             found.setdefault(way_of(each), []).append(each)
     return max(found.values(), key=_use, default=[])
 
