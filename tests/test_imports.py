@@ -14,7 +14,7 @@ PACKAGE = Path(seesay.__file__).parent
 LAYERS = (
     {"errors"},
     {"records", "facts"},
-    {"selection", "split", "images", "files", "hub", "interruption", "statistics"},
+    {"selection", "split", "texts", "images", "files", "hub", "interruption", "statistics"},
     {"plots"},
     {"training_log", "vlm"},
     {"sae", "instruments"},
@@ -23,6 +23,7 @@ LAYERS = (
     {"scorers"},
     {"store"},
     {"comparison", "cards"},
+    {"report"},
     {"pipeline", "viewer"},
     {"world"},
     {"demo"},

@@ -9,7 +9,7 @@ from seesay.errors import FeatureNotFound
 from seesay.exemplars.exemplar import Exemplar
 from seesay.explainers.config import METHODS
 from seesay.records import Explanation, FeatureStats, Strength
-from seesay.scorers.config import Score
+from seesay.scorers.config import SCORES, Score
 from seesay.scorers.scorer import Measured
 from seesay.store import exemplars as shelf
 from seesay.store.calibrations import calibrations
@@ -88,6 +88,19 @@ class Card:
                 before = found.get(scoring.score)
                 samples = before[1] if before and before[0] == scoring else []
                 found[scoring.score] = (scoring, [*samples, each.measured])
+        return found
+
+    @property
+    def itself(self) -> dict[str, tuple[float, bool]]:
+        """The numbers of the feature, whatever is said of it, and whether explainers were shown the images.
+
+        Of several ways the last that was begun; on held-out images if there is one.
+        """
+        found: dict[str, tuple[float, bool]] = {}
+        for scoring, score in sorted(self.scores, key=lambda each: not each[0].is_shared):
+            if scoring.setting_id is None and score.measured.value is not None:
+                numbers = {SCORES[scoring.score].value: score.measured.value, **score.measured.others}
+                found |= {name: (value, scoring.is_shared) for name, value in numbers.items()}
         return found
 
     @property

@@ -24,8 +24,8 @@ from seesay.commands.explain import Explain
 from seesay.commands.features import Features
 from seesay.commands.inspect import Inspect
 from seesay.commands.label import Label
-from seesay.commands.output import one_line
 from seesay.commands.score import ScoreCommand
+from seesay.commands.serve import Serve
 from seesay.commands.show import Show
 from seesay.commands.steer import Steer
 from seesay.commands.train_sae import TrainSAE
@@ -33,6 +33,7 @@ from seesay.commands.trust import Trust
 from seesay.commands.world import Evaluate, Train, World
 from seesay.commands.world import Show as ShowWorld
 from seesay.errors import SeesayError
+from seesay.texts import one_line
 
 
 @runtime_checkable
@@ -61,6 +62,7 @@ COMMANDS: Mapping[str, type[Command]] = {
     "label": Label,
     "compare": Compare,
     "trust": Trust,
+    "serve": Serve,
     "doctor": Doctor,
 }
 """Every command by the words that call it."""
@@ -80,6 +82,7 @@ _Overview = (
     | Annotated[Label, subcommand("label")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Trust, subcommand("trust")]
+    | Annotated[Serve, subcommand("serve")]
     | Annotated[Doctor, subcommand("doctor")]
 )
 _CONFIG = (OmitSubcommandPrefixes, OmitArgPrefixes, FlagCreatePairsOff)
@@ -104,6 +107,7 @@ In order of use:
   seesay label runs/x             which speak of colours and textures, which of things
   seesay compare runs/x           methods side by side, with tests
   seesay trust runs/x             which words are how sure
+  seesay serve runs/x             all of it in a browser
   seesay world evaluate           what these models can do, and what they must
   seesay world train              those small models again, from nothing
 

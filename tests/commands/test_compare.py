@@ -17,8 +17,6 @@ from scipy import stats
 from seesay import cli
 from seesay.commands.compare import Compare
 from seesay.commands.comparison_csv import COLUMNS, cell
-from seesay.commands.comparison_page import figure_of
-from seesay.commands.comparison_sections import summary
 from seesay.commands.options import Options
 from seesay.comparison.comparing import compare
 from seesay.comparison.quantities import named
@@ -26,6 +24,8 @@ from seesay.comparison.reading import read
 from seesay.errors import InvalidSetting, UnknownChoice, UnusablePath
 from seesay.explainers.config import Setting
 from seesay.records import Strength
+from seesay.report.comparison_figures import figure_of
+from seesay.report.comparison_sections import summary
 from seesay.store.explanations import settings
 from seesay.store.labels import Label, add_labels
 from seesay.store.run import Run

@@ -50,7 +50,7 @@ def test_a_model_that_cannot_be_read_is_told_with_the_option_that_names_it(optio
         assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("option", ["segmenter", "embedder", "synthesiser"])
+@pytest.mark.parametrize("option", ["segmenter", "embedder", "judge", "synthesiser"])
 def test_whoever_names_a_part_of_the_world_is_told_how_its_own_is_named(option: str) -> None:
     with pytest.raises(UnreadableModel, match=f"^--{option} .*, or world, the embedded world's own"):
-        load(option, "world:L")
+        load(option, "world:XL")

@@ -119,6 +119,6 @@ def test_what_tables_do_not_show_is_told_beside_them(tmp_path: Path) -> None:
         first, *others = remarks(told(run))
     assert first == "Words that say nothing get auroc 0.5, iou 0."
     assert [each.partition(":")[0] for each in others] == [
-        "Features of all that were scored",
+        "Features that have the number, of all that were scored.",
         "On images that were shared with the explainers (the paper's habit)",
     ]

@@ -4,7 +4,8 @@ from io import StringIO
 
 from rich.console import Console
 
-from seesay.commands.sections import Column, Row, Section, Sentence, Table, as_html, print_sections
+from seesay.commands.printing import print_sections
+from seesay.report.sections import Column, Row, Section, Sentence, Table, as_html
 
 HOSTILE = "[red]a[/red] <b>b</b>\x1b[31m & 'c'"
 TABLE = Table(

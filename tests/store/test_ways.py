@@ -53,6 +53,14 @@ def test_shared_images_count_for_nothing_however_often_they_were_used(run: Run, 
     assert in_one_way(run, "iou") == [own]
 
 
+def test_controls_have_no_say_in_which_way_counts(run: Run, three: list[StoredSetting]) -> None:
+    own = [add_scoring(run, "iou", FACTS, each.setting_id) for each in three[:2]]
+    for control in ("random", "permuted"):
+        add_scoring(run, "iou", OTHER, said(run, {0: "grass"}, Setting("topk", control=control)).setting_id)
+    add_scoring(run, "iou", OTHER, three[2].setting_id)
+    assert in_one_way(run, "iou") == own
+
+
 def test_what_stands_beside_words_and_scores_of_something_else_are_no_way(run: Run, three: list[StoredSetting]) -> None:
     setting_id = three[0].setting_id
     own = add_scoring(run, "iou", FACTS, setting_id)

@@ -9,8 +9,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from seesay.commands.output import one_line
 from seesay.records import Explanation
+from seesay.texts import one_line
 
 if TYPE_CHECKING:
     from seesay.cards import Card
@@ -118,9 +118,8 @@ def _sure(probability: float | None) -> str:
 def _method(setting: "StoredSetting", sample: Explanation, differing: "Sequence[tuple[str, str]]") -> Text:
     strength = "" if setting.strength is None else f" at {setting.strength.value:.4g} {setting.strength.unit}"
     donor = [] if sample.donor_id is None else [f"feature {sample.donor_id} instead"]
-    more = "".join(
-        f", {each}" for each in (*donor, *(f"{_short(name)} {_short(value)}".strip() for name, value in differing))
-    )
+    facts = (f"{_short(name)} {_short(value)}".strip() for name, value in differing)
+    more = "".join(f", {each}" for each in (*donor, *facts))
     return Text.assemble(f"{setting.title}{strength}", (more, "dim"))
 
 

@@ -8,8 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from seesay.commands.output import one_line
 from seesay.scorers.config import SCORES, Score
+from seesay.texts import one_line
 
 if TYPE_CHECKING:
     from seesay.cards import Card
@@ -28,14 +28,18 @@ def scores(card: "Card") -> Group:
     """
     shown = {setting_id: card.numbers(setting_id) for setting_id in card.scored}
     parts: list[Text | Table] = [Text("What words are worth", style="bold"), _of_words(card, shown)] if shown else []
-    if any(scoring.is_shared for of_setting in shown.values() for scoring, _ in of_setting.values()):
+    of_words = (scoring.is_shared for of_setting in shown.values() for scoring, _ in of_setting.values())
+    if any(of_words) or any(is_shared for _, is_shared in card.itself.values()):
         parts.append(Text(f"* {_SHARED}", style="dim italic"))
-    parts += _of_itself(card)
+    if card.itself:
+        told = (f"{one_line(name)} {value:.2f}{_mark(is_shared)}" for name, (value, is_shared) in card.itself.items())
+        parts.append(Text.assemble(("The feature itself: ", "bold"), ", ".join(told)))
     return Group(*parts, Text()) if parts else Group()
 
 
 def _of_words(card: "Card", shown: "Mapping[int, Mapping[Score, tuple[StoredScoring, list[Measured]]]]") -> Table:
-    names = _names(card)
+    scored = {score for found in shown.values() for score in found}
+    names: list[Score] = [name for name in SCORES if name in scored]
     table = Table(header_style="dim", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("method", overflow="fold")
     for name in names:
@@ -51,23 +55,12 @@ def _of_words(card: "Card", shown: "Mapping[int, Mapping[Score, tuple[StoredScor
     return table
 
 
-def _names(card: "Card") -> list[Score]:
-    measured = {scoring.score for scoring, _ in card.scores if scoring.setting_id is not None}
-    return [name for name in SCORES if measured & {name}]
+def _mark(is_shared: bool) -> str:
+    return "*" if is_shared else ""
 
 
 def _number(scoring: "StoredScoring", samples: "Sequence[Measured]") -> Text:
     values = [each.value for each in samples if each.value is not None]
-    mark = "*" if scoring.is_shared else ""
+    mark = _mark(scoring.is_shared)
     style = "dim" if any(each.reason for each in samples) else ""
     return Text(f"{sum(values) / len(values):.2f}{mark}" if values else "-", style=style)
-
-
-def _of_itself(card: "Card") -> list[Text | Table]:
-    told: list[str] = []
-    for scoring, score in card.scores:
-        measured = score.measured
-        if scoring.setting_id is None and measured.value is not None:
-            numbers = {SCORES[scoring.score].value: measured.value, **measured.others}
-            told += [f"{one_line(name)} {number:.2f}" for name, number in numbers.items()]
-    return [Text.assemble(("The feature itself: ", "bold"), ", ".join(told))] if told else []

@@ -1,6 +1,5 @@
 """`seesay compare`: methods side by side, by every score that runs hold."""
 
-from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,19 +11,17 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from seesay.commands.choices import one_of
 from seesay.commands.names import listed, resolve_methods
 from seesay.commands.options import Options
-from seesay.commands.output import Output, check_writable, one_line
-from seesay.errors import InvalidSetting, UnusablePath
+from seesay.commands.output import Output, check_writable
+from seesay.errors import UnusablePath
 from seesay.scorers.config import Holding
+from seesay.texts import one_line
 
 if TYPE_CHECKING:
-    from seesay.commands.comparison_sections import Told
-    from seesay.comparison.contender import FeatureKey
     from seesay.comparison.quantities import Quantity
     from seesay.comparison.reading import Contest
     from seesay.comparison.results import Comparison
-    from seesay.records import Level
+    from seesay.report.comparison_sections import Told
     from seesay.scorers.config import Score
-    from seesay.store.run import Run
 
 _PAGE = "compare.html"
 _Levels = Literal["truth", "records", "model"]
@@ -90,12 +87,13 @@ class Compare:
             SeesayError: whatever is wrong with the runs or what is asked for.
         """
         from seesay.commands.comparison_csv import write_csv
-        from seesay.commands.comparison_sections import Told
-        from seesay.commands.sections import print_sections
+        from seesay.commands.printing import print_sections
         from seesay.comparison.comparing import compare
+        from seesay.comparison.levels import levels_of
         from seesay.comparison.reading import read
         from seesay.comparison.results import plain
         from seesay.comparison.sureness import sureness
+        from seesay.report.comparison_sections import Told
         from seesay.store.run import Run
         from seesay.store.trust import trust_facts
 
@@ -111,7 +109,7 @@ class Compare:
             contest = read(
                 runs, scores, part=self.split, methods=methods, explainer=self.explainer, holding=self.images
             )
-            labeller, levels = self._levels(runs, contest)
+            labeller, levels = levels_of(runs, contest, self.levels)
             sure = sureness(runs, contest)
             trusted = {str(run.folder): facts for run in runs if (facts := trust_facts(run))}
             of = {str(run.folder): run.subject for run in runs}
@@ -159,24 +157,9 @@ class Compare:
             )
         return quantities(contest.scored.keys(), everything=self.all)
 
-    def _levels(self, runs: "Sequence[Run]", contest: "Contest") -> "tuple[str, Mapping[FeatureKey, Level]]":
-        from seesay.comparison.levels import TRUTH, labels_of, majority, true_levels
-
-        known = true_levels(runs, contest) if self.levels in (None, TRUTH) else {}
-        if known:
-            return TRUTH, known
-        if self.levels == TRUTH:
-            raise InvalidSetting(
-                f"the true levels of features of {self._folders}, which nobody knows",
-                expected="a run of the embedded world with the score ground_truth",
-                remedy="leave --levels out, or label the words: seesay label",
-            )
-        labeller, labels = labels_of(runs, self.levels)
-        return labeller, majority(contest, labels)
-
     def _draw(self, output: Output, told: "Told") -> str | None:
         """Write the figures; a run that cannot be written to goes without, unless a place for them is named."""
-        from seesay.commands.comparison_page import write_page
+        from seesay.report.comparison_figures import write_page
 
         page = self.page or self.path[0] / _PAGE
         try:

@@ -6,8 +6,8 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seesay.commands.output import one_line
 from seesay.files import unwritable
+from seesay.texts import one_line
 
 if TYPE_CHECKING:
     from seesay.comparison.contender import Contender, FeatureKey

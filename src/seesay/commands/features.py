@@ -12,7 +12,8 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from seesay.commands.counts import Count
 from seesay.commands.options import Options
-from seesay.commands.output import Output, one_line
+from seesay.commands.output import Output
+from seesay.texts import one_line
 
 if TYPE_CHECKING:
     from seesay.records import FeatureStats

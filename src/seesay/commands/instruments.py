@@ -101,7 +101,7 @@ class Instruments:
             return judge(device=self._common.device, dtype=self._common.dtype)
         from seesay.instruments.judges import load_judge
 
-        return self._loaded("judge", load_judge, resolve_subject(given or _JUDGE))
+        return self._loaded("judge", load_judge, given or _JUDGE)
 
     def synthesiser(self) -> "Synthesiser":
         """Load what makes images of words; whoever asks lets go of it."""
@@ -140,7 +140,8 @@ class Instruments:
     def _loaded(self, option: str, load: Callable[..., Any], name: str) -> Any:
         hush(self._common, bars=Path(name).is_dir())
         try:
-            return load(name, device=self._common.device, dtype=self._common.dtype)
+            found = resolve_subject(name) if option == "judge" else name
+            return load(found, device=self._common.device, dtype=self._common.dtype)
         except UnreadableModel as error:
             expected = f"{error.expected}, or {_WORLD}, the embedded world's own" if is_world(name) else error.expected
             raise UnreadableModel(f"--{option} {error.what}", expected=expected, remedy=error.remedy) from error

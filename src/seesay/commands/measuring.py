@@ -51,7 +51,7 @@ class Bench:
         from seesay.store.explanations import shown_images
         from seesay.store.held_out import RunHeldOut
 
-        self._run, self._scoring = run, _as_kept(run, scoring, output)
+        self._run, self._scoring = run, _as_kept(run, scoring)
         self._output = output
         self._held_out = RunHeldOut(run, scoring.holding, shown_images(run))
         self._models = RunModels(run, common, output, images)
@@ -60,6 +60,11 @@ class Bench:
         self._synthesised: Synthesised | None = None
         self._scorers: dict[tuple[Score, str, str], Scorer] = {}
         self._synthesiser: Synthesiser | None = None
+
+    @property
+    def n_exemplars(self) -> int:
+        """Exemplars that words are held against: no more than the run keeps."""
+        return self._scoring.n_exemplars
 
     @property
     def feature_ids(self) -> "Sequence[int]":
@@ -226,14 +231,13 @@ class Bench:
         )
 
 
-def _as_kept(run: "Run", scoring: Scoring, output: Output) -> Scoring:
+def _as_kept(run: "Run", scoring: Scoring) -> Scoring:
     """The same, with no more exemplars than the run keeps: numbers of more would be the same under another name."""
     from seesay.pipeline.collecting import STAGE
 
     n_kept = run.configured(STAGE).get("n_top") if run.finished(STAGE) is not None else None
     if not isinstance(n_kept, int) or scoring.n_exemplars <= n_kept or n_kept < LEAST:
         return scoring
-    output.console.print(f"The run keeps {n_kept} exemplars of each half (collect --top): no more are looked at.")
     return replace(scoring, n_exemplars=n_kept)
 
 

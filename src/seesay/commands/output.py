@@ -16,17 +16,6 @@ from seesay.commands.options import Options
 from seesay.files import to_json, unwritable, write_json
 
 _STDOUT = Path("-")
-_JOINERS = "\u200c\u200d"  # invisible, but they belong to words and to emoji
-
-
-def one_line(text: str) -> str:
-    """A text as one line that can neither end a line nor steer a terminal; rich lets escape sequences through.
-
-    Args:
-        text: anything, from anyone.
-    """
-    kept = (each if each.isprintable() or each in _JOINERS else " " if each.isspace() else "" for each in text)
-    return " ".join("".join(kept).split())
 
 
 class _Rate(ProgressColumn):

@@ -119,6 +119,11 @@ class ScoreCommand:
         methods = resolve_methods(self.methods)
         with Run.writing(self.path) as run, stopping(output):
             bench = Bench(run, scoring, self.instruments, self.common, output, self.images)
+            if self.n_exemplars is not None and bench.n_exemplars < self.n_exemplars:
+                told = (
+                    f"The run keeps {bench.n_exemplars} exemplars of each half (collect --top): no more are looked at."
+                )
+                output.console.print(told)
             names = self._names(bench)
             if not _IMAGELESS.issuperset(names):
                 run.check_finished("collect")

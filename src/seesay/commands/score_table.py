@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from seesay.commands.output import one_line
 from seesay.scorers.config import SCORES, Score
+from seesay.texts import one_line
 
 if TYPE_CHECKING:
     from seesay.comparison.contender import FeatureKey
@@ -111,7 +111,7 @@ def remarks(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if chances:
         yield f"Words that say nothing get {', '.join(f'{score} {chance:g}' for score, chance in chances.items())}."
     if any(row["n"] < row["n_test"] for row in rows):
-        yield "Features of all that were scored: the others have nothing to be measured on, whatever is said of them."
+        yield "Features that have the number, of all that were scored."
     if any(row["shared"] for row in rows):
         yield "On images that were shared with the explainers (the paper's habit): too high to be true."
     scores: list[Score] = list(dict.fromkeys(row["score"] for row in rows if row[_UNANSWERED]))

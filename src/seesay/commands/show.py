@@ -12,11 +12,12 @@ from seesay.commands.card import caption, exemplar_table, explanations, statisti
 from seesay.commands.card_scores import scores
 from seesay.commands.counts import Count
 from seesay.commands.options import Options
-from seesay.commands.output import Output, one_line
+from seesay.commands.output import Output
 from seesay.errors import UnreadableImage
 from seesay.files import to_json
 from seesay.images.options import Overlay
 from seesay.split import split_of
+from seesay.texts import one_line
 
 if TYPE_CHECKING:
     from PIL import Image

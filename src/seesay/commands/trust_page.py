@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seesay.commands.output import one_line
 from seesay.plots import write_plots
+from seesay.texts import one_line
 
 _COLOUR, _GREY = "#0f766e", "#64748b"
 

@@ -52,6 +52,36 @@ def labels_of(runs: Sequence[Run], labeller: Labeller | None = None) -> tuple[st
     return "", {}
 
 
+def levels_of(
+    runs: Sequence[Run], contest: Contest, by: Literal["truth", "records", "model"] | None = None
+) -> tuple[str, dict[FeatureKey, Level]]:
+    """Of what level each feature is, by whoever knows best.
+
+    Args:
+        runs: those that the contest was read from, in the same order; may be strangers'.
+        contest: with the features.
+        by: who shall tell; None for the truth where it is known, or else whoever labelled words.
+
+    Returns:
+        `TRUTH`, or the identity of the labeller; and the levels.
+
+    Raises:
+        InvalidSetting: whoever is asked for has not told.
+        UnusablePath: a run is damaged.
+    """
+    known = true_levels(runs, contest) if by in (None, TRUTH) else {}
+    if known:
+        return TRUTH, known
+    if by == "truth":
+        raise InvalidSetting(
+            f"the true levels of features of {', '.join(str(run.folder) for run in runs)}, which nobody knows",
+            expected="a run of the embedded world with the score ground_truth",
+            remedy="leave --levels out, or label the words: seesay label",
+        )
+    labeller, labels = labels_of(runs, by)
+    return labeller, majority(contest, labels)
+
+
 def true_levels(runs: Sequence[Run], contest: Contest) -> dict[FeatureKey, Level]:
     """Of what level the concept is that fits a feature best, as the score `ground_truth` noted it.
 

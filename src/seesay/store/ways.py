@@ -48,8 +48,9 @@ def in_one_way(run: Run, score: Score) -> list[StoredScoring]:
         UnusablePath: what the run says is damaged.
     """
     found: dict[str, list[StoredScoring]] = {}
+    own = {each for (each,) in run.rows("SELECT setting_id FROM settings WHERE control IS NULL")}
     for each in scorings(run):
-        is_own = each.aid is None and (each.setting_id is not None) == SCORES[score].of_words
+        is_own = each.aid is None and (each.setting_id in own if SCORES[score].of_words else each.setting_id is None)
         if each.score == score and is_own and not each.is_shared:
             found.setdefault(way_of(each), []).append(each)
     return max(found.values(), key=_use, default=[])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, final
 
 from seesay.calibration import similarity
+from seesay.errors import FeatureNotFound
 from seesay.explainers.config import METHODS
 from seesay.scorers.config import SCORES, Score
 from seesay.store.run import Run
@@ -65,14 +66,20 @@ class Catalogue:
     """The table, and those who fill it and read it.
 
     Args:
-        folders: of the runs; their places in it are their numbers.
+        folders: of the runs; their places among them are their numbers.
+
+    Attributes:
+        version: another one whenever anything has changed.
+        progress: how many features of how many were taken over last.
 
     Raises:
         UnusablePath: one of them is no run, or is damaged.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self.folders = tuple(folders)
+        self._folders = tuple(folders)
+        self.version = 0
+        self.progress: tuple[int, int] = (0, 0)
         self._place = tempfile.TemporaryDirectory(prefix="seesay-")
         self._file = Path(self._place.name) / "catalogue.db"
         self._own = threading.local()
@@ -87,11 +94,32 @@ class Catalogue:
             for name in _SORTED_SAID:
                 connection.execute(f"CREATE INDEX said_by_{name} ON said ({name})")
 
-    def refresh(self, on_features: Callable[[int, int], None] = lambda _done, _total: None) -> int:
-        """Take over what has changed in the runs.
+    @property
+    def names(self) -> list[str]:
+        """What the runs are called, by their numbers."""
+        return [folder.name or str(folder) for folder in self._folders]
+
+    def folder(self, number: int) -> Path:
+        """Where a run is.
 
         Args:
-            on_features: told how many features are taken over, and of how many.
+            number: of the run, from outside.
+
+        Raises:
+            FeatureNotFound: there is no such run.
+        """
+        if not 0 <= number < len(self._folders):
+            raise FeatureNotFound(f"run {number}", expected=f"0 to {len(self._folders) - 1}")
+        return self._folders[number]
+
+    def refresh(
+        self, on_features: Callable[[int], None] = lambda _n: None, is_stopped: Callable[[], bool] = lambda: False
+    ) -> int:
+        """Take over what has changed in the runs; `version` is then another, and `progress` tells how far it is.
+
+        Args:
+            on_features: told how many more features are taken over.
+            is_stopped: asked between them.
 
         Returns:
             How many features had changed.
@@ -105,10 +133,14 @@ class Catalogue:
             n_all = sum(len(feature_ids) for _, _, feature_ids in changed)
             for number, outlook, feature_ids in changed:
                 for start in range(0, len(feature_ids), _AT_ONCE):
+                    if is_stopped():
+                        return n_done
                     some = feature_ids[start : start + _AT_ONCE]
                     self._write(number, [outlook.outline(feature_id) for feature_id in some])
                     n_done += len(some)
-                    on_features(n_done, n_all)
+                    self.version += 1
+                    self.progress = n_done, n_all
+                    on_features(len(some))
             return n_done
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:

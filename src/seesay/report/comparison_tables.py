@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from seesay.commands.sections import Column, Row, Table
+from seesay.report.sections import Column, Row, Table
 
 if TYPE_CHECKING:
     from seesay.comparison.contender import AidName

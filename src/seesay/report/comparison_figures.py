@@ -4,10 +4,10 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seesay.commands.comparison_sections import SHARED, UNINFORMATIVE, Told
-from seesay.commands.output import one_line
-from seesay.commands.sections import as_html
 from seesay.plots import write_plots
+from seesay.report.comparison_sections import SHARED, UNINFORMATIVE, Told
+from seesay.report.sections import as_html
+from seesay.texts import one_line
 
 if TYPE_CHECKING:
     from seesay.comparison.contender import AidName

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from seesay.commands.comparison_tables import (
+from seesay.report.comparison_tables import (
     AIDS,
     SURE,
     curve_table,
@@ -15,7 +15,7 @@ from seesay.commands.comparison_tables import (
     sureness_table,
     truth_table,
 )
-from seesay.commands.sections import Section, Sentence
+from seesay.report.sections import Section, Sentence
 
 if TYPE_CHECKING:
     from seesay.comparison.reading import Contest

@@ -5,16 +5,9 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Literal, final
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
-
-from seesay.commands.output import one_line
+from seesay.texts import one_line
 
 Tone = Literal["plain", "faint", "strong", "warning"]
-
-_STYLES: dict[Tone, str] = {"plain": "", "faint": "dim", "strong": "bold", "warning": "yellow"}
 
 
 @final
@@ -97,51 +90,8 @@ class Section:
     remarks: Sequence[Sentence] = field(default=())
 
 
-def print_sections(console: Console, sections: Iterable[Section]) -> None:
-    """Print all of it.
-
-    Args:
-        console: where to.
-        sections: in their order.
-    """
-    for section in sections:
-        if section.title:
-            heading = Text(f"\n{one_line(section.title)}", style="bold")
-            console.print(heading.append(one_line(section.subtitle), style="not bold dim"))
-        for each in section.sentences:
-            console.print(Text(one_line(each.text), style=_STYLES[each.tone]))
-        for table in section.tables:
-            if table.rows:
-                console.print(_printable(table))
-        for each in section.remarks:
-            console.print(Text(one_line(each.text), style=_STYLES[each.tone]))
-
-
-def _printable(table: Table) -> RichTable:
-    found = RichTable(header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for column in table.columns:
-        found.add_column(
-            Text(one_line(column.name)),
-            justify="left" if column.is_words else "right",
-            style="dim" if column.is_faint else "",
-            no_wrap=column.is_whole,
-            overflow="fold",
-        )
-    for row in table.rows:
-        found.add_row(*map(_cell, row.cells), style=_STYLES[row.tone])
-    return found
-
-
-_PLAIN_LINES = 2
+PLAIN_LINES = 2
 """Lines of a cell that are no remark: a number, and its interval."""
-
-
-def _cell(text: str) -> Text:
-    lines = [one_line(line) for line in text.split("\n")]
-    found = Text("\n".join(lines[:_PLAIN_LINES]))
-    for line in lines[_PLAIN_LINES:]:
-        found.append(f"\n{line}", style="dim")
-    return found
 
 
 def as_html(sections: Iterable[Section]) -> str:
@@ -178,7 +128,7 @@ def _table(table: Table) -> str:
 
 def _html_cell(kind: str, column: Column, text: str) -> str:
     lines = [_escaped(line) for line in text.split("\n")]
-    lines[_PLAIN_LINES:] = [f"<span class='faint'>{line}</span>" for line in lines[_PLAIN_LINES:]]
+    lines[PLAIN_LINES:] = [f"<span class='faint'>{line}</span>" for line in lines[PLAIN_LINES:]]
     tag = "th scope='row'" if column.is_words else "td"
     return f"<{tag} class='{kind}'>{'<br>'.join(lines)}</{tag.split()[0]}>"
 

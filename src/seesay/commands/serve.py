@@ -1,0 +1,93 @@
+"""`seesay serve`: look at runs in a browser."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, final
+
+from rich.text import Text
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from seesay.commands.options import Options
+from seesay.commands.output import Output
+from seesay.errors import InvalidSetting, UnusablePath
+
+_MOST_DEEP = 3
+_LARGEST_PORT = 65535
+
+
+@final
+@dataclass(frozen=True)
+class Serve:
+    """Look at runs in a browser: all features in words and pictures, searched, filtered and sorted.
+
+    Runs are only read; what others write to them meanwhile is shown. Without a run those below this folder are listed.
+
+    Nobody but this machine is answered, unless --host names another address: then whoever asks must know a token, which
+    stands in the address that is printed.
+
+    Examples:
+      seesay serve runs/x
+      seesay serve runs/early runs/late --port 9000
+    """
+
+    path: Positional[Annotated[tuple[Path, ...], arg(metavar="[RUN ...]")]] = ()
+    """The runs' folders."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+
+    port: int = 8765
+    """Its port."""
+
+    common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
+
+    def run(self) -> int:
+        """Serve until Ctrl-C.
+
+        Raises:
+            SeesayError: whatever is wrong with the runs, or with where they are to be served.
+        """
+        output = Output(self.common)
+        if not self.path:
+            return self._listed(output, runs_below(Path()))
+        if not 0 < self.port <= _LARGEST_PORT:
+            raise InvalidSetting(f"--port {self.port}", expected=f"1 to {_LARGEST_PORT}")
+        from seesay.viewer.catalogue import Catalogue
+        from seesay.viewer.guard import Guard
+        from seesay.viewer.serving import serve
+
+        guard = Guard.of(self.host)
+        address = f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/"
+        if guard.token is not None:
+            address += f"?token={guard.token}"
+        catalogue = Catalogue(list(dict.fromkeys(self.path)))
+        try:
+            output.console.print(Text(f"Open {address}   (Ctrl-C ends it)"), soft_wrap=True)
+            serve(catalogue, guard, self.host, self.port)
+        finally:
+            catalogue.close()
+        return 0
+
+    def _listed(self, output: Output, found: Sequence[Path]) -> int:
+        if not found:
+            raise UnusablePath(
+                "no run below this folder", expected="seesay serve RUN", remedy="make one by seesay collect --out"
+            )
+        output.console.print(Text("Runs below this folder:"))
+        for path in found:
+            output.console.print(Text(f"  {path}"), soft_wrap=True)
+        output.finish(
+            {"runs": [str(path) for path in found]}, next_steps=[f"seesay serve {found[0]}   one of them, in a browser"]
+        )
+        return 0
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """The runs in a folder, and in those within it, not too deep.
+
+    Args:
+        folder: where to look.
+    """
+    patterns = ("*/" * depth + "run.db" for depth in range(_MOST_DEEP + 1))
+    return sorted(found.parent for pattern in patterns for found in folder.glob(pattern) if found.is_file())

@@ -1,0 +1,136 @@
+"""The comparison of the runs' methods as the viewer shows it: computed beside the pages, once for each state."""
+
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from seesay.comparison.comparing import compare
+from seesay.comparison.levels import levels_of
+from seesay.comparison.quantities import quantities
+from seesay.comparison.reading import Contest, read
+from seesay.comparison.results import Standing
+from seesay.comparison.sureness import sureness
+from seesay.errors import SeesayError
+from seesay.report.comparison_figures import figure_of
+from seesay.report.comparison_sections import Told
+from seesay.report.sections import as_html
+from seesay.store.run import Run
+from seesay.store.trust import trust_facts
+from seesay.viewer.catalogue import Catalogue
+
+_N_DIFFERING = 12
+
+
+@final
+@dataclass(frozen=True)
+class Differing:
+    """The features on which two methods differ most by a score.
+
+    Args:
+        score: its title.
+        first: name of one method.
+        second: name of the other.
+        features: number of the run, the feature, and what each method has.
+    """
+
+    score: str
+    first: str
+    second: str
+    features: Sequence[tuple[int, int, float, float]]
+
+
+@final
+@dataclass(frozen=True)
+class Compared:
+    """What came of it.
+
+    Args:
+        tables: as HTML in which all is escaped.
+        figure: plotly's, as JSON; None if there is nothing to be drawn.
+        differing: for each score and pair of methods.
+        problem: why there is nothing; empty if there is.
+    """
+
+    tables: str = ""
+    figure: str | None = None
+    differing: Sequence[Differing] = ()
+    problem: str = ""
+
+
+@final
+class Comparer:
+    """Compares when somebody asks, and again only after something has changed.
+
+    Args:
+        catalogue: of the runs.
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._lock = threading.Lock()
+        self._found: tuple[int, Compared] | None = None
+        self._is_running = False
+
+    def found(self) -> tuple[Compared | None, bool]:
+        """What was found last, None before the first time, and whether it is of the present state.
+
+        Where it is not, it is being computed when this returns.
+        """
+        with self._lock:
+            version = self._catalogue.version
+            is_new = self._found is not None and self._found[0] == version
+            if not is_new and not self._is_running:
+                self._is_running = True
+                threading.Thread(target=self._run, args=(version,), name="comparing", daemon=True).start()
+            return (self._found[1] if self._found else None), is_new
+
+    def _run(self, version: int) -> None:
+        try:
+            found = _compared([self._catalogue.folder(number) for number in range(len(self._catalogue.names))])
+        except SeesayError as error:
+            found = Compared(problem=str(error))
+        finally:
+            with self._lock:
+                self._is_running = False
+        with self._lock:
+            self._found = version, found
+
+
+def _compared(folders: Sequence[Path]) -> Compared:
+    with ExitStack() as stack:
+        runs = [stack.enter_context(Run.open(folder)) for folder in folders]
+        contest = read(runs)
+        labeller, levels = levels_of(runs, contest)
+        sure = sureness(runs, contest)
+        trusted = {run.folder.name: facts for run in runs if (facts := trust_facts(run))}
+        subjects = {run.folder.name: run.subject for run in runs}
+    comparison = compare(contest, quantities(contest.scored.keys()), levels=levels)
+    told = Told(subjects, contest, comparison, labeller, sure, trusted)
+    of_words = [standing for standing in comparison.standings if standing.of_words]
+    differing = [each for standing in of_words for each in _differing(contest, standing)]
+    return Compared(as_html(told.sections()), figure_of(contest, comparison).to_json(), differing)
+
+
+def _differing(contest: Contest, standing: Standing) -> list[Differing]:
+    values = {row.contender: row.values for row in standing.rows}
+    found: list[Differing] = []
+    for pair in standing.pairs:
+        first, second = values[pair.first], values[pair.second]
+        apart = np.abs(first - second)
+        order = [place for place in np.argsort(-apart, kind="stable").tolist() if apart[place] > 0][:_N_DIFFERING]
+        features = [
+            (
+                contest.origins[standing.keys[place].origin].places[0],
+                standing.keys[place].feature_id,
+                float(first[place]),
+                float(second[place]),
+            )
+            for place in order
+        ]
+        found.append(Differing(standing.title, pair.first, pair.second, features))
+    return found

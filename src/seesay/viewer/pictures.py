@@ -1,0 +1,111 @@
+"""A run's pictures for a page: thumbnails by their hash alone, heatmaps as small transparent pictures above them."""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from PIL import Image
+
+from seesay.errors import UnreadableImage
+from seesay.exemplars.exemplar import Exemplar
+from seesay.store.run import Run
+
+_HEAT = (0, 230, 118)
+"""Green, as heatmaps are in this house's terminals and for its models."""
+
+_LARGEST_FILE = 1 << 22
+_WEBP = (b"RIFF", b"WEBP")
+
+
+@final
+@dataclass(frozen=True)
+class Shown:
+    """An exemplar as a page shows it.
+
+    Args:
+        pixel_hash: names the thumbnail.
+        source_id: its name where it came from.
+        size: of the original, width and height; a page needs it before the thumbnail is there.
+        activation: of the image.
+        peak: largest activation of a patch.
+        quantile: which part of the activating images it stands for; None for the most activating ones.
+        heat: the heatmap, one pixel for a patch, as a `data:` address.
+        box: left, top, width and height of what it covers, in pixels of the original.
+    """
+
+    pixel_hash: str
+    source_id: str
+    size: tuple[int, int]
+    activation: float
+    peak: float
+    quantile: int | None
+    heat: str
+    box: tuple[float, float, float, float]
+
+    @classmethod
+    def of(cls, exemplar: Exemplar) -> "Shown":
+        """Prepare an exemplar.
+
+        Args:
+            exemplar: with its heatmap.
+        """
+        image = exemplar.image
+        left, top, right, bottom = image.box
+        return cls(
+            image.pixel_hash,
+            image.source_id,
+            image.size,
+            exemplar.activation,
+            exemplar.peak,
+            exemplar.quantile,
+            heat_of(exemplar.dense()),
+            (left, top, right - left, bottom - top),
+        )
+
+
+def heat_of(dense: np.ndarray) -> str:
+    """A heatmap as a picture whose pixels are the less transparent, the more active their patches are.
+
+    Args:
+        dense: rows and columns of activations, none negative.
+    """
+    peak = float(dense.max(initial=0.0))
+    pixels = np.zeros((*dense.shape, 4), dtype=np.uint8)
+    pixels[..., :3] = _HEAT
+    if peak > 0:
+        pixels[..., 3] = np.round(255 * dense / peak)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def thumbnail(run: Run, pixel_hash: str) -> bytes:
+    """A thumbnail's bytes: nothing but a WebP file inside the run's folder is ever read, whatever links lie in it.
+
+    Args:
+        run: may be a stranger's.
+        pixel_hash: from outside.
+
+    Raises:
+        UnusablePath: that is no hash.
+        UnreadableImage: there is no such picture, or it is something else.
+    """
+    path = run.thumbnails.path(pixel_hash)
+    refused = UnreadableImage(f"no picture {pixel_hash} in {run.folder}", expected="one that the run keeps")
+    if not (path.is_file() and path.resolve().is_relative_to(run.folder.resolve())):
+        raise refused
+    data = _read(path)
+    if (data[:4], data[8:12]) != _WEBP:
+        raise refused
+    return data
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_LARGEST_FILE)
+    except OSError:
+        return b""

@@ -1,0 +1,157 @@
+"""The table of all features: what it takes over from runs, and when."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from seesay.explainers.config import Setting
+from seesay.store.exemplars import features
+from seesay.store.explanations import settings
+from seesay.store.labels import Label, add_labels
+from seesay.store.run import Run
+from seesay.viewer.catalogue import Catalogue, best_of, disagreement
+from seesay.viewer.outlook import Words
+from seesay.viewer.searching import N_ON_PAGE, Query, find
+from tests.comparison.making import making, said, scored
+from tests.viewer.conftest import STEERING, WORDS
+
+
+def ids_of(catalogue: Catalogue, **asked: object) -> list[int]:
+    return [row["feature_id"] for row in find(catalogue, Query(**asked)).rows]  # pyright: ignore[reportArgumentType]
+
+
+def words(method: str, text: str, sure: float | None = None) -> Words:
+    return Words(1, method, "m", text, sure, None, {})  # pyright: ignore[reportArgumentType]
+
+
+def test_all_features_are_taken_over_once(filled: Path) -> None:
+    catalogue = Catalogue([filled])
+    with Run.open(filled) as run:
+        n = len(features(run))
+    assert (catalogue.version, catalogue.refresh(), catalogue.refresh()) == (0, n, 0)
+    assert catalogue.version == 1
+    assert catalogue.progress == (n, n)
+    catalogue.close()
+
+
+def test_only_what_has_changed_is_taken_over(filled: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(filled, tmp_path / "run"))
+    catalogue = Catalogue([folder])
+    catalogue.refresh()
+    ids = ids_of(catalogue)[:2]
+    with Run.writing(folder) as run:
+        topk = next(each for each in settings(run) if each.title == "topk")
+        scored(run, "clip", topk, {ids[0]: 0.5}, WORDS[0])
+        catalogue.refresh()  # another score of words: it may count for all of them
+        scored(run, "clip", topk, {ids[1]: 0.25}, WORDS[1])
+        assert catalogue.refresh() == 1
+    assert [row["clip"] for row in find(catalogue, Query(score="clip")).rows] == [0.5, 0.25]
+    catalogue.close()
+
+
+def test_words_that_were_replaced_take_their_scores_with_them(tmp_path: Path) -> None:
+    with making(tmp_path, 4) as run:
+        topk = said(run, dict.fromkeys(range(4), "a car"))
+        scored(run, "iou", topk, dict.fromkeys(range(4), 0.5), "a car")
+        said(run, {2: "a tree"})
+    catalogue = Catalogue([tmp_path])
+    catalogue.refresh()
+    rows = {row["feature_id"]: (row["text"], row["iou"]) for row in find(catalogue, Query()).rows}
+    assert rows == {0: ("a car", 0.5), 1: ("a car", 0.5), 2: ("a tree", None), 3: ("a car", 0.5)}
+    catalogue.close()
+
+
+def test_controls_and_strengths_that_were_only_tried_are_no_words_of_a_feature(tmp_path: Path) -> None:
+    from seesay.records import Strength
+    from seesay.split import split_of
+
+    validation = [each for each in range(40) if split_of(each) == "validation"]
+    with making(tmp_path, 40) as run:
+        said(run, dict.fromkeys(range(40), "a car"), STEERING)
+        said(run, dict.fromkeys(validation, "a tried word"), Setting("steering", Strength(9.0, "residual_norm")))
+        said(run, dict.fromkeys(range(40), "a control"), Setting("topk", control="random"))
+    catalogue = Catalogue([tmp_path])
+    catalogue.refresh()
+    assert find(catalogue, Query(text="car")).n == 40
+    assert find(catalogue, Query(text="tried")).n == find(catalogue, Query(text="control")).n == 0
+    catalogue.close()
+
+
+def test_levels_are_those_of_the_words_that_are_shown(filled: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(filled, tmp_path / "run"))
+    with Run.writing(folder) as run:
+        add_labels(run, "records:1", [Label(WORDS[0], "high-level", ""), Label(WORDS[2], "low-level", "")])
+    catalogue = Catalogue([folder])
+    catalogue.refresh()
+    assert {row["text"] for row in find(catalogue, Query(level="low-level", method="topk")).rows} == {WORDS[2]}
+    catalogue.close()
+
+
+def test_the_surest_words_stand_for_a_feature_or_those_of_the_method_that_does_best() -> None:
+    steering, topk, hybrid = words("steering", "a"), words("topk", "b"), words("hybrid", "c")
+    assert best_of([steering, topk, hybrid]) is hybrid
+    assert best_of([steering, topk]) is topk
+    sure = words("steering", "d", 0.2)
+    assert best_of([sure, topk, hybrid]) is sure
+    assert best_of([]) is None
+
+
+def test_methods_disagree_as_far_as_their_words_differ() -> None:
+    assert disagreement([words("topk", "a red car"), words("steering", "a red car")]) == 0
+    assert disagreement([words("topk", "a red car"), words("steering", "grass")]) == 1
+    assert disagreement([words("topk", "a car"), words("steering", "a tree")]) == pytest.approx(2 / 3)
+    assert disagreement([words("topk", "a"), words("topk", "b")]) is None
+    assert disagreement([]) is None
+
+
+def test_several_runs_stand_side_by_side(filled: Path, tmp_path: Path) -> None:
+    with making(tmp_path / "other", 5) as run:
+        said(run, dict.fromkeys(range(5), "a car"))
+    catalogue = Catalogue([filled, tmp_path / "other"])
+    catalogue.refresh()
+    assert catalogue.names == ["run", "other"]
+    assert find(catalogue, Query(run=1)).n == 5
+    assert find(catalogue, Query()).n == find(catalogue, Query(run=0)).n + 5
+    catalogue.close()
+
+
+def test_pages_hold_all_features_once(catalogue: Catalogue) -> None:
+    first, second = ids_of(catalogue), ids_of(catalogue, page=2)
+    assert len(first) == N_ON_PAGE
+    assert len({*first, *second}) == find(catalogue, Query()).n == len(first) + len(second)
+    assert find(catalogue, Query(page=99)).page == 2, "the last one there is"
+
+
+def test_words_are_found_whatever_signs_stand_beside_them(catalogue: Catalogue) -> None:
+    red = {row["feature_id"] for row in find(catalogue, Query(text="red")).rows}
+    assert red
+    for text in ('"red', "red*", "RED car", "re", "(red OR", "red -car", "réd", "NEAR(red"):
+        found = find(catalogue, Query(text=text))
+        assert found.n in (0, len(red)), text
+    assert find(catalogue, Query(text="red OR green")).n == 0, "words alone, no operators"
+    assert find(catalogue, Query(text='"')).n == find(catalogue, Query()).n, "nothing is asked for"
+
+
+def test_filters_narrow_and_orders_sort(catalogue: Catalogue) -> None:
+    rows = find(catalogue, Query(order="iou", method="topk")).rows
+    values = [row["iou"] for row in rows]
+    assert values == sorted(values, reverse=True)
+    assert [row["iou"] for row in find(catalogue, Query(order="iou", method="topk", ascending=True)).rows][0] == 0
+    assert all(row["iou"] >= 0.5 for row in find(catalogue, Query(score="iou", at_least=0.5, method="topk")).rows)
+    assert find(catalogue, Query(least_sure=0.5)).n == 10
+    assert {row["method"] for row in find(catalogue, Query(method="steering")).rows} == {"steering"}
+    assert {row["split"] for row in find(catalogue, Query(split="validation")).rows} == {"validation"}
+    frequencies = [row["frequency"] for row in find(catalogue, Query(order="frequency")).rows]
+    assert frequencies == sorted(frequencies, reverse=True)
+    assert all(row["frequency"] <= frequencies[3] for row in find(catalogue, Query(commonest=frequencies[3])).rows)
+    assert find(catalogue, Query(order="disagreement")).rows[0]["disagreement"] == 1
+    assert ids_of(catalogue, order="nonsense; DROP TABLE features") == ids_of(catalogue)
+
+
+def test_runs_are_left_as_they_are(filled: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in filled.rglob("*")}
+    catalogue = Catalogue([filled])
+    catalogue.refresh()
+    catalogue.close()
+    assert {path: path.stat().st_mtime_ns for path in filled.rglob("*")} == before

@@ -1,0 +1,55 @@
+"""Who is answered, and what pages may do."""
+
+import pytest
+
+from seesay.viewer.catalogue import Catalogue
+from seesay.viewer.guard import Guard
+from tests.viewer.conftest import client_of
+
+
+@pytest.mark.parametrize(("name", "status"), [("127.0.0.1:8765", 200), ("localhost:1", 200), ("[::1]:8765", 200),
+                                              ("evil.example", 421), ("127.0.0.1.evil.example:8765", 421)])  # fmt: skip
+def test_only_names_of_this_machine_are_answered(catalogue: Catalogue, name: str, status: int) -> None:
+    assert client_of(catalogue).get("/", headers={"host": name}).status_code == status
+
+
+def test_pages_say_what_they_may_load(catalogue: Catalogue) -> None:
+    headers = client_of(catalogue).get("/").headers
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+
+
+def test_another_sites_page_may_change_nothing(catalogue: Catalogue) -> None:
+    client = client_of(catalogue)
+    for headers in ({"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}):
+        assert client.post("/", headers=headers).status_code == 403
+    for headers in ({"origin": "http://127.0.0.1:8765"}, {"sec-fetch-site": "same-origin"}, {}):
+        assert client.post("/", headers=headers).status_code == 405, "let in, but nothing takes it"
+
+
+def test_whoever_comes_from_elsewhere_must_know_the_token(catalogue: Catalogue) -> None:
+    guard = Guard.of("192.0.2.7")
+    assert guard.token is not None
+    client = client_of(catalogue, guard, "192.0.2.7:8765")
+    assert client.get("/").status_code == 401
+    assert client.get("/?token=wrong").status_code == 401
+    assert client.get("/", headers={"cookie": "seesay=wrong"}).status_code == 401
+    sent = client.get(f"/?token={guard.token}")
+    assert (sent.status_code, sent.headers["location"]) == (303, "/")
+    cookie = sent.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert client.get("/").status_code == 200, "by the cookie"
+    assert client.get("/", headers={"host": "evil.example"}).status_code == 421
+
+
+def test_on_loopback_no_token_is_asked_for() -> None:
+    assert {Guard.of(host).token for host in ("127.0.0.1", "localhost", "::1")} == {None}
+    assert Guard.of("0.0.0.0").token != Guard.of("0.0.0.0").token
+
+
+def test_under_an_unspecified_address_the_token_stands_for_the_name(catalogue: Catalogue) -> None:
+    client = client_of(catalogue, Guard.of("0.0.0.0"), "my-machine:8765")
+    assert client.get("/").status_code == 401
