@@ -222,9 +222,9 @@ def test_more_exemplars_than_the_run_keeps_are_the_same_scoring_and_that_is_told
     assert told not in " ".join(capsys.readouterr().out.split())
     before = stored(run)
     assert before
-    for flags in ((), ("--n-exemplars", str(kept + 3))):
+    for flags, is_told in (((), False), (("--n-exemplars", str(kept + 3)), True)):
         assert command("score", run, *asked, *flags) == 0
-        assert told in " ".join(capsys.readouterr().out.split())
+        assert (told in " ".join(capsys.readouterr().out.split())) is is_told, "only to whoever asks for more"
     assert stored(run) == before
     with Run.open(run) as opened:
         assert [scoring.facts["n_exemplars"] for scoring in scorings(opened)] == [kept]

@@ -312,7 +312,10 @@ def bars_of(card: Card) -> list[tuple[float, float, int]]:
 
 def number(value: Any) -> str:
     """A number as a text; a dash for none."""
-    return "–" if value is None else f"{value:.3g}" if abs(value) >= 1 or value == 0 else f"{value:.2f}"
+    if value is None:
+        return "–"
+    told = f"{value:.3g}" if abs(value) >= 1 else f"{value:.2f}"
+    return "0" if float(told) == 0 else told
 
 
 def share(value: Any) -> str:
