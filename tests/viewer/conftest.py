@@ -29,7 +29,8 @@ def fill(run: Run) -> None:
     ids = [each.feature_id for each in features(run)]
     words = {each: WORDS[place % len(WORDS)] for place, each in enumerate(ids)}
     topk = said(run, words)
-    said(run, {each: words[each] if place % 2 else "grass" for place, each in enumerate(ids)}, STEERING)
+    others = {each: words[each] if place % 2 else "grass" for place, each in enumerate(ids)}
+    scored(run, "iou", said(run, others, STEERING), dict.fromkeys(ids, 0.2), others)
     said(run, dict.fromkeys(ids, "nothing"), Setting("topk", control="random"))
     scored(run, "iou", topk, {each: place / len(ids) for place, each in enumerate(ids)}, words)
     set_trust(run, {}, [Trusted(topk.setting_id, each, 0, words[each], 0.9) for each in ids[:10]])

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,36 @@ def test_the_same_is_there_as_json(client: TestClient, feature_id: int) -> None:
     paths = client.get("/api/openapi.json").json()["paths"]
     assert "/api/features" in paths
     assert "/" not in paths
+
+
+def test_methods_stand_side_by_side_when_they_are_compared(client: TestClient, catalogue: Catalogue) -> None:
+    page = client.get("/compare").text
+    for _ in range(600):
+        if "Comparing:" not in page:
+            break
+        time.sleep(0.1)
+        page = client.get("/compare").text
+    assert "<b>" not in page
+    for told in ("By each score", "iou", "In short", "Where methods differ most", "/runs/0/features/"):
+        assert told in page
+    figure = client.get("/compare/figure")
+    assert "frame-ancestors 'self'" in figure.headers["content-security-policy"]
+    assert client.get("/compare/figure.json").json()["data"]
+    assert b"Plotly" in client.get("/compare/plotly.js").content
+
+
+def test_where_nothing_is_scored_the_comparison_says_what_is_missing(tmp_path: Path) -> None:
+    with making(tmp_path, 3):
+        pass
+    catalogue = Catalogue([tmp_path])
+    client = client_of(catalogue)
+    for _ in range(600):
+        page = client.get("/compare").text
+        if "Comparing:" not in page:
+            break
+        time.sleep(0.1)
+    assert "no explanations" in page  # pyright: ignore[reportPossiblyUnbound]
+    catalogue.close()
 
 
 def test_pictures_are_had_by_their_hash_alone(client: TestClient, filled: Path, feature_id: int) -> None:

@@ -129,7 +129,7 @@ def _table(table: Table) -> str:
 def _html_cell(kind: str, column: Column, text: str) -> str:
     lines = [_escaped(line) for line in text.split("\n")]
     lines[PLAIN_LINES:] = [f"<span class='faint'>{line}</span>" for line in lines[PLAIN_LINES:]]
-    tag = "th scope='row'" if column.is_words else "td"
+    tag = "th scope='row'" if column.is_words and text else "td"  # a header without a name would be one of nothing
     return f"<{tag} class='{kind}'>{'<br>'.join(lines)}</{tag.split()[0]}>"
 
 

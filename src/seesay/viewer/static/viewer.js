@@ -30,6 +30,7 @@ document.addEventListener("input", (event) => {
 document.addEventListener("htmx:configRequest", (event) => {
   const { parameters } = event.detail;
   for (const name of Object.keys(parameters)) if (parameters[name] === "") delete parameters[name];
+  if (parameters.order === "id") delete parameters.order;
 });
 
 let seen = Number(document.body.dataset.version);
