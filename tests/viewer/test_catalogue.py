@@ -149,6 +149,17 @@ def test_filters_narrow_and_orders_sort(catalogue: Catalogue) -> None:
     assert ids_of(catalogue, order="nonsense; DROP TABLE features") == ids_of(catalogue)
 
 
+def test_a_damaged_feature_keeps_no_other_from_being_shown(filled: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(filled, tmp_path / "run"))
+    with Run.writing(folder) as run:
+        first, *others = (each.feature_id for each in features(run))
+        run.connection.execute("UPDATE explanations SET text = x'00' WHERE feature_id = ?", (first,))
+    catalogue = Catalogue([folder])
+    catalogue.refresh()
+    assert {*ids_of(catalogue), *ids_of(catalogue, page=2)} == set(others)
+    catalogue.close()
+
+
 def test_runs_are_left_as_they_are(filled: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in filled.rglob("*")}
     catalogue = Catalogue([filled])

@@ -61,7 +61,14 @@ def test_a_feature_has_a_page_of_its_own(client: TestClient, feature_id: int) ->
 
 
 @pytest.mark.parametrize(
-    "path", ["/runs/0/features/999999999", "/runs/7/features/1", "/nowhere", "/runs/0/features/-1"]
+    "path",
+    [
+        "/runs/0/features/999999999",
+        "/runs/7/features/1",
+        "/nowhere",
+        "/runs/0/features/-1",
+        f"/runs/0/features/{10**30}",
+    ],
 )
 def test_what_is_not_there_is_told_on_a_page(client: TestClient, path: str) -> None:
     answer = client.get(path)

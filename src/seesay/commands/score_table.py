@@ -53,10 +53,10 @@ def _numbers(
     from seesay.comparison.results import FEW
     from seesay.split import split_of
     from seesay.statistics import clusters_of, estimate
-    from seesay.store.scores import scores, seconds_of
+    from seesay.store.scores import scored_features, seconds_of
 
     stored = scored.scoring
-    by_feature = scores(run, stored)
+    scored_ids = scored_features(run, stored)
     known = numbers.get(SCORES[stored.score].value, {})
     clusters = clusters_of([key.feature_id for key in known], nearest)
     found = estimate(np.array(list(known.values())), clusters) if known else None
@@ -68,8 +68,8 @@ def _numbers(
         "interval": None if found is None or found.n < FEW else [found.low, found.high],
         "chance": SCORES[stored.score].chance,
         "n": len(known),
-        "n_test": sum(split_of(feature_id) == "test" for feature_id in by_feature),
-        "n_scored": sum(map(len, by_feature.values())),
+        "n_test": sum(split_of(feature_id) == "test" for feature_id in set(scored_ids)),
+        "n_scored": len(scored_ids),
         _UNANSWERED: float(np.mean(unanswered)) if unanswered else None,
         "seconds": round(seconds_of(run, stored), 1),
     }

@@ -164,6 +164,23 @@ def scores(run: Run, scoring: StoredScoring) -> dict[int, list[StoredScore]]:
     return found
 
 
+def scored_features(run: Run, scoring: StoredScoring) -> list[int]:
+    """The features that were scored in one way, each as often as it has samples; without their numbers.
+
+    Args:
+        run: may be a stranger's.
+        scoring: which way.
+
+    Raises:
+        UnusablePath: what the run says is damaged.
+    """
+    try:
+        query = "SELECT feature_id FROM scores WHERE scoring_id = ?"
+        return [checked_id(feature_id) for (feature_id,) in run.rows(query, (scoring.scoring_id,))]
+    except DAMAGE as error:
+        raise run.damaged("a feature's number", error) from error
+
+
 def scores_of_feature(run: Run, feature_id: int) -> list[tuple[StoredScoring, StoredScore]]:
     """All scores of one feature, of its words and of itself, in the order in which scoring began.
 

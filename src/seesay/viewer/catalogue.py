@@ -4,17 +4,18 @@ The table is a database of the viewer's own, in a temporary folder: runs are onl
 medium that cannot be written. It is filled some features at a time, and kept up with whoever writes the runs.
 """
 
+import logging
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import combinations
 from pathlib import Path
 from typing import Any, final
 
 from seesay.calibration import similarity
-from seesay.errors import FeatureNotFound
+from seesay.errors import FeatureNotFound, UnusablePath
 from seesay.explainers.config import METHODS
 from seesay.scorers.config import SCORES, Score
 from seesay.store.run import Run
@@ -22,6 +23,8 @@ from seesay.viewer.outlook import Outline, Outlook, Words
 
 OF_WORDS: tuple[Score, ...] = tuple(score for score, measure in SCORES.items() if measure.of_words)
 OF_FEATURES: tuple[Score, ...] = tuple(score for score, measure in SCORES.items() if not measure.of_words)
+
+_log = logging.getLogger(__name__)
 
 _AT_ONCE = 500
 """Features that are written together: few enough that whoever reads does not wait."""
@@ -136,7 +139,7 @@ class Catalogue:
                     if is_stopped():
                         return n_done
                     some = feature_ids[start : start + _AT_ONCE]
-                    self._write(number, [outlook.outline(feature_id) for feature_id in some])
+                    self._write(number, list(_outlines(outlook, some)))
                     n_done += len(some)
                     self.version += 1
                     self.progress = n_done, n_all
@@ -178,6 +181,15 @@ class Catalogue:
             for outline in outlines:
                 _put(connection, number, outline)
             connection.execute("COMMIT")
+
+
+def _outlines(outlook: Outlook, feature_ids: Sequence[int]) -> Iterator[Outline]:
+    """What is known of some features; one that is damaged keeps no other from being shown."""
+    for feature_id in feature_ids:
+        try:
+            yield outlook.outline(feature_id)
+        except UnusablePath as error:
+            _log.warning("%s", error)
 
 
 def _put(connection: sqlite3.Connection, number: int, outline: Outline) -> None:

@@ -90,15 +90,14 @@ class Comparer:
             return (self._found[1] if self._found else None), is_new
 
     def _run(self, version: int) -> None:
+        found = Compared(problem="comparing failed; the terminal tells why")
         try:
             found = _compared([self._catalogue.folder(number) for number in range(len(self._catalogue.names))])
         except SeesayError as error:
             found = Compared(problem=str(error))
         finally:
-            with self._lock:
-                self._is_running = False
-        with self._lock:
-            self._found = version, found
+            with self._lock:  # both at once, or whoever asks in between would start it again
+                self._found, self._is_running = (version, found), False
 
 
 def _compared(folders: Sequence[Path]) -> Compared:

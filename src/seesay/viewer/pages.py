@@ -57,16 +57,22 @@ class Pages:
             is_part: only what was found, for a page that is there already.
         """
         found = find(self._catalogue, query)
+        shown: dict[str, Any] = {
+            "found": found,
+            "cards": self._cards(found),
+            "address": lambda **changed: "/?" + address_of(replace(query, **changed)),
+        }
+        if is_part:
+            return self._rendered("found.html", **shown)
+        methods, levels = self._known("method"), self._known("level")
         return self._rendered(
-            "found.html" if is_part else "atlas.html",
+            "atlas.html",
             query=query,
-            found=found,
-            cards=self._cards(found),
-            address=lambda **changed: "/?" + address_of(replace(query, **changed)),
-            methods=[method for method in METHODS if method in self._known("method")],
-            levels=[level for level in get_args(Level) if level in self._known("level")],
+            methods=[method for method in METHODS if method in methods],
+            levels=[level for level in get_args(Level) if level in levels],
             splits=get_args(Split),
             orders=[order for order in ORDERS if order not in SCORES or self._is_known(order)],
+            **shown,
         )
 
     def feature(self, number: int, feature_id: int) -> str:
@@ -199,8 +205,8 @@ def exemplars_of(run: Run, card: Card, feature_id: int) -> list[tuple[str, list[
     quantiles: dict[int, list[Shown]] = defaultdict(list)
     for each in shelf.exemplars(run, feature_id, "explaining", "quantile"):
         quantiles[each.quantile or 0].append(Shown.of(each))
-    names = [f"Quantile {quantile + 1} of {max(quantiles, default=0) + 1}" for quantile in range(len(quantiles))]
-    rows += [(names[quantile], quantiles[quantile]) for quantile in sorted(quantiles, reverse=True)]
+    n = max(quantiles, default=0) + 1
+    rows += [(f"Quantile {each + 1} of {n}", quantiles[each]) for each in sorted(quantiles, reverse=True)]
     rows.append(("Not active", [Shown.of(each) for each in shelf.exemplars(run, feature_id, "explaining", "inactive")]))
     return [(name, shown) for name, shown in rows if shown]
 
