@@ -8,7 +8,7 @@ from typing import Any, final
 from seesay.errors import FeatureNotFound
 from seesay.exemplars.exemplar import Exemplar
 from seesay.explainers.config import METHODS
-from seesay.records import Explanation, FeatureStats, Strength
+from seesay.records import Explanation, FeatureStats, Method, Strength
 from seesay.scorers.config import SCORES, Score
 from seesay.scorers.scorer import Measured
 from seesay.store import exemplars as shelf
@@ -27,6 +27,9 @@ _TOLD_ELSEWHERE = frozenset(
 _TELL_NOTHING = frozenset({"opening", "start", "mask_fill"})  # parts of a prompt file, which its question stands for
 _MOST_ALIKE = 3
 """Strengths of one way of explaining that are all told; calibrating tries more."""
+
+_BEST: tuple[Method, ...] = ("hybrid", "topk", "steering")
+"""Whose words stand for a feature where nobody knows how sure they are; other methods follow."""
 
 _LARGEST_ID = 2**63 - 1  # that SQLite holds
 
@@ -208,6 +211,17 @@ def _said(run: Run, feature_id: int) -> list[tuple[StoredSetting, Sequence[Expla
     methods = list(METHODS)
     found = of_feature(run, feature_id)
     return sorted(found, key=lambda each: (each[0].control is not None, methods.index(each[0].method)))
+
+
+def precedence(method: Method, sure: float | None) -> tuple[float, int]:
+    """Whose words stand for a feature, the least first: the surest; where nobody knows, the method that does best.
+
+    Args:
+        method: that found the words.
+        sure: how probable it is that they are right.
+    """
+    order = [*_BEST, *(each for each in METHODS if each not in _BEST)]
+    return -(sure or 0.0), order.index(method)
 
 
 def particulars(settings: Sequence[StoredSetting]) -> dict[int, list[tuple[str, str]]]:

@@ -1,5 +1,8 @@
 """Texts from anyone, made fit to be shown."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 _JOINERS = "\u200c\u200d"  # invisible, but they belong to words and to emoji
 
 
@@ -11,3 +14,20 @@ def one_line(text: str) -> str:
     """
     kept = (each if each.isprintable() or each in _JOINERS else " " if each.isspace() else "" for each in text)
     return " ".join("".join(kept).split())
+
+
+def short_names(folders: Sequence[Path]) -> list[str]:
+    """What runs are called where their place on the disk is nobody's business.
+
+    Args:
+        folders: of the runs, each once.
+
+    Returns:
+        The last part of each path, with as many before it as tell them apart.
+    """
+    parts = [folder.resolve().parts for folder in folders]
+    for n in range(1, max(map(len, parts), default=1) + 1):
+        names = ["/".join(each[-n:]) for each in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [str(folder) for folder in folders]

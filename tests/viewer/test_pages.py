@@ -27,7 +27,7 @@ def test_the_atlas_shows_cards_with_words_and_pictures(client: TestClient) -> No
     page = client.get("/").text
     assert page.count('class="card"') == 24
     assert any(words in page for words in WORDS)
-    assert re.search(r'src="/pictures/0/[0-9a-f]{64}\.webp"', page)
+    assert re.search(r'src="/pictures/0/[0-9a-f]{64}\.webp\?side=160"', page)
     assert "page 1 of 2" in page
 
 

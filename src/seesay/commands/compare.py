@@ -88,14 +88,9 @@ class Compare:
         """
         from seesay.commands.comparison_csv import write_csv
         from seesay.commands.printing import print_sections
-        from seesay.comparison.comparing import compare
-        from seesay.comparison.levels import levels_of
-        from seesay.comparison.reading import read
         from seesay.comparison.results import plain
-        from seesay.comparison.sureness import sureness
-        from seesay.report.comparison_sections import Told
+        from seesay.report.evidence import read_evidence
         from seesay.store.run import Run
-        from seesay.store.trust import trust_facts
 
         output = Output(self.common)
         if not self.path:
@@ -106,33 +101,35 @@ class Compare:
         with ExitStack() as stack:
             runs = [stack.enter_context(Run.open(path)) for path in dict.fromkeys(self.path)]
             scores: set[Score] | None = None if asked is None else {each.score for each in asked}
-            contest = read(
-                runs, scores, part=self.split, methods=methods, explainer=self.explainer, holding=self.images
+            evidence = read_evidence(
+                runs,
+                scores,
+                part=self.split,
+                methods=methods,
+                explainer=self.explainer,
+                holding=self.images,
+                by=self.levels,
             )
-            labeller, levels = levels_of(runs, contest, self.levels)
-            sure = sureness(runs, contest)
-            trusted = {str(run.folder): facts for run in runs if (facts := trust_facts(run))}
-            of = {str(run.folder): run.subject for run in runs}
+        contest = evidence.contest
         wanted = self._wanted(contest) if asked is None else asked
         with output.progress("comparing", total=len(wanted)) as advance:
-            comparison = compare(contest, wanted, levels=levels, seed=self.common.seed, on_number=advance)
-        told = Told(of, contest, comparison, labeller, sure, trusted)
+            told = evidence.compared(wanted, seed=self.common.seed, on_number=advance)
         print_sections(output.console, told.sections())
         page = self._draw(output, told)
         if self.csv is not None:
-            write_csv(self.csv, contest, comparison, sure)
+            write_csv(self.csv, contest, told.comparison, told.sure)
             output.console.print(Text(f"Written: {self.csv}"), soft_wrap=True)
         output.finish(
             {
-                "runs": of,
+                "runs": told.subjects,
                 "split": self.split,
                 "page": page,
-                "labeller": labeller,
+                "labeller": told.labeller,
                 "contenders": _contenders_as_json(contest),
-                "trust": plain(sure),
-                **comparison.as_json(),
+                "trust": plain(told.sure),
+                **told.comparison.as_json(),
             },
-            next_steps=_next_steps(self.path[0], comparison),
+            next_steps=_next_steps(self.path[0], told.comparison),
         )
         return 0
 

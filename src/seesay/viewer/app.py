@@ -16,13 +16,13 @@ from seesay import __version__
 from seesay.cards import read_card
 from seesay.errors import FeatureNotFound, SeesayError, UnreadableImage
 from seesay.records import Level, Method, Split
+from seesay.report.pictures import thumbnail
 from seesay.store.run import Run
 from seesay.viewer import searching
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.comparing import Comparer
 from seesay.viewer.guard import IN_FRAME, Guard, Guarded
 from seesay.viewer.pages import Pages
-from seesay.viewer.pictures import thumbnail
 
 _LARGEST = 2**63 - 1
 _FOR_EVER = "private, max-age=31536000, immutable"
@@ -131,9 +131,9 @@ def _add_interface(app: FastAPI, catalogue: Catalogue) -> None:
         with Run.open(catalogue.folder(number)) as run:
             return {"run": number, "feature_id": feature_id, **read_card(run, feature_id).as_json()}
 
-    def picture(number: int, pixel_hash: str) -> Response:
+    def picture(number: int, pixel_hash: str, side: Annotated[int | None, Query(ge=16, le=512)] = None) -> Response:
         with Run.open(catalogue.folder(number)) as run:
-            data = thumbnail(run, pixel_hash)
+            data = thumbnail(run, pixel_hash, side)
         return Response(data, media_type="image/webp", headers={"cache-control": _FOR_EVER})
 
     missing: Mapping[int | str, dict[str, Any]] = {404: {"description": "There is none."}}

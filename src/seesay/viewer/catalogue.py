@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, final
 
 from seesay.calibration import similarity
+from seesay.cards import precedence
 from seesay.errors import FeatureNotFound, UnusablePath
-from seesay.explainers.config import METHODS
 from seesay.scorers.config import SCORES, Score
 from seesay.store.run import Run
+from seesay.texts import short_names
 from seesay.viewer.outlook import Outline, Outlook, Words
 
 OF_WORDS: tuple[Score, ...] = tuple(score for score, measure in SCORES.items() if measure.of_words)
@@ -28,9 +29,6 @@ _log = logging.getLogger(__name__)
 
 _AT_ONCE = 500
 """Features that are written together: few enough that whoever reads does not wait."""
-
-_BEST = ("hybrid", "topk", "steering")
-"""Whose words stand for a feature where nobody knows how sure they are; other methods follow."""
 
 _SCHEMA = f"""
 CREATE TABLE features (
@@ -72,6 +70,7 @@ class Catalogue:
         folders: of the runs; their places among them are their numbers.
 
     Attributes:
+        names: what the runs are called, by their numbers.
         version: another one whenever anything has changed.
         progress: how many features of how many were taken over last.
 
@@ -81,6 +80,7 @@ class Catalogue:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = tuple(folders)
+        self.names = short_names(folders)
         self.version = 0
         self.progress: tuple[int, int] = (0, 0)
         self._place = tempfile.TemporaryDirectory(prefix="seesay-")
@@ -98,9 +98,9 @@ class Catalogue:
                 connection.execute(f"CREATE INDEX said_by_{name} ON said ({name})")
 
     @property
-    def names(self) -> list[str]:
-        """What the runs are called, by their numbers."""
-        return [folder.name or str(folder) for folder in self._folders]
+    def folders(self) -> tuple[Path, ...]:
+        """The runs', by their numbers."""
+        return self._folders
 
     def folder(self, number: int) -> Path:
         """Where a run is.
@@ -228,13 +228,12 @@ def _put(connection: sqlite3.Connection, number: int, outline: Outline) -> None:
 
 
 def best_of(said: Sequence[Words]) -> Words | None:
-    """The words that stand for a feature: the surest; where nobody knows, those of the method that does best.
+    """The words that stand for a feature.
 
     Args:
         said: of one feature.
     """
-    order = [*_BEST, *(method for method in METHODS if method not in _BEST)]
-    return min(said, key=lambda words: (-(words.sure or 0.0), order.index(words.method)), default=None)
+    return min(said, key=lambda words: precedence(words.method, words.sure), default=None)
 
 
 def disagreement(said: Sequence[Words]) -> float | None:

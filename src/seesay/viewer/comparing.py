@@ -9,18 +9,13 @@ from typing import final
 
 import numpy as np
 
-from seesay.comparison.comparing import compare
-from seesay.comparison.levels import levels_of
-from seesay.comparison.quantities import quantities
-from seesay.comparison.reading import Contest, read
+from seesay.comparison.reading import Contest
 from seesay.comparison.results import Standing
-from seesay.comparison.sureness import sureness
 from seesay.errors import SeesayError
 from seesay.report.comparison_figures import figure_of
-from seesay.report.comparison_sections import Told
+from seesay.report.evidence import read_evidence
 from seesay.report.sections import as_html
 from seesay.store.run import Run
-from seesay.store.trust import trust_facts
 from seesay.viewer.catalogue import Catalogue
 
 _N_DIFFERING = 12
@@ -92,7 +87,7 @@ class Comparer:
     def _run(self, version: int) -> None:
         found = Compared(problem="comparing failed; the terminal tells why")
         try:
-            found = _compared([self._catalogue.folder(number) for number in range(len(self._catalogue.names))])
+            found = _compared(self._catalogue.folders, self._catalogue.names)
         except SeesayError as error:
             found = Compared(problem=str(error))
         finally:
@@ -100,16 +95,11 @@ class Comparer:
                 self._found, self._is_running = (version, found), False
 
 
-def _compared(folders: Sequence[Path]) -> Compared:
+def _compared(folders: Sequence[Path], names: Sequence[str]) -> Compared:
     with ExitStack() as stack:
-        runs = [stack.enter_context(Run.open(folder)) for folder in folders]
-        contest = read(runs)
-        labeller, levels = levels_of(runs, contest)
-        sure = sureness(runs, contest)
-        trusted = {run.folder.name: facts for run in runs if (facts := trust_facts(run))}
-        subjects = {run.folder.name: run.subject for run in runs}
-    comparison = compare(contest, quantities(contest.scored.keys()), levels=levels)
-    told = Told(subjects, contest, comparison, labeller, sure, trusted)
+        evidence = read_evidence([stack.enter_context(Run.open(folder)) for folder in folders], names=names)
+    told = evidence.compared()
+    contest, comparison = told.contest, told.comparison
     of_words = [standing for standing in comparison.standings if standing.of_words]
     differing = [each for standing in of_words for each in _differing(contest, standing)]
     return Compared(as_html(told.sections()), figure_of(contest, comparison).to_json(), differing)

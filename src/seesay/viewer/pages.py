@@ -1,30 +1,22 @@
 """Pages out of what runs hold: what is read, and put into templates that escape all of it."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, final, get_args
 from urllib.parse import urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from seesay.cards import Card, particulars, read_card
-from seesay.errors import FeatureNotFound
-from seesay.exemplars.histogram import bin_edge
+from seesay.cards import read_card
 from seesay.explainers.config import METHODS
 from seesay.records import Level, Split
+from seesay.report.features import bars_of, best_pictures, columns_of, exemplars_of, statements_of, sweeps_of
+from seesay.report.templating import templates_of
 from seesay.scorers.config import SCORES
-from seesay.store import exemplars as shelf
 from seesay.store.run import Run
-from seesay.texts import one_line
-from seesay.viewer.catalogue import OF_FEATURES, OF_WORDS, Catalogue
+from seesay.viewer.catalogue import OF_WORDS, Catalogue
 from seesay.viewer.comparing import Comparer
-from seesay.viewer.pictures import Shown
 from seesay.viewer.searching import ORDERS, Found, Query, find
-
-N_ON_CARD = 3
-"""Exemplars of a card."""
 
 _PLAIN = Query()
 
@@ -39,15 +31,7 @@ class Pages:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._templates = Environment(
-            loader=PackageLoader("seesay.viewer"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.filters |= {"number": number, "share": share, "line": one_line}
-        self._everywhere: Mapping[str, Any] = {"scores": SCORES, "of_words": OF_WORDS, "of_features": OF_FEATURES}
+        self._templates = templates_of("seesay.viewer")
 
     def atlas(self, query: Query, *, is_part: bool = False) -> str:
         """Cards of features.
@@ -65,13 +49,15 @@ class Pages:
         if is_part:
             return self._rendered("found.html", **shown)
         methods, levels = self._known("method"), self._known("level")
+        scores = [score for score in SCORES if self._is_known(score)]
         return self._rendered(
             "atlas.html",
             query=query,
             methods=[method for method in METHODS if method in methods],
             levels=[level for level in get_args(Level) if level in levels],
             splits=get_args(Split),
-            orders=[order for order in ORDERS if order not in SCORES or self._is_known(order)],
+            orders=[order for order in ORDERS if order not in SCORES or order in scores],
+            scores=scores,
             **shown,
         )
 
@@ -90,15 +76,14 @@ class Pages:
             card = read_card(run, feature_id)
             rows = exemplars_of(run, card, feature_id)
         before, after = self._beside(number, feature_id)
-        told = told_of(card)
+        statements = statements_of(card)
         return self._rendered(
             "feature.html",
             number=number,
             feature_id=feature_id,
             card=card,
-            told=told,
-            shown_scores={score for each in told for score in each.scores},
-            many_explainers=len({each.explainer for each in told}) > 1,
+            statements=statements,
+            columns=columns_of(statements),
             sweeps=sweeps_of(card),
             rows=rows,
             bars=bars_of(card),
@@ -131,7 +116,7 @@ class Pages:
 
     def _rendered(self, name: str, **values: Any) -> str:
         return self._templates.get_template(name).render(
-            runs=self._catalogue.names, version=self._catalogue.version, **self._everywhere, **values
+            runs=self._catalogue.names, version=self._catalogue.version, **values
         )
 
     def _cards(self, found: Found) -> list[Mapping[str, Any]]:
@@ -175,157 +160,3 @@ def address_of(query: Query) -> str:
     """
     given = {name: value for name, value in vars(query).items() if value != getattr(_PLAIN, name)}
     return urlencode(given)
-
-
-def best_pictures(run: Run, feature_id: int) -> list[Shown]:
-    """The pictures of a card.
-
-    Args:
-        run: may be a stranger's.
-        feature_id: in it.
-    """
-    try:
-        found = shelf.exemplars(run, feature_id, "explaining", "top", N_ON_CARD)
-    except FeatureNotFound:  # a run without images
-        return []
-    return [Shown.of(each) for each in found]
-
-
-def exemplars_of(run: Run, card: Card, feature_id: int) -> list[tuple[str, list[Shown]]]:
-    """All exemplars by what they stand for, the most activating ones first.
-
-    Args:
-        run: may be a stranger's.
-        card: of the feature.
-        feature_id: in the run.
-    """
-    if card.statistics is None:
-        return []
-    rows = [("Most active", [Shown.of(each) for each in card.exemplars])]
-    quantiles: dict[int, list[Shown]] = defaultdict(list)
-    for each in shelf.exemplars(run, feature_id, "explaining", "quantile"):
-        quantiles[each.quantile or 0].append(Shown.of(each))
-    n = max(quantiles, default=0) + 1
-    rows += [(f"Quantile {each + 1} of {n}", quantiles[each]) for each in sorted(quantiles, reverse=True)]
-    rows.append(("Not active", [Shown.of(each) for each in shelf.exemplars(run, feature_id, "explaining", "inactive")]))
-    return [(name, shown) for name, shown in rows if shown]
-
-
-@final
-@dataclass(frozen=True)
-class Told:
-    """One explanation as a page tells it.
-
-    Args:
-        title: method and control.
-        control: whether it is one.
-        strength: how hard it was pushed, in words.
-        explainer: who said it.
-        more: what tells the setting from others, in words.
-        words: what was said.
-        status: how it came out.
-        reason: why there are no words.
-        log_probability: mean, of each token.
-        sure: how probable it is that the words are right.
-        scores: by name; with whether images were shared.
-        n_others: settings of other strengths that it stands for.
-    """
-
-    title: str
-    control: bool
-    strength: str
-    explainer: str
-    more: str
-    words: str
-    status: str
-    reason: str
-    log_probability: float | None
-    sure: float | None
-    scores: Mapping[str, tuple[float, bool]]
-    n_others: int
-
-
-def told_of(card: Card) -> list[Told]:
-    """Everything that was said.
-
-    Args:
-        card: of the feature.
-    """
-    differing = particulars([setting for setting, *_ in card.told])
-    return [
-        Told(
-            setting.title,
-            setting.control is not None,
-            "" if setting.strength is None else f"{setting.strength.value:.4g} {setting.strength.unit}",
-            setting.explainer,
-            ", ".join(f"{name} {value}".strip() for name, value in differing[setting.setting_id]),
-            sample.text,
-            sample.status,
-            sample.reason,
-            sample.mean_log_probability,
-            card.sure.get((setting.setting_id, sample.sample)),
-            _means(card, setting.setting_id) if sample is samples[0] else {},
-            n_others if sample is samples[0] else 0,
-        )
-        for setting, samples, n_others in card.told
-        for sample in samples
-    ]
-
-
-def _means(card: Card, setting_id: int) -> dict[str, tuple[float, bool]]:
-    found: dict[str, tuple[float, bool]] = {}
-    for score, (scoring, samples) in card.numbers(setting_id).items():
-        values = [each.value for each in samples if each.value is not None]
-        if values:
-            found[score] = (sum(values) / len(values), scoring.is_shared)
-    return found
-
-
-def sweeps_of(card: Card) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What was said at each strength, of every way in which several were tried.
-
-    Args:
-        card: of the feature.
-
-    Returns:
-        The way in words, and strengths with words, the weakest first.
-    """
-    found: dict[tuple[str, str, str], list[tuple[float, str]]] = defaultdict(list)
-    for setting, samples in card.said:
-        if setting.strength is not None and setting.control is None:
-            words = next((each.text for each in samples if each.status == "ok"), "")
-            way = (setting.method, setting.explainer, setting.strength.unit)
-            found[way].append((setting.strength.value, words))
-    return [
-        (f"{method}, in {unit.replace('_', ' ')}", [(f"{value:.4g}", words) for value, words in sorted(tried)])
-        for (method, _, unit), tried in found.items()
-        if len(tried) > 1
-    ]
-
-
-def bars_of(card: Card) -> list[tuple[float, float, int]]:
-    """The histogram: of each bin from the first to the last that is filled, where it begins and ends, and its count.
-
-    Args:
-        card: of the feature.
-    """
-    counts: Sequence[int] = card.statistics.histogram if card.statistics else ()
-    filled = [place for place, n in enumerate(counts) if n > 0]
-    if not filled:
-        return []
-    return [(bin_edge(place), bin_edge(place + 1), counts[place]) for place in range(filled[0], filled[-1] + 1)]
-
-
-def number(value: Any) -> str:
-    """A number as a text; a dash for none."""
-    if value is None:
-        return "–"
-    told = f"{value:.3g}" if abs(value) >= 1 else f"{value:.2f}"
-    return "0" if float(told) == 0 else told
-
-
-def share(value: Any) -> str:
-    """A share in per cent; a dash for none."""
-    if value is None:
-        return "–"
-    return f"{value:.0%}" if value == 0 or value >= 0.1 else f"{value:.2%}" if value >= 1e-4 else f"{100 * value:.1g}%"

@@ -1,4 +1,4 @@
-"""A run's pictures for a page: thumbnails by their hash alone, heatmaps as small transparent pictures above them."""
+"""A run's pictures for pages: thumbnails by their hash alone, heatmaps as small transparent pictures above them."""
 
 import base64
 import io
@@ -11,12 +11,14 @@ from PIL import Image
 
 from seesay.errors import UnreadableImage
 from seesay.exemplars.exemplar import Exemplar
+from seesay.images.decoding import decode
 from seesay.store.run import Run
 
 _HEAT = (0, 230, 118)
 """Green, as heatmaps are in this house's terminals and for its models."""
 
 _LARGEST_FILE = 1 << 22
+_QUALITY, _EFFORT = 80, 2
 _WEBP = (b"RIFF", b"WEBP")
 
 
@@ -82,12 +84,13 @@ def heat_of(dense: np.ndarray) -> str:
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def thumbnail(run: Run, pixel_hash: str) -> bytes:
+def thumbnail(run: Run, pixel_hash: str, side: int | None = None) -> bytes:
     """A thumbnail's bytes: nothing but a WebP file inside the run's folder is ever read, whatever links lie in it.
 
     Args:
         run: may be a stranger's.
         pixel_hash: from outside.
+        side: its longest side, in pixels, if what the run keeps is larger; None for what it keeps, byte for byte.
 
     Raises:
         UnusablePath: that is no hash.
@@ -100,7 +103,14 @@ def thumbnail(run: Run, pixel_hash: str) -> bytes:
     data = _read(path)
     if (data[:4], data[8:12]) != _WEBP:
         raise refused
-    return data
+    return data if side is None else _smaller(decode(data, path.name), side)
+
+
+def _smaller(image: Image.Image, side: int) -> bytes:
+    image.thumbnail((side, side))
+    file = io.BytesIO()
+    image.save(file, "WEBP", quality=_QUALITY, method=_EFFORT)
+    return file.getvalue()
 
 
 def _read(path: Path) -> bytes:
