@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet 
 RUNS := runs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types slow soak world bench constraints clean
+.PHONY: help demo test check lint types slow browser screenshots soak world bench constraints clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -31,6 +31,12 @@ types: $(VENV)/.installed-train  ## the types of src
 
 slow: $(VENV)/.installed-train  ## the slow tests: the wheel, the demo, every command of the README
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile
+
+browser: $(VENV)/.installed-train  ## the tests of the viewer in a real browser: Debian's chromium
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser
+
+screenshots: $(VENV)/.installed-train  ## pictures of every page of the viewer, light and dark, wide and narrow
+	$(BIN)/python -m tests.browser.screenshots --out $(RUNS)/screenshots
 
 soak: $(VENV)/.installed  ## kill seesay explain fifty times and look at what comes of it; ten minutes and more
 	$(BIN)/python -m tests.soak.explaining --kills 50

@@ -31,6 +31,7 @@ BARE = {
     "label": ["x"],
     "compare": ["x"],
     "trust": ["x"],
+    "report": ["x"],
     "serve": ["x"],
 }
 """What a command cannot do without."""

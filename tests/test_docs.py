@@ -27,6 +27,7 @@ NOT_RUN = (
     "seesay label",
     "seesay compare",
     "seesay trust",
+    "seesay report",
     "seesay serve",
 )
 """Too long for a test, in need of a model from the hub, or of a run that another command has made (which

@@ -24,6 +24,7 @@ from seesay.commands.explain import Explain
 from seesay.commands.features import Features
 from seesay.commands.inspect import Inspect
 from seesay.commands.label import Label
+from seesay.commands.report import Report
 from seesay.commands.score import ScoreCommand
 from seesay.commands.serve import Serve
 from seesay.commands.show import Show
@@ -62,6 +63,7 @@ COMMANDS: Mapping[str, type[Command]] = {
     "label": Label,
     "compare": Compare,
     "trust": Trust,
+    "report": Report,
     "serve": Serve,
     "doctor": Doctor,
 }
@@ -82,6 +84,7 @@ _Overview = (
     | Annotated[Label, subcommand("label")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Trust, subcommand("trust")]
+    | Annotated[Report, subcommand("report")]
     | Annotated[Serve, subcommand("serve")]
     | Annotated[Doctor, subcommand("doctor")]
 )
@@ -107,6 +110,7 @@ In order of use:
   seesay label runs/x             which speak of colours and textures, which of things
   seesay compare runs/x           methods side by side, with tests
   seesay trust runs/x             which words are how sure
+  seesay report runs/x            one file to be read, kept or sent
   seesay serve runs/x             all of it in a browser
   seesay world evaluate           what these models can do, and what they must
   seesay world train              those small models again, from nothing

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,24 +30,41 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
         UnusablePath: if the file cannot be written.
     """
-    text = to_json(content)
+    write_text(path, [to_json(content)])
+
+
+def write_text(path: Path, pieces: Iterable[str]) -> None:
+    """Write a text.
+
+    Args:
+        path: the file; replaced if it is there. A device or pipe is written to as it is.
+        pieces: of the text, which may be made while it is written.
+
+    Raises:
+        UnusablePath: if the file cannot be written.
+    """
     try:
         if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
+            _fill(path, pieces)
         else:
-            _replace(path.resolve(), text)
+            _replace(path.resolve(), pieces)
     except OSError as error:
         raise unwritable(path, error.strerror or str(error)) from error
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, pieces: Iterable[str]) -> None:
     # a name of our own instead of tempfile's, which would leave the file readable by its owner alone
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        _fill(temporary, pieces)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _fill(path: Path, pieces: Iterable[str]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(pieces)
 
 
 def unwritable(path: Path, reason: str) -> UnusablePath:

@@ -4,7 +4,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from seesay.files import unwritable
+from seesay.files import write_text
 
 _LOOK = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c1c1c; max-width: 90rem; margin: 1rem auto; padding: 0 1rem }
@@ -38,7 +38,4 @@ def write_plots(path: Path, title: str, figure: Any, *, lead: str = "", below: s
         f"<title>{heading}</title><style>{_LOOK}</style></head>"
         f"<body><h2>{heading}</h2><p>{escape(lead)}</p>{plots}{below}</body></html>"
     )
-    try:
-        path.write_text(page, "utf-8")
-    except OSError as error:
-        raise unwritable(path, error.strerror or str(error)) from error
+    write_text(path, [page])

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from seesay.explainers.config import Setting
+from seesay.records import Strength
+from seesay.split import split_of
 from seesay.store.exemplars import features
 from seesay.store.explanations import settings
 from seesay.store.labels import Label, add_labels
@@ -63,9 +65,6 @@ def test_words_that_were_replaced_take_their_scores_with_them(tmp_path: Path) ->
 
 
 def test_controls_and_strengths_that_were_only_tried_are_no_words_of_a_feature(tmp_path: Path) -> None:
-    from seesay.records import Strength
-    from seesay.split import split_of
-
     validation = [each for each in range(40) if split_of(each) == "validation"]
     with making(tmp_path, 40) as run:
         said(run, dict.fromkeys(range(40), "a car"), STEERING)
@@ -157,6 +156,71 @@ def test_a_damaged_feature_keeps_no_other_from_being_shown(filled: Path, tmp_pat
     catalogue = Catalogue([folder])
     catalogue.refresh()
     assert {*ids_of(catalogue), *ids_of(catalogue, page=2)} == set(others)
+    catalogue.close()
+
+
+def test_text_that_is_none_keeps_no_other_feature_from_being_shown(tmp_path: Path) -> None:
+    with making(tmp_path, 40) as run:
+        said(run, dict.fromkeys(range(40), "a car"))
+        # SQLite itself refuses to read it, and with it whatever is read at the same time
+        run.connection.execute("UPDATE explanations SET text = CAST(x'ff' AS TEXT) WHERE feature_id IN (7, 30)")
+    catalogue = Catalogue([tmp_path])
+    catalogue.refresh()
+    shown = [*ids_of(catalogue), *ids_of(catalogue, page=2)]
+    assert shown == [each for each in range(40) if each not in (7, 30)]
+    catalogue.close()
+
+
+def test_the_first_words_of_another_method_concern_no_feature_but_their_own(filled: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(filled, tmp_path / "run"))
+    catalogue = Catalogue([folder])
+    catalogue.refresh()
+    judged = [row["feature_id"] for row in find(catalogue, Query(split="test")).rows][:3]
+    with Run.writing(folder) as run:
+        said(run, dict.fromkeys(judged, "a zebra"), Setting("hybrid", Strength(1.0, "kl")))
+        assert catalogue.refresh() == 3
+    assert ids_of(catalogue, text="zebra") == judged
+    catalogue.close()
+
+
+def test_words_that_come_to_compete_are_shown_of_all_features(tmp_path: Path) -> None:
+    tried = Setting("steering", Strength(9.0, "residual_norm"))
+    validation = [each for each in range(40) if split_of(each) == "validation"]
+    judged = next(each for each in range(40) if split_of(each) == "test")
+    with making(tmp_path, 40) as run:
+        said(run, dict.fromkeys(validation, "a tried word"), tried)
+    catalogue = Catalogue([tmp_path])
+    catalogue.refresh()
+    assert ids_of(catalogue, text="tried") == []
+    with Run.writing(tmp_path) as run:
+        said(run, {judged: "a tried word"}, tried)
+    assert catalogue.refresh() == len(validation) + 1
+    assert ids_of(catalogue, text="tried") == sorted([*validation, judged])
+    catalogue.close()
+
+
+def test_a_level_concerns_the_features_of_which_its_words_are_said(tmp_path: Path) -> None:
+    with making(tmp_path, 9) as run:
+        said(run, {each: "a car" if each < 4 else "red" for each in range(9)})
+    catalogue = Catalogue([tmp_path])
+    catalogue.refresh()
+    with Run.writing(tmp_path) as run:
+        add_labels(run, "records:x", [Label("a car", "high-level", "")])
+    assert catalogue.refresh() == 4
+    assert ids_of(catalogue, level="high-level") == [0, 1, 2, 3]
+    catalogue.close()
+
+
+def test_what_is_scored_in_another_way_by_now_takes_over_the_numbers_of_all(tmp_path: Path) -> None:
+    with making(tmp_path, 9) as run:
+        topk = said(run, dict.fromkeys(range(9), "a car"))
+        scored(run, "iou", topk, dict.fromkeys(range(9), 0.25), "a car")
+    catalogue = Catalogue([tmp_path])
+    catalogue.refresh()
+    with Run.writing(tmp_path) as run:
+        scored(run, "iou", topk, {3: 0.75}, "a car", facts={"holding": "held-out", "n_images": 99, "algorithm": 1})
+    assert catalogue.refresh() == 9
+    assert [row["iou"] for row in find(catalogue, Query()).rows] == [0.75 if each == 3 else None for each in range(9)]
     catalogue.close()
 
 

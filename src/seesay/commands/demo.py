@@ -33,7 +33,7 @@ class Demo:
     """Whose features: those of world:early, world:middle or world:late."""
 
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs/demo")
-    """Where summary.json and the run go."""
+    """Where summary.json, report.html and the run go."""
 
     max_features: OptionalCount = None
     """Explain the first so many; by default all test features (on which nothing was chosen) that stand for something
@@ -50,6 +50,7 @@ class Demo:
             UnreadableSAE: if it has no such SAE.
         """
         from seesay.commands.loading import hush
+        from seesay.commands.report import Report
         from seesay.demo import RUN, demo
 
         output = Output(self.common)
@@ -65,9 +66,13 @@ class Demo:
             console=output.console,
             progress=output.progress,
         )
+        page = self.out / "report.html"
+        Report((self.out / RUN,), out=page, common=self.common).write(output)
         output.finish(
             summary,
             next_steps=[
+                f"python3 -m webbrowser {page.resolve().as_uri()}   the report, with figures and pictures",
+                f"seesay serve {self.out / RUN}   all features in a browser, searched and sorted",
                 f"seesay show {self.out / RUN} 10   all that is known of one feature, with pictures",
                 f"seesay explain {self.out / RUN} --method one-word   another way, for all features of the run",
                 f"seesay steer --features 50,61 --subject {self.subject} --sae {self.sae}   features of your choice",

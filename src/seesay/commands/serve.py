@@ -3,14 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, final
+from typing import TYPE_CHECKING, Annotated, Any, final
 
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from seesay.commands.instruments import InstrumentOptions, Instruments
+from seesay.commands.names import is_world
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.errors import InvalidSetting, UnusablePath
+
+if TYPE_CHECKING:
+    from seesay.viewer.catalogue import Catalogue
+    from seesay.viewer.meaning import Meaning
 
 _MOST_DEEP = 3
 _LARGEST_PORT = 65535
@@ -40,6 +46,11 @@ class Serve:
     port: int = 8765
     """Its port."""
 
+    embedder: Annotated[str | None, arg(metavar="MODEL")] = None
+    """Puts pictures and phrases into one space, so that features are found by what is meant: CLIP, SigLIP or SigLIP 2,
+    such as openai/clip-vit-large-patch14. By default the embedded world's own for runs of it; for others only words
+    are searched, unless one is named."""
+
     common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
 
     def run(self) -> int:
@@ -63,11 +74,28 @@ class Serve:
             address += f"?token={guard.token}"
         catalogue = Catalogue(list(dict.fromkeys(self.path)))
         try:
+            meaning = self._meaning(catalogue)
             output.console.print(Text(f"Open {address}   (Ctrl-C ends it)"), soft_wrap=True)
-            serve(catalogue, guard, self.host, self.port)
+            serve(catalogue, guard, self.host, self.port, meaning)
         finally:
             catalogue.close()
         return 0
+
+    def _meaning(self, catalogue: "Catalogue") -> "Meaning | None":
+        from seesay.store.run import Run
+        from seesay.viewer.meaning import Meaning
+
+        subjects: list[dict[str, Any]] = []
+        for folder in catalogue.folders:
+            with Run.open(folder) as run:
+                subjects.append(run.subject)
+        of_world = all(is_world(str(of.get("sae"))) and is_world(str(of.get("subject"))) for of in subjects)
+        tools = Instruments(InstrumentOptions(embedder=self.embedder), of_world, self.common)
+        if self.embedder is not None:
+            _ = tools.embedder  # now: whoever named it wants to know at once if it cannot be had
+        elif not of_world:
+            return None
+        return Meaning(catalogue, lambda: tools.embedder)
 
     def _listed(self, output: Output, found: Sequence[Path]) -> int:
         if not found:

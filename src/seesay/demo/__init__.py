@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from seesay import world
+from seesay.demo.measuring import keep_scores
 from seesay.demo.scoring import Outcome, by_kind, constant, hit_rate, outcomes
 from seesay.demo.tables import feature_table, summary_table
 from seesay.exemplars.config import CollectionConfig
@@ -137,6 +138,7 @@ def demo(
         speaker = Speaker.of(vlm, name, sae=sae, layer=layer)
         explained = _Explained(run, vlm, speaker, strengths, seed, progress)
         found, unsteered = _outcomes(explained, truth, max_features)
+        keep_scores(run, truth, unsteered, seed, progress)
     summary: dict[str, Any] = {
         "subject": name,
         "sae": sae_name,
@@ -163,14 +165,14 @@ def _measured(vlm: VLM, sae: SAE, layer: int, progress: ProgressBar) -> Truth:
         return measure(vlm, sae, layer, n_scenes=N_SCENES, on_batch=advance)
 
 
-def _outcomes(explained: _Explained, truth: Truth, max_features: int | None) -> tuple[list[Outcome], dict[str, str]]:
+def _outcomes(explained: _Explained, truth: Truth, max_features: int | None) -> tuple[list[Outcome], dict[Method, str]]:
     """The features, and what each method says of nothing."""
     test_features = [feature_id for feature_id in truth.live if split_of(feature_id) == "test"]
     feature_ids = [feature_id for feature_id in test_features if truth.concepts(feature_id)][:max_features]
     said = {name: explained.say(name, method, control, feature_ids) for name, method, control in _in_methods()}
     for name, method, ablation in _in_ablations():
         said[name] = explained.say(name, method, ablation, feature_ids[:_N_ABLATED])
-    unsteered = {method: of_nothing(explained.vlm, method) for method in _METHODS}
+    unsteered: dict[Method, str] = {method: of_nothing(explained.vlm, method) for method in _METHODS}
     return outcomes(feature_ids, truth, said, {method: parse(text) for method, text in unsteered.items()}), unsteered
 
 

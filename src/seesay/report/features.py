@@ -8,7 +8,7 @@ from typing import final
 from seesay.cards import Card, particulars, precedence
 from seesay.errors import FeatureNotFound
 from seesay.exemplars.histogram import bin_edge
-from seesay.records import Method
+from seesay.records import Method, Strength
 from seesay.report.pictures import Shown
 from seesay.scorers.config import SCORES, Score
 from seesay.store import exemplars as shelf
@@ -100,7 +100,7 @@ def statements_of(card: Card) -> list[Statement]:
             setting.method,
             setting.title,
             setting.control is not None,
-            "" if setting.strength is None else f"{setting.strength.value:.4g} {setting.strength.unit}",
+            "" if setting.strength is None else _in_words(setting.strength),
             setting.explainer,
             ", ".join(f"{name} {value}".strip() for name, value in differing[setting.setting_id]),
             sample.text,
@@ -114,6 +114,10 @@ def statements_of(card: Card) -> list[Statement]:
         for setting, samples, n_others in card.told
         for sample in samples
     ]
+
+
+def _in_words(strength: Strength) -> str:
+    return f"{strength.value:.4g} {strength.unit.replace('_', ' ')}"
 
 
 def best_of(statements: Sequence[Statement]) -> Statement | None:

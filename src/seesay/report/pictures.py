@@ -3,6 +3,7 @@
 import base64
 import io
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import final
 
@@ -18,6 +19,7 @@ _HEAT = (0, 230, 118)
 """Green, as heatmaps are in this house's terminals and for its models."""
 
 _LARGEST_FILE = 1 << 22
+_N_REMEMBERED = 4096  # some 5 kB each
 _QUALITY, _EFFORT = 80, 2
 _WEBP = (b"RIFF", b"WEBP")
 
@@ -100,22 +102,35 @@ def thumbnail(run: Run, pixel_hash: str, side: int | None = None) -> bytes:
     refused = UnreadableImage(f"no picture {pixel_hash} in {run.folder}", expected="one that the run keeps")
     if not (path.is_file() and path.resolve().is_relative_to(run.folder.resolve())):
         raise refused
-    data = _read(path)
-    if (data[:4], data[8:12]) != _WEBP:
-        raise refused
-    return data if side is None else _smaller(decode(data, path.name), side)
-
-
-def _smaller(image: Image.Image, side: int) -> bytes:
-    image.thumbnail((side, side))
-    file = io.BytesIO()
-    image.save(file, "WEBP", quality=_QUALITY, method=_EFFORT)
-    return file.getvalue()
-
-
-def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(_LARGEST_FILE)
-    except OSError:
-        return b""
+        return _whole(path) if side is None else _small(path, path.stat().st_mtime_ns, side)
+    except (OSError, ValueError) as error:
+        raise refused from error
+
+
+def _whole(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(_LARGEST_FILE)
+    if (data[:4], data[8:12]) != _WEBP:
+        raise ValueError("no WebP file")
+    return data
+
+
+@lru_cache(_N_REMEMBERED)
+def _small(path: Path, _written: int, side: int) -> bytes:
+    """Remembered, as many features share a picture; one that has been written since is another."""
+    return as_webp(decode(_whole(path), path.name), side)
+
+
+def as_webp(image: Image.Image, side: int) -> bytes:
+    """An image as a file.
+
+    Args:
+        image: RGB.
+        side: its longest side in the file, at most.
+    """
+    small = image.copy()
+    small.thumbnail((side, side))
+    file = io.BytesIO()
+    small.save(file, "WEBP", quality=_QUALITY, method=_EFFORT)
+    return file.getvalue()

@@ -106,7 +106,7 @@ def as_html(sections: Iterable[Section]) -> str:
 def _section(section: Section) -> str:
     heading = f"<h3>{_escaped(section.title)}<small>{_escaped(section.subtitle)}</small></h3>" if section.title else ""
     sentences, remarks = ("".join(map(_sentence, each)) for each in (section.sentences, section.remarks))
-    tables = "".join(_table(table) for table in section.tables if table.rows)
+    tables = "".join(_table(table, section.title) for table in section.tables if table.rows)
     return f"<section>{heading}{sentences}{tables}{remarks}</section>"
 
 
@@ -114,7 +114,7 @@ def _sentence(sentence: Sentence) -> str:
     return f"<p class='{sentence.tone}'>{_escaped(sentence.text)}</p>"
 
 
-def _table(table: Table) -> str:
+def _table(table: Table, title: str) -> str:
     kinds = [_classes(column) for column in table.columns]
     head = "".join(
         f"<th scope='col' class='{kind}'>{_escaped(column.name)}</th>"
@@ -123,7 +123,9 @@ def _table(table: Table) -> str:
     body = "".join(
         f"<tr class='{row.tone}'>{''.join(map(_html_cell, kinds, table.columns, row.cells))}</tr>" for row in table.rows
     )
-    return f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    # what scrolls must be reached by keys, and have a name
+    place = f"class='wide' tabindex='0' role='region' aria-label='{_escaped(title or 'Table')}'"
+    return f"<div {place}><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _html_cell(kind: str, column: Column, text: str) -> str:

@@ -24,7 +24,7 @@ def templates_of(*packages: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "share": share, "line": one_line}
+    environment.filters |= {"number": number, "share": share, "sure": sure, "line": one_line}
     return environment
 
 
@@ -34,6 +34,13 @@ def number(value: Any) -> str:
         return "–"
     told = f"{value:.3g}" if abs(value) >= 1 else f"{value:.2f}"
     return "0" if float(told) == 0 else told
+
+
+def sure(value: Any) -> str:
+    """A probability in whole per cents, as it is not known better; a dash for none."""
+    if value is None:
+        return "–"
+    return "<1%" if value < 0.01 else ">99%" if value > 0.99 else f"{value:.0%}"
 
 
 def share(value: Any) -> str:

@@ -8,8 +8,9 @@ import logging
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any, final
@@ -18,6 +19,7 @@ from seesay.calibration import similarity
 from seesay.cards import precedence
 from seesay.errors import FeatureNotFound, UnusablePath
 from seesay.scorers.config import SCORES, Score
+from seesay.store.database import transaction
 from seesay.store.run import Run
 from seesay.texts import short_names
 from seesay.viewer.outlook import Outline, Outlook, Words
@@ -29,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 _AT_ONCE = 500
 """Features that are written together: few enough that whoever reads does not wait."""
+
+_CACHE_KIB = 1 << 16
 
 _SCHEMA = f"""
 CREATE TABLE features (
@@ -47,6 +51,7 @@ CREATE TABLE features (
 CREATE TABLE said (
     place INTEGER NOT NULL,
     is_best INTEGER NOT NULL,
+    is_first INTEGER NOT NULL,
     method TEXT NOT NULL,
     explainer TEXT NOT NULL,
     text TEXT NOT NULL,
@@ -55,11 +60,41 @@ CREATE TABLE said (
     {", ".join(f"{score} REAL" for score in OF_WORDS)}
 );
 CREATE INDEX said_of ON said (place);
-CREATE INDEX said_by ON said (method, place);
+CREATE UNIQUE INDEX best_of ON said (place) WHERE is_best;
+CREATE UNIQUE INDEX first_of ON said (method, place) WHERE is_first;
 CREATE VIRTUAL TABLE words USING fts5 (text, tokenize = 'unicode61 remove_diacritics 2');
 """
-_SORTED = ("frequency", "max_activation", "disagreement", *OF_FEATURES)
-_SORTED_SAID = ("sure", *OF_WORDS)
+_FACTS = (
+    "run",
+    "feature_id",
+    "split",
+    "frequency",
+    "image_frequency",
+    "max_activation",
+    "disagreement",
+    "n_said",
+    *OF_FEATURES,
+)
+_INTO_FEATURES = (
+    f"INSERT INTO features ({', '.join(_FACTS)}) VALUES ({', '.join('?' * len(_FACTS))}) "
+    f"ON CONFLICT (run, feature_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _FACTS)}"
+)
+
+
+@final
+@dataclass(frozen=True)
+class Present:
+    """What can be asked for at all.
+
+    Args:
+        methods: that explained anything.
+        levels: of anything that is said.
+        scores: that anything has.
+    """
+
+    methods: frozenset[str]
+    levels: frozenset[str]
+    scores: frozenset[str]
 
 
 @final
@@ -89,13 +124,12 @@ class Catalogue:
         self._writing = threading.Lock()
         self._runs = [Run.open(folder, any_thread=True) for folder in folders]
         self._outlooks = [Outlook(run) for run in self._runs]
-        with self._connect() as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(_SCHEMA)
-            for name in _SORTED:
-                connection.execute(f"CREATE INDEX by_{name} ON features ({name})")
-            for name in _SORTED_SAID:
-                connection.execute(f"CREATE INDEX said_by_{name} ON said ({name})")
+        self._connection = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = OFF")  # whatever ends without warning, it is made anew
+        self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        self._connection.executescript(_SCHEMA)
+        self._present: tuple[int, Present] | None = None
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -139,92 +173,126 @@ class Catalogue:
                     if is_stopped():
                         return n_done
                     some = feature_ids[start : start + _AT_ONCE]
-                    self._write(number, list(_outlines(outlook, some)))
+                    self._write(number, _outlines(outlook, some))
                     n_done += len(some)
                     self.version += 1
                     self.progress = n_done, n_all
                     on_features(len(some))
             return n_done
 
-    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    def rows(
+        self,
+        query: str,
+        parameters: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        nearness: Callable[[int, int], float] | None = None,
+    ) -> list[sqlite3.Row]:
         """Ask the table, from any thread.
 
         Args:
             query: SQL without any text from outside.
             parameters: what came from outside.
+            nearness: what the query may call under this name, with the numbers of a run and of a feature.
         """
         if not hasattr(self._own, "connection"):
             connection = sqlite3.connect(f"{self._file.as_uri()}?mode=ro", uri=True, isolation_level=None)
             connection.row_factory = sqlite3.Row
             self._own.connection = connection
+        if nearness is not None:
+            self._own.connection.create_function("nearness", 2, nearness, deterministic=True)
         return self._own.connection.execute(query, parameters).fetchall()
+
+    def present(self) -> Present:
+        """What there is, read again only after something has changed."""
+        version = self.version
+        if self._present is None or self._present[0] != version:
+            methods, levels = (self._values(f"SELECT DISTINCT {each} FROM said") for each in ("method", "level"))
+            scores = self._scored("said", OF_WORDS) | self._scored("features", OF_FEATURES)
+            self._present = version, Present(methods, levels, scores)
+        return self._present[1]
+
+    def _values(self, query: str) -> frozenset[str]:
+        return frozenset(value for (value,) in self.rows(query) if value is not None)
+
+    def _scored(self, table: str, scores: Sequence[Score]) -> frozenset[str]:
+        (counts,) = self.rows(f"SELECT {', '.join(f'count({each})' for each in scores)} FROM {table}")
+        return frozenset(score for score, n in zip(scores, counts, strict=True) if n)
 
     def close(self) -> None:
         """Remove it; runs are left alone."""
         with suppress(AttributeError):
             self._own.connection.close()
+        self._connection.close()
         for run in self._runs:
             run.close()
         self._place.cleanup()
 
-    @contextmanager
-    def _connect(self) -> Generator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._file, isolation_level=None)
-        try:
-            yield connection
-        finally:
-            connection.close()
-
     def _write(self, number: int, outlines: Sequence[Outline]) -> None:
-        with self._connect() as connection:
-            connection.execute("BEGIN")
-            for outline in outlines:
-                _put(connection, number, outline)
-            connection.execute("COMMIT")
+        with transaction(self._connection):
+            _put(self._connection, number, outlines)
 
 
-def _outlines(outlook: Outlook, feature_ids: Sequence[int]) -> Iterator[Outline]:
+def _outlines(outlook: Outlook, feature_ids: Sequence[int]) -> list[Outline]:
     """What is known of some features; one that is damaged keeps no other from being shown."""
-    for feature_id in feature_ids:
-        try:
-            yield outlook.outline(feature_id)
-        except UnusablePath as error:
+    try:
+        return outlook.outlines(feature_ids)
+    except UnusablePath as error:
+        if len(feature_ids) == 1:
             _log.warning("%s", error)
+            return []
+        half = len(feature_ids) // 2
+        return [*_outlines(outlook, feature_ids[:half]), *_outlines(outlook, feature_ids[half:])]
 
 
-def _put(connection: sqlite3.Connection, number: int, outline: Outline) -> None:
-    """Write a feature in the place of what was known of it."""
-    facts: Mapping[str, Any] = {
-        "run": number,
-        "feature_id": outline.feature_id,
-        "split": outline.split,
-        "frequency": outline.frequency,
-        "image_frequency": outline.image_frequency,
-        "max_activation": outline.max_activation,
-        "disagreement": disagreement(outline.said),
-        "n_said": len(outline.said),
-        **{score: outline.scores.get(score) for score in OF_FEATURES},
+def _put(connection: sqlite3.Connection, number: int, outlines: Sequence[Outline]) -> None:
+    """Write features in the place of what was known of them."""
+    connection.executemany(_INTO_FEATURES, [_facts(number, outline) for outline in outlines])
+    ids = [outline.feature_id for outline in outlines]
+    query = f"SELECT feature_id, place FROM features WHERE run = ? AND feature_id IN ({', '.join('?' * len(ids))})"
+    places: dict[int, int] = dict(connection.execute(query, (number, *ids)).fetchall())
+    for table, column in (("said", "place"), ("words", "rowid")):
+        connection.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(place,) for place in places.values()])
+    said = [row for outline in outlines for row in _said(places[outline.feature_id], outline)]
+    connection.executemany(f"INSERT INTO said VALUES ({', '.join('?' * (8 + len(OF_WORDS)))})", said)
+    texts = {
+        places[outline.feature_id]: "\n".join(dict.fromkeys(words.text for words in outline.said))
+        for outline in outlines
+        if outline.said
     }
-    row = connection.execute(
-        f"INSERT INTO features ({', '.join(facts)}) VALUES ({', '.join('?' * len(facts))}) "
-        f"ON CONFLICT (run, feature_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in facts)} "
-        "RETURNING place",
-        tuple(facts.values()),
+    connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", texts.items())
+
+
+def _facts(number: int, outline: Outline) -> tuple[Any, ...]:
+    return (
+        number,
+        outline.feature_id,
+        outline.split,
+        outline.frequency,
+        outline.image_frequency,
+        outline.max_activation,
+        disagreement(outline.said),
+        len(outline.said),
+        *(outline.scores.get(score) for score in OF_FEATURES),
     )
-    ((place,),) = row.fetchall()
-    connection.execute("DELETE FROM said WHERE place = ?", (place,))
-    connection.execute("DELETE FROM words WHERE rowid = ?", (place,))
+
+
+def _said(place: int, outline: Outline) -> list[tuple[Any, ...]]:
     best = best_of(outline.said)
-    for words in outline.said:
-        values = (words.method, words.explainer, words.text, words.sure, words.level)
-        scores = (words.scores.get(score) for score in OF_WORDS)
-        connection.execute(
-            f"INSERT INTO said VALUES ({', '.join('?' * (len(values) + 2 + len(OF_WORDS)))})",
-            (place, words is best, *values, *scores),
+    first = {words.method: words for words in reversed(outline.said)}
+    return [
+        (
+            place,
+            words is best,
+            words is first[words.method],
+            words.method,
+            words.explainer,
+            words.text,
+            words.sure,
+            words.level,
+            *(words.scores.get(score) for score in OF_WORDS),
         )
-    if outline.said:
-        text = "\n".join(dict.fromkeys(words.text for words in outline.said))
-        connection.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (place, text))
+        for words in outline.said
+    ]
 
 
 def best_of(said: Sequence[Words]) -> Words | None:

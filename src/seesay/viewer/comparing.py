@@ -1,11 +1,11 @@
 """The comparison of the runs' methods as the viewer shows it: computed beside the pages, once for each state."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -47,12 +47,14 @@ class Compared:
     Args:
         tables: as HTML in which all is escaped.
         figure: plotly's, as JSON; None if there is nothing to be drawn.
+        numbers: all of it as plain data.
         differing: for each score and pair of methods.
         problem: why there is nothing; empty if there is.
     """
 
     tables: str = ""
     figure: str | None = None
+    numbers: Mapping[str, Any] = field(default_factory=dict[str, Any])
     differing: Sequence[Differing] = ()
     problem: str = ""
 
@@ -102,7 +104,8 @@ def _compared(folders: Sequence[Path], names: Sequence[str]) -> Compared:
     contest, comparison = told.contest, told.comparison
     of_words = [standing for standing in comparison.standings if standing.of_words]
     differing = [each for standing in of_words for each in _differing(contest, standing)]
-    return Compared(as_html(told.sections()), figure_of(contest, comparison).to_json(), differing)
+    figure = figure_of(contest, comparison).to_json()
+    return Compared(as_html(told.sections()), figure, comparison.as_json(), differing)
 
 
 def _differing(contest: Contest, standing: Standing) -> list[Differing]:

@@ -10,15 +10,18 @@ from urllib.parse import urlencode
 from seesay.cards import read_card
 from seesay.explainers.config import METHODS
 from seesay.records import Level, Split
-from seesay.report.features import bars_of, best_pictures, columns_of, exemplars_of, statements_of, sweeps_of
+from seesay.report.features import bars_of, best_of, best_pictures, columns_of, exemplars_of, statements_of, sweeps_of
 from seesay.report.templating import templates_of
 from seesay.scorers.config import SCORES
 from seesay.store.run import Run
-from seesay.viewer.catalogue import OF_WORDS, Catalogue
+from seesay.viewer.catalogue import OF_FEATURES, OF_WORDS, Catalogue
 from seesay.viewer.comparing import Comparer
+from seesay.viewer.meaning import Meaning
 from seesay.viewer.searching import ORDERS, Found, Query, find
 
 _PLAIN = Query()
+_SHOWN = frozenset({*OF_WORDS, *OF_FEATURES, "disagreement"})
+"""What a card tells if it is asked for; the rest of what can be asked for it tells always."""
 
 
 @final
@@ -27,10 +30,11 @@ class Pages:
 
     Args:
         catalogue: of the runs.
+        meaning: for search by meaning; None without.
     """
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalogue: Catalogue, meaning: Meaning | None = None) -> None:
+        self._catalogue, self._meaning = catalogue, meaning
         self._templates = templates_of("seesay.viewer")
 
     def atlas(self, query: Query, *, is_part: bool = False) -> str:
@@ -40,21 +44,23 @@ class Pages:
             query: which, and in what order.
             is_part: only what was found, for a page that is there already.
         """
-        found = find(self._catalogue, query)
+        found = find(self._catalogue, query, self._meaning)
         shown: dict[str, Any] = {
             "found": found,
             "cards": self._cards(found),
-            "address": lambda **changed: "/?" + address_of(replace(query, **changed)),
+            "query": query,
+            "reading": self._meaning.progress if self._meaning else (0, 0),
+            "shown_scores": [score for score in _numbers(query) if score in _SHOWN],
+            "address": lambda **changed: address_of(replace(query, **changed)),
         }
         if is_part:
             return self._rendered("found.html", **shown)
-        methods, levels = self._known("method"), self._known("level")
-        scores = [score for score in SCORES if self._is_known(score)]
+        present = self._catalogue.present()
+        scores = [score for score in SCORES if score in present.scores]
         return self._rendered(
             "atlas.html",
-            query=query,
-            methods=[method for method in METHODS if method in methods],
-            levels=[level for level in get_args(Level) if level in levels],
+            methods=[method for method in METHODS if method in present.methods],
+            levels=[level for level in get_args(Level) if level in present.levels],
             splits=get_args(Split),
             orders=[order for order in ORDERS if order not in SCORES or order in scores],
             scores=scores,
@@ -83,6 +89,7 @@ class Pages:
             feature_id=feature_id,
             card=card,
             statements=statements,
+            best=best_of(statements),
             columns=columns_of(statements),
             sweeps=sweeps_of(card),
             rows=rows,
@@ -116,7 +123,7 @@ class Pages:
 
     def _rendered(self, name: str, **values: Any) -> str:
         return self._templates.get_template(name).render(
-            runs=self._catalogue.names, version=self._catalogue.version, **values
+            runs=self._catalogue.names, version=self._catalogue.version, has_meaning=self._meaning is not None, **values
         )
 
     def _cards(self, found: Found) -> list[Mapping[str, Any]]:
@@ -143,20 +150,17 @@ class Pages:
         ((after,),) = self._catalogue.rows(query, (number, feature_id))
         return before, after
 
-    def _known(self, column: str) -> frozenset[str]:
-        query = f"SELECT DISTINCT {column} FROM said WHERE {column} IS NOT NULL"
-        return frozenset(value for (value,) in self._catalogue.rows(query))
-
-    def _is_known(self, score: str) -> bool:
-        table = "said" if score in OF_WORDS else "features"
-        return bool(self._catalogue.rows(f"SELECT 1 FROM {table} WHERE {score} IS NOT NULL LIMIT 1"))
-
 
 def address_of(query: Query) -> str:
-    """A query as the part of an address behind its question mark, without what is as usual.
+    """The address of what is asked for, without what is as usual.
 
     Args:
         query: all of it.
     """
     given = {name: value for name, value in vars(query).items() if value != getattr(_PLAIN, name)}
-    return urlencode(given)
+    return f"/?{urlencode(given)}" if given else "/"
+
+
+def _numbers(query: Query) -> list[str]:
+    """What cards are sorted and chosen by, which they tell then: each once."""
+    return list(dict.fromkeys(filter(None, (query.order, query.score))))

@@ -4,10 +4,12 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, final, get_args
+from typing import Literal, final, get_args
 
+from seesay.errors import InvalidSetting
 from seesay.records import Level, Method, Split
 from seesay.viewer.catalogue import OF_FEATURES, OF_WORDS, Catalogue
+from seesay.viewer.meaning import Meaning, Nearness
 
 N_ON_PAGE = 24
 
@@ -15,6 +17,8 @@ Order = Literal["id", "relevance", "sure", "frequency", "activation", "disagreem
 """By what cards are sorted besides scores: `relevance` is to the words that are searched for."""
 
 ORDERS: tuple[str, ...] = (*get_args(Order), *OF_WORDS, *OF_FEATURES)
+
+By = Literal["words", "meaning"]
 
 _COLUMNS = {
     "id": "f.run, f.feature_id",
@@ -26,6 +30,15 @@ _COLUMNS = {
     **{score: f"s.{score}" for score in OF_WORDS},
     **{score: f"f.{score}" for score in OF_FEATURES},
 }
+_CONDITIONS = {
+    "run": "f.run = :run",
+    "split": "f.split = :split",
+    "level": "s.level = :level",
+    "least_sure": "s.sure >= :least_sure",
+    "rarest": "f.frequency >= :rarest",
+    "commonest": "f.frequency <= :commonest",
+}
+_NEAREST = "nearness(f.run, f.feature_id) DESC, f.run, f.feature_id"
 _TOKEN = re.compile(r"\w+")
 _MOST_TOKENS, _MOST_PAGES = 16, 1_000_000
 
@@ -36,7 +49,9 @@ class Query:
     """What is asked for.
 
     Args:
-        text: words that must all be said of a feature, the last of them perhaps begun only.
+        text: words that must all be said of a feature, the last of them perhaps begun only; or what is meant.
+        by: whether the text is looked for in words, or by meaning among the images that activate features.
+        picture: name of one that features shall be near to; it goes before the text.
         run: number of a run; None for all, as with the others.
         method: features that it explains; its words are shown.
         level: what the words that are shown speak of.
@@ -52,6 +67,8 @@ class Query:
     """
 
     text: str = ""
+    by: By = "words"
+    picture: str = ""
     run: int | None = None
     method: Method | None = None
     level: Level | None = None
@@ -87,47 +104,65 @@ class Found:
         return max(1, -(-self.n // N_ON_PAGE))
 
 
-def find(catalogue: Catalogue, query: Query) -> Found:
+def find(catalogue: Catalogue, query: Query, meaning: Meaning | None = None) -> Found:
     """Look features up.
 
     Args:
         catalogue: to look in.
         query: all of it may come from outside; what no feature can fulfil finds nothing.
+        meaning: where features are, for whoever looks for what is near; the nearest are then the first.
+
+    Raises:
+        InvalidSetting: something near is looked for, and nobody knows where features are.
+        SeesayError: what is looked for cannot be read.
     """
-    tables, parameters = ["features AS f"], list[Any]()
-    matched = _match(query.text)
-    if matched:
-        tables.append("JOIN words ON words.rowid = f.place AND words MATCH ?")
-        parameters.append(matched)
-    if query.method is None:
-        tables.append("LEFT JOIN said AS s ON s.place = f.place AND s.is_best")
-    else:
-        first = "SELECT min(rowid) FROM said WHERE place = f.place AND method = ?"
-        tables.append(f"JOIN said AS s ON s.rowid = ({first})")
-        parameters.append(query.method)
-    conditions = ["1"]
-    for condition, value in (
-        ("f.run = ?", query.run),
-        ("f.split = ?", query.split),
-        ("s.level = ?", query.level),
-        ("s.sure >= ?", query.least_sure),
-        ("f.frequency >= ?", query.rarest),
-        ("f.frequency <= ?", query.commonest),
-    ):
-        if value is not None:
-            conditions.append(condition)
-            parameters.append(value)
-    if query.score in (*OF_WORDS, *OF_FEATURES):
-        conditions.append(f"{_COLUMNS[query.score]} >= ?")
-        parameters.append(-1e308 if query.at_least is None else query.at_least)
-    wherefrom = f"FROM {' '.join(tables)} WHERE {' AND '.join(conditions)}"
-    ((n,),) = catalogue.rows(f"SELECT count(*) {wherefrom}", parameters)
+    nearness = _nearness(query, meaning)
+    matched = _match(query.text) if query.by == "words" else ""
+    order = _NEAREST if nearness is not None else _order(query, bool(matched))
+    values = {**vars(query), "matched": matched, "least": -1e308 if query.at_least is None else query.at_least}
+    ((n,),) = catalogue.rows(f"SELECT count(*) {_wherefrom(query, matched)}", values)
     page = min(max(1, query.page), max(1, -(-n // N_ON_PAGE)))
-    rows = catalogue.rows(
-        f"SELECT f.*, s.* {wherefrom} ORDER BY {_order(query, bool(matched))} LIMIT ? OFFSET ?",
-        (*parameters, N_ON_PAGE, (page - 1) * N_ON_PAGE),
+    # Sorted are places alone: whatever else is shown is read of those that are left.
+    places = catalogue.rows(
+        f"SELECT f.place {_wherefrom(query, matched, order)} ORDER BY {order} LIMIT :n OFFSET :skipped",
+        {**values, "n": N_ON_PAGE, "skipped": (page - 1) * N_ON_PAGE},
+        nearness=nearness,
     )
-    return Found(rows, n, page)
+    of_them = f"f.place IN ({', '.join(str(place) for (place,) in places)})"
+    rows = catalogue.rows(f"SELECT f.*, s.* FROM features AS f {_said(query)} WHERE {of_them}", values)
+    by_place = {row["place"]: row for row in rows}
+    return Found([by_place[place] for (place,) in places if place in by_place], n, page)
+
+
+def _wherefrom(query: Query, matched: str, order: str = "") -> str:
+    """What is asked for as SQL, with values by name; what is said is joined only where it matters, as it takes long."""
+    conditions = [condition for name, condition in _CONDITIONS.items() if getattr(query, name) is not None]
+    if query.score in (*OF_WORDS, *OF_FEATURES):
+        conditions.append(f"{_COLUMNS[query.score]} >= :least")
+    where = " AND ".join(conditions) or "1"
+    said = _said(query) if query.method is not None or "s." in f"{where} {order}" else ""
+    words = "JOIN words ON words.rowid = f.place AND words MATCH :matched" if matched else ""
+    return f"FROM features AS f {words} {said} WHERE {where}"
+
+
+def _said(query: Query) -> str:
+    """The words that are shown of a feature: those that stand for it, or a method's."""
+    if query.method is None:
+        return "LEFT JOIN said AS s ON s.place = f.place AND s.is_best"
+    return "JOIN said AS s ON s.place = f.place AND s.is_first AND s.method = :method"
+
+
+def _nearness(query: Query, meaning: Meaning | None) -> Nearness | None:
+    is_meant = bool(query.picture) or (query.by == "meaning" and bool(query.text.strip()))
+    if not is_meant:
+        return None
+    if meaning is None:
+        raise InvalidSetting(
+            "a search by meaning, and no model that puts pictures and phrases into one space",
+            expected="one, for runs that are not of the embedded world",
+            remedy="name it: seesay serve RUN --embedder openai/clip-vit-large-patch14",
+        )
+    return meaning.near_picture(query.picture) if query.picture else meaning.near_text(query.text.strip())
 
 
 def _match(text: str) -> str:

@@ -1,7 +1,12 @@
 """Serving the viewer: the application on a port, and a thread that keeps its catalogue up to date."""
 
 import logging
+import signal
+import sys
 import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from socket import IPPROTO_TCP, TCP_NODELAY
 from typing import final
 
 import uvicorn
@@ -10,6 +15,7 @@ from seesay.errors import SeesayError, UnusablePath
 from seesay.viewer.app import create_app
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.guard import Guard
+from seesay.viewer.meaning import Meaning
 
 _log = logging.getLogger(__name__)
 
@@ -21,13 +27,14 @@ class Keeper:
     """Takes over what changes in the runs, until it is stopped.
 
     Args:
-        catalogue: to be kept up to date.
+        refresh: takes over what has changed; it is given what tells whether to stop.
+        name: of the thread.
     """
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+    def __init__(self, refresh: Callable[[Callable[[], bool]], object], name: str) -> None:
+        self._refresh = refresh
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="catalogue", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name=name, daemon=True)
 
     def __enter__(self) -> "Keeper":
         self._thread.start()
@@ -40,30 +47,44 @@ class Keeper:
     def _keep(self) -> None:
         while not self._stopped.is_set():
             try:
-                self._catalogue.refresh(is_stopped=self._stopped.is_set)
+                self._refresh(self._stopped.is_set)
             except SeesayError as error:  # what is shown stays, and whoever opens the feature is told
                 _log.warning("%s", error)
             self._stopped.wait(_EVERY_S)
 
 
-def serve(catalogue: Catalogue, guard: Guard, host: str, port: int) -> None:
-    """Serve until Ctrl-C.
+def serve(catalogue: Catalogue, guard: Guard, host: str, port: int, meaning: Meaning | None = None) -> None:
+    """Serve until Ctrl-C, or until the process is told to end.
 
     Args:
         catalogue: of the runs.
         guard: who is let in.
         host: address to listen on.
         port: of it.
+        meaning: for search by meaning; None without.
 
     Raises:
         UnusablePath: the port cannot be had.
     """
-    config = uvicorn.Config(create_app(catalogue, guard), host=host, port=port, log_level="warning", access_log=False)
+    config = uvicorn.Config(
+        create_app(catalogue, guard, meaning), host=host, port=port, log_level="warning", access_log=False
+    )
     try:
         socket = config.bind_socket()
     except SystemExit as error:  # uvicorn's way of saying that the port is taken
         raise UnusablePath(
             f"port {port} of {host}", expected="one that is free", remedy="give another --port"
         ) from error
-    with Keeper(catalogue):
+    # uvicorn's own way to make sockets leaves what is small to wait for 40 ms for more
+    socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+    with ExitStack() as stack:
+        stack.enter_context(Keeper(lambda is_stopped: catalogue.refresh(is_stopped=is_stopped), "catalogue"))
+        if meaning is not None:
+            stack.enter_context(Keeper(meaning.refresh, "meaning"))
+        # uvicorn passes on what ended it: whoever ends us this way leaves no catalogue behind either
+        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _end))
         uvicorn.Server(config).run(sockets=[socket])
+
+
+def _end(number: int, _frame: object) -> None:
+    sys.exit(128 + number)

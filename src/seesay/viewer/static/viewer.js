@@ -7,12 +7,15 @@ const cards = () => [...document.querySelectorAll("[data-step]")];
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "Escape" && typing(event.target)) return event.target.blur();
+  if (event.key === "Escape" && typing(event.target)) {
+    event.preventDefault(); // a search field would be emptied
+    return event.target.blur();
+  }
   if (typing(event.target)) return;
   if (event.key === "/") {
     const search = document.getElementById("text");
     event.preventDefault();
-    if (search) search.select(); else location.assign("/");
+    if (search) search.select(); else location.assign("/#text");
   }
   if (event.key !== "j" && event.key !== "k") return;
   const step = event.key === "j" ? 1 : -1;
@@ -22,15 +25,30 @@ document.addEventListener("keydown", (event) => {
   else document.querySelector(step > 0 ? "[data-after]" : "[data-before]")?.click();
 });
 
+if (location.hash === "#text") document.getElementById("text")?.focus();
+
 document.addEventListener("input", (event) => {
   if (event.target.id === "heat") document.documentElement.style.setProperty("--heat", event.target.value / 100);
 });
+
+// A picture that features shall be near to goes to the viewer, which gives it a name; the form shall not see it.
+const bring = document.getElementById("bring");
+if (bring) bring.parentElement.hidden = false;
+document.addEventListener("change", async (event) => {
+  if (event.target !== bring || !bring.files.length) return;
+  event.stopImmediatePropagation();
+  const answer = await fetch("/api/sought", { method: "POST", body: bring.files[0] }).catch(() => null);
+  const told = await answer?.json();
+  if (answer?.ok) location.assign(`/?picture=${told.picture}`);
+  else document.getElementById("live").textContent = told?.detail ?? "The viewer does not answer.";
+}, true);
 
 // What is asked for anew keeps to its page: an address with nothing in it for what is not asked.
 document.addEventListener("htmx:configRequest", (event) => {
   const { parameters } = event.detail;
   for (const name of Object.keys(parameters)) if (parameters[name] === "") delete parameters[name];
   if (parameters.order === "id") delete parameters.order;
+  if (parameters.by === "words") delete parameters.by;
 });
 
 let seen = Number(document.body.dataset.version);
@@ -38,15 +56,17 @@ async function look() {
   if (document.hidden) return;
   const answer = await fetch("/api/version").catch(() => null);
   if (!answer?.ok) return;
-  const { version, done, total } = await answer.json();
+  const { version, done, total, read, to_read } = await answer.json();
   const live = document.getElementById("live");
-  live.textContent = done < total ? `Reading features: ${done} of ${total}` : "";
+  live.textContent = done < total ? `Reading features: ${done} of ${total}` : read < to_read ? `Reading pictures: ${read} of ${to_read}` : "";
   const part = document.querySelector("[data-live]");
   if (version === seen || !part) return;
+  if (part.contains(document.activeElement)) return; // what has the focus stays; it is looked for again
   seen = version;
-  if (part.contains(document.activeElement)) return;
-  htmx.ajax("GET", part.id === "found" ? location.pathname + location.search : part.dataset.live, {
+  const opened = [...part.querySelectorAll("details[open] > summary")].map((each) => each.textContent);
+  await htmx.ajax("GET", part.id === "found" ? location.pathname + location.search : part.dataset.live, {
     target: `#${part.id}`, select: part.id === "found" ? undefined : `#${part.id}`, swap: part.id === "found" ? "innerHTML" : "outerHTML",
   });
+  for (const each of document.querySelectorAll(`#${part.id} summary`)) if (opened.includes(each.textContent)) each.parentElement.open = true;
 }
 setInterval(look, 3000);

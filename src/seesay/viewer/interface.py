@@ -1,0 +1,163 @@
+"""What scripts ask the viewer for: the same as its pages as JSON, and pictures; `/api/openapi.json` tells of it."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
+from pydantic import BaseModel, BeforeValidator, Field
+from starlette.exceptions import HTTPException
+
+from seesay.cards import read_card
+from seesay.records import Level, Method, Split
+from seesay.report.pictures import thumbnail
+from seesay.store.run import Run
+from seesay.viewer import searching
+from seesay.viewer.catalogue import Catalogue
+from seesay.viewer.comparing import Comparer
+from seesay.viewer.meaning import Meaning
+
+FOR_EVER = "private, max-age=31536000, immutable"
+"""How long browsers keep what is another whenever its address is."""
+
+_LARGEST = 2**63 - 1
+_LARGEST_PICTURE = 16 * 2**20
+
+
+def _none_if_empty(value: Any) -> Any:
+    return None if value == "" else value
+
+
+_NoneIfEmpty = BeforeValidator(_none_if_empty)
+"""A form sends empty what is not chosen."""
+
+_Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, _NoneIfEmpty]
+_PixelHash = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+_Side = Annotated[int | None, Query(ge=16, le=512)]
+
+
+class Asked(BaseModel):
+    """What an address asks for; see [seesay.viewer.searching.Query][]."""
+
+    text: Annotated[str, Field(max_length=200)] = ""
+    by: searching.By = "words"
+    picture: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    run: Annotated[Annotated[int, Field(ge=0, le=_LARGEST)] | None, _NoneIfEmpty] = None
+    method: Annotated[Method | None, _NoneIfEmpty] = None
+    level: Annotated[Level | None, _NoneIfEmpty] = None
+    split: Annotated[Split | None, _NoneIfEmpty] = None
+    least_sure: _Share = None
+    score: Annotated[Annotated[str, Field(max_length=40)] | None, _NoneIfEmpty] = None
+    at_least: Annotated[Annotated[float, Field(allow_inf_nan=False)] | None, _NoneIfEmpty] = None
+    rarest: _Share = None
+    commonest: _Share = None
+    order: Annotated[str, Field(max_length=40)] = "id"
+    ascending: bool = False
+    page: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+
+    def query(self) -> searching.Query:
+        """The same as the catalogue takes it."""
+        return searching.Query(**self.model_dump())
+
+
+class Refused(BaseModel):
+    """Why there is no answer."""
+
+    detail: str
+
+
+def _refusals(**told: str) -> dict[int | str, dict[str, Any]]:
+    return {int(status[1:]): {"model": Refused, "description": what} for status, what in told.items()}
+
+
+_REFUSALS = _refusals(_404="There is none.", _422="That was not understood.", _500="The run is damaged.")
+_FILE = {"schema": {"type": "string", "format": "binary"}}
+
+
+def interface_of(catalogue: Catalogue, comparer: Comparer, meaning: Meaning | None) -> APIRouter:
+    """Make the addresses.
+
+    Args:
+        catalogue: of the runs.
+        comparer: of their methods.
+        meaning: for search by meaning; None without.
+    """
+    router = APIRouter(responses=_REFUSALS)
+    _add_features(router, catalogue, meaning)
+    _add_pictures(router, catalogue, meaning)
+
+    @router.get("/api/compare", summary="Methods side by side; ask again until it is ready.")
+    def comparison() -> dict[str, Any]:
+        compared, is_new = comparer.found()
+        if compared is None:
+            return {"ready": False}
+        return {"ready": is_new, "problem": compared.problem, **compared.numbers}
+
+    return router
+
+
+def _add_features(router: APIRouter, catalogue: Catalogue, meaning: Meaning | None) -> None:
+    @router.get("/api/version", summary="Another number whenever anything has changed, and how far reading is.")
+    def version() -> dict[str, int]:
+        done, total = catalogue.progress
+        read, to_read = meaning.progress if meaning else (0, 0)
+        return {"version": catalogue.version, "done": done, "total": total, "read": read, "to_read": to_read}
+
+    @router.get("/api/runs", summary="The runs that are shown, and what each is of.")
+    def runs() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for number, name in enumerate(catalogue.names):
+            with Run.open(catalogue.folder(number)) as run:
+                found.append({"number": number, "name": name, "of": run.subject})
+        return found
+
+    @router.get("/api/features", summary="Features with the words that stand for each, a page at a time.")
+    def features(asked: Annotated[Asked, Query()]) -> dict[str, Any]:
+        found = searching.find(catalogue, asked.query(), meaning)
+        hidden = {"place", "is_best", "is_first"}
+        rows = [{name: row[name] for name in row.keys() if name not in hidden} for row in found.rows]  # noqa: SIM118
+        return {"n": found.n, "page": found.page, "n_pages": found.n_pages, "features": rows}
+
+    @router.get("/api/runs/{number}/features/{feature_id}", summary="All that is known of one feature.")
+    def feature(number: int, feature_id: int) -> dict[str, Any]:
+        with Run.open(catalogue.folder(number)) as run:
+            return {"run": number, "feature_id": feature_id, **read_card(run, feature_id).as_json()}
+
+
+def _add_pictures(router: APIRouter, catalogue: Catalogue, meaning: Meaning | None) -> None:
+    shown: dict[int | str, dict[str, Any]] = {200: {"content": {"image/webp": _FILE}}}
+
+    @router.get(
+        "/pictures/{number}/{pixel_hash}.webp",
+        summary="A thumbnail by the hash of its pixels.",
+        response_class=Response,
+        responses=shown,
+    )
+    def picture(number: int, pixel_hash: _PixelHash, side: _Side = None) -> Response:
+        with Run.open(catalogue.folder(number)) as run:
+            return _as_picture(thumbnail(run, pixel_hash, side))
+
+    if meaning is None:
+        return
+
+    @router.get("/sought/{name}.webp", summary="A picture that was brought.", response_class=Response, responses=shown)
+    def sought(name: _PixelHash) -> Response:
+        return _as_picture(meaning.picture(name))
+
+    @router.post(
+        "/api/sought",
+        summary="Bring a picture that features shall be near to; it is given a name.",
+        openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": _FILE}}},
+        responses=_refusals(_403="A page of another site asks.", _413="It is too large.", _415="It is no picture."),
+    )
+    async def bring(request: Request) -> dict[str, str]:
+        data = bytearray()
+        async for part in request.stream():
+            data += part
+            if len(data) > _LARGEST_PICTURE:
+                raise HTTPException(413, f"a picture of more than {_LARGEST_PICTURE // 2**20} MiB")
+        return {"picture": await run_in_threadpool(meaning.bring, bytes(data))}
+
+
+def _as_picture(data: bytes) -> Response:
+    return Response(data, media_type="image/webp", headers={"cache-control": FOR_EVER})

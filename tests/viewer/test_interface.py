@@ -1,0 +1,87 @@
+"""Whatever is asked by /api/openapi.json, the answer is one that it tells of."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.python.asgi import HOST
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+from schemathesis.specs.openapi.schemas import OpenApiSchema
+
+from seesay.store.exemplars import exemplars, features
+from seesay.store.run import Run
+from seesay.viewer.app import create_app
+from seesay.viewer.catalogue import Catalogue
+from seesay.viewer.guard import Guard
+from seesay.viewer.meaning import Meaning
+from seesay.world.instruments import embedder
+
+WITH_PARAMETERS = (
+    ("GET", "/api/features"),
+    ("GET", "/api/runs/{number}/features/{feature_id}"),
+    ("GET", "/pictures/{number}/{pixel_hash}.webp"),
+    ("GET", "/sought/{name}.webp"),
+)
+WITHOUT_PARAMETERS = (
+    ("GET", "/api/version"),
+    ("GET", "/api/runs"),
+    ("GET", "/api/compare"),
+    ("POST", "/api/sought"),
+)
+
+
+@pytest.fixture(scope="module")
+def interface(filled: Path) -> Iterator[OpenApiSchema]:
+    catalogue = Catalogue([filled])
+    catalogue.refresh()
+    space = embedder(device="cpu")
+    meaning = Meaning(catalogue, lambda: space)
+    meaning.refresh()
+    yield schemathesis.openapi.from_asgi("/api/openapi.json", create_app(catalogue, Guard((HOST,)), meaning))
+    catalogue.close()
+
+
+def ask_anything(interface: OpenApiSchema, way: tuple[str, str], mode: GenerationMode) -> None:
+    """Ask what the interface says can be asked, or what it says cannot: no failure, and nothing it does not tell of."""
+
+    verb, path = way
+
+    @given(case=interface[path][verb].as_strategy(generation_mode=mode))
+    @settings(max_examples=30, derandomize=True, suppress_health_check=list(HealthCheck))
+    def ask(case: Case) -> None:
+        # a form sends empty what is not chosen, which the interface tells of no number; and not every file is a picture
+        case.call_and_validate(excluded_checks=[negative_data_rejection, positive_data_acceptance])
+
+    ask()
+
+
+def test_every_path_is_tried(interface: OpenApiSchema) -> None:
+    told = {(verb.upper(), path) for path, verbs in interface.raw_schema["paths"].items() for verb in verbs}
+    assert told == {*WITH_PARAMETERS, *WITHOUT_PARAMETERS}
+
+
+@pytest.mark.parametrize("way", (*WITH_PARAMETERS, *WITHOUT_PARAMETERS))
+def test_what_may_be_asked_is_answered_as_told(interface: OpenApiSchema, way: tuple[str, str]) -> None:
+    ask_anything(interface, way, GenerationMode.POSITIVE)
+
+
+# schemathesis draws what breaks a pattern by `random`, which hypothesis seeds for every example
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
+@pytest.mark.parametrize("way", WITH_PARAMETERS)
+def test_what_may_not_be_asked_is_refused_as_told(interface: OpenApiSchema, way: tuple[str, str]) -> None:
+    ask_anything(interface, way, GenerationMode.NEGATIVE)
+
+
+def test_what_is_there_comes_as_told(interface: OpenApiSchema, filled: Path) -> None:
+    with Run.open(filled) as run:
+        feature_id = features(run)[0].feature_id
+        pixel_hash = exemplars(run, feature_id, "explaining", "top")[0].image.pixel_hash
+    for path, place in (
+        ("/api/runs/{number}/features/{feature_id}", {"feature_id": feature_id}),
+        ("/pictures/{number}/{pixel_hash}.webp", {"pixel_hash": pixel_hash}),
+    ):
+        answer = interface[path]["GET"].Case(path_parameters={"number": 0, **place}).call_and_validate()
+        assert answer.status_code == 200
