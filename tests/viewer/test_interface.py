@@ -19,6 +19,11 @@ from seesay.viewer.guard import Guard
 from seesay.viewer.meaning import Meaning
 from seesay.world.instruments import embedder
 
+# schemathesis draws some of what it asks by `random`, which hypothesis seeds for every example
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"
+)
+
 WITH_PARAMETERS = (
     ("GET", "/api/features"),
     ("GET", "/api/runs/{number}/features/{feature_id}"),
@@ -68,8 +73,6 @@ def test_what_may_be_asked_is_answered_as_told(interface: OpenApiSchema, way: tu
     ask_anything(interface, way, GenerationMode.POSITIVE)
 
 
-# schemathesis draws what breaks a pattern by `random`, which hypothesis seeds for every example
-@pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
 @pytest.mark.parametrize("way", WITH_PARAMETERS)
 def test_what_may_not_be_asked_is_refused_as_told(interface: OpenApiSchema, way: tuple[str, str]) -> None:
     ask_anything(interface, way, GenerationMode.NEGATIVE)
