@@ -47,7 +47,7 @@ def _wait(process: "subprocess.Popen[bytes]", address: str) -> None:
                 told = json.load(answer)
         except OSError:
             told = None
-        if told and told["done"] == told["total"]:
+        if told and told["version"] and told["done"] == told["total"]:
             return
         time.sleep(0.05)
     raise AssertionError(f"{address} was not ready after {_STARTING_S:.0f} s")
