@@ -12,9 +12,10 @@ from seesay.store.exemplars import features
 from seesay.store.explanations import settings
 from seesay.store.labels import Label, add_labels
 from seesay.store.run import Run
-from seesay.viewer.catalogue import Catalogue, best_of, disagreement
-from seesay.viewer.outlook import Words
+from seesay.viewer.catalogue import Catalogue
+from seesay.viewer.outline import Words
 from seesay.viewer.searching import N_ON_PAGE, Query, find
+from seesay.viewer.table import best_of, disagreement
 from tests.comparison.making import making, said, scored
 from tests.viewer.conftest import STEERING, WORDS
 

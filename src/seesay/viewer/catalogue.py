@@ -11,21 +11,17 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any, final
 
-from seesay.calibration import similarity
-from seesay.cards import precedence
 from seesay.errors import FeatureNotFound, UnusablePath
-from seesay.scorers.config import SCORES, Score
+from seesay.scorers.config import Score
 from seesay.store.database import transaction
 from seesay.store.run import Run
 from seesay.texts import short_names
-from seesay.viewer.outlook import Outline, Outlook, Words
-
-OF_WORDS: tuple[Score, ...] = tuple(score for score, measure in SCORES.items() if measure.of_words)
-OF_FEATURES: tuple[Score, ...] = tuple(score for score, measure in SCORES.items() if not measure.of_words)
+from seesay.viewer.outline import Outline
+from seesay.viewer.outlook import Outlook
+from seesay.viewer.table import OF_FEATURES, OF_WORDS, SCHEMA, put
 
 _log = logging.getLogger(__name__)
 
@@ -33,52 +29,6 @@ _AT_ONCE = 500
 """Features that are written together: few enough that whoever reads does not wait."""
 
 _CACHE_KIB = 1 << 16
-
-_SCHEMA = f"""
-CREATE TABLE features (
-    place INTEGER PRIMARY KEY,
-    run INTEGER NOT NULL,
-    feature_id INTEGER NOT NULL,
-    split TEXT NOT NULL,
-    frequency REAL,
-    image_frequency REAL,
-    max_activation REAL,
-    disagreement REAL,
-    n_said INTEGER NOT NULL,
-    {", ".join(f"{score} REAL" for score in OF_FEATURES)},
-    UNIQUE (run, feature_id)
-);
-CREATE TABLE said (
-    place INTEGER NOT NULL,
-    is_best INTEGER NOT NULL,
-    is_first INTEGER NOT NULL,
-    method TEXT NOT NULL,
-    explainer TEXT NOT NULL,
-    text TEXT NOT NULL,
-    sure REAL,
-    level TEXT,
-    {", ".join(f"{score} REAL" for score in OF_WORDS)}
-);
-CREATE INDEX said_of ON said (place);
-CREATE UNIQUE INDEX best_of ON said (place) WHERE is_best;
-CREATE UNIQUE INDEX first_of ON said (method, place) WHERE is_first;
-CREATE VIRTUAL TABLE words USING fts5 (text, tokenize = 'unicode61 remove_diacritics 2');
-"""
-_FACTS = (
-    "run",
-    "feature_id",
-    "split",
-    "frequency",
-    "image_frequency",
-    "max_activation",
-    "disagreement",
-    "n_said",
-    *OF_FEATURES,
-)
-_INTO_FEATURES = (
-    f"INSERT INTO features ({', '.join(_FACTS)}) VALUES ({', '.join('?' * len(_FACTS))}) "
-    f"ON CONFLICT (run, feature_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _FACTS)}"
-)
 
 
 @final
@@ -128,7 +78,7 @@ class Catalogue:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = OFF")  # whatever ends without warning, it is made anew
         self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        self._connection.executescript(_SCHEMA)
+        self._connection.executescript(SCHEMA)
         self._present: tuple[int, Present] | None = None
 
     @property
@@ -229,7 +179,7 @@ class Catalogue:
 
     def _write(self, number: int, outlines: Sequence[Outline]) -> None:
         with transaction(self._connection):
-            _put(self._connection, number, outlines)
+            put(self._connection, number, outlines)
 
 
 def _outlines(outlook: Outlook, feature_ids: Sequence[int]) -> list[Outline]:
@@ -242,74 +192,3 @@ def _outlines(outlook: Outlook, feature_ids: Sequence[int]) -> list[Outline]:
             return []
         half = len(feature_ids) // 2
         return [*_outlines(outlook, feature_ids[:half]), *_outlines(outlook, feature_ids[half:])]
-
-
-def _put(connection: sqlite3.Connection, number: int, outlines: Sequence[Outline]) -> None:
-    """Write features in the place of what was known of them."""
-    connection.executemany(_INTO_FEATURES, [_facts(number, outline) for outline in outlines])
-    ids = [outline.feature_id for outline in outlines]
-    query = f"SELECT feature_id, place FROM features WHERE run = ? AND feature_id IN ({', '.join('?' * len(ids))})"
-    places: dict[int, int] = dict(connection.execute(query, (number, *ids)).fetchall())
-    for table, column in (("said", "place"), ("words", "rowid")):
-        connection.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(place,) for place in places.values()])
-    said = [row for outline in outlines for row in _said(places[outline.feature_id], outline)]
-    connection.executemany(f"INSERT INTO said VALUES ({', '.join('?' * (8 + len(OF_WORDS)))})", said)
-    texts = {
-        places[outline.feature_id]: "\n".join(dict.fromkeys(words.text for words in outline.said))
-        for outline in outlines
-        if outline.said
-    }
-    connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", texts.items())
-
-
-def _facts(number: int, outline: Outline) -> tuple[Any, ...]:
-    return (
-        number,
-        outline.feature_id,
-        outline.split,
-        outline.frequency,
-        outline.image_frequency,
-        outline.max_activation,
-        disagreement(outline.said),
-        len(outline.said),
-        *(outline.scores.get(score) for score in OF_FEATURES),
-    )
-
-
-def _said(place: int, outline: Outline) -> list[tuple[Any, ...]]:
-    best = best_of(outline.said)
-    first = {words.method: words for words in reversed(outline.said)}
-    return [
-        (
-            place,
-            words is best,
-            words is first[words.method],
-            words.method,
-            words.explainer,
-            words.text,
-            words.sure,
-            words.level,
-            *(words.scores.get(score) for score in OF_WORDS),
-        )
-        for words in outline.said
-    ]
-
-
-def best_of(said: Sequence[Words]) -> Words | None:
-    """The words that stand for a feature.
-
-    Args:
-        said: of one feature.
-    """
-    return min(said, key=lambda words: precedence(words.method, words.sure), default=None)
-
-
-def disagreement(said: Sequence[Words]) -> float | None:
-    """How unlike the words of different methods are: one less their mean likeness; None where there are not two.
-
-    Args:
-        said: of one feature.
-    """
-    first = {words.method: words.text for words in reversed(said)}
-    pairs = list(combinations(first.values(), 2))
-    return 1 - sum(similarity(*pair) for pair in pairs) / len(pairs) if pairs else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from seesay.comparison.levels import labels_of
-from seesay.records import Level, Method, Split
+from seesay.records import Level
 from seesay.scorers.config import SCORES, Score
 from seesay.split import split_of
 from seesay.store.checks import checked_id, checked_number, checked_text
@@ -17,6 +17,7 @@ from seesay.store.explanations import StoredSetting, settings
 from seesay.store.labels import labellers
 from seesay.store.run import DAMAGE, Run
 from seesay.store.ways import in_one_way
+from seesay.viewer.outline import Outline, Words
 
 _TABLES = {
     "explanations": ("setting_id", "seconds"),
@@ -36,54 +37,6 @@ _STATISTICS = "SELECT feature_id, frequency, image_frequency, max_activation FRO
 _SAID = "SELECT feature_id, setting_id, sample, text FROM explanations WHERE status = 'ok' AND feature_id IN"
 _SURE = "SELECT feature_id, setting_id, sample, text, probability FROM trusts WHERE feature_id IN"
 _SCORED = "SELECT feature_id, scoring_id, sample, text, value FROM scores WHERE feature_id IN"
-
-
-@final
-@dataclass(frozen=True)
-class Words:
-    """What one way of explaining says of a feature.
-
-    Args:
-        setting_id: its number in the run.
-        method: how it was found.
-        explainer: who said it.
-        text: the words, of the first sample that has any.
-        sure: how probable it is that they are right; None if nobody knows.
-        level: what they speak of; None if nobody has told.
-        scores: of these words, on held-out images.
-    """
-
-    setting_id: int
-    method: Method
-    explainer: str
-    text: str
-    sure: float | None
-    level: Level | None
-    scores: Mapping[Score, float]
-
-
-@final
-@dataclass(frozen=True)
-class Outline:
-    """A feature in short.
-
-    Args:
-        feature_id: row of the SAE's decoder.
-        split: `validation` or `test`.
-        frequency: on which share of the patches it is active; None where no images were collected, as are the others.
-        image_frequency: on which share of the images.
-        max_activation: on any patch.
-        said: what is said of it, without controls and strengths that were only tried.
-        scores: of the feature itself.
-    """
-
-    feature_id: int
-    split: Split
-    frequency: float | None
-    image_frequency: float | None
-    max_activation: float | None
-    said: Sequence[Words] = ()
-    scores: Mapping[Score, float] = field(default_factory=dict[Score, float])
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,11 @@ from seesay.report.features import bars_of, best_of, best_pictures, columns_of, 
 from seesay.report.templating import templates_of
 from seesay.scorers.config import SCORES
 from seesay.store.run import Run
-from seesay.viewer.catalogue import OF_FEATURES, OF_WORDS, Catalogue
+from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.comparing import Comparer
 from seesay.viewer.meaning import Meaning
 from seesay.viewer.searching import ORDERS, Found, Query, find
+from seesay.viewer.table import OF_FEATURES, OF_WORDS
 
 _PLAIN = Query()
 _SHOWN = frozenset({*OF_WORDS, *OF_FEATURES, "disagreement"})

@@ -8,8 +8,9 @@ from typing import Literal, final, get_args
 
 from seesay.errors import InvalidSetting
 from seesay.records import Level, Method, Split
-from seesay.viewer.catalogue import OF_FEATURES, OF_WORDS, Catalogue
+from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.meaning import Meaning, Nearness
+from seesay.viewer.table import OF_FEATURES, OF_WORDS
 
 N_ON_PAGE = 24
 
