@@ -100,7 +100,9 @@ def test_the_surest_words_stand_for_a_feature_or_those_of_the_method_that_does_b
 def test_methods_disagree_as_far_as_their_words_differ() -> None:
     assert disagreement([words("topk", "a red car"), words("steering", "a red car")]) == 0
     assert disagreement([words("topk", "a red car"), words("steering", "grass")]) == 1
-    assert disagreement([words("topk", "a car"), words("steering", "a tree")]) == pytest.approx(2 / 3)
+    assert disagreement([words("topk", "a red car"), words("steering", "a red tree")]) == pytest.approx(2 / 3)
+    assert disagreement([words("topk", "a car"), words("steering", "a tree")]) == 1, "articles say nothing"
+    assert disagreement([words("topk", "The sea"), words("steering", "a sea")]) == 0
     assert disagreement([words("topk", "a"), words("topk", "b")]) is None
     assert disagreement([]) is None
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from seesay.store.run import Run
 
 _PAGE = "report.html"
-_MB = 1_000_000
 
 
 @final
@@ -68,7 +67,10 @@ class Report:
         output = Output(self.common)
         told = self.write(output)
         folders = " ".join(map(str, dict.fromkeys(self.path)))
-        output.finish(told, next_steps=[f"seesay serve {folders}   all features in a browser, searched and sorted"])
+        steps = [f"seesay serve {folders}   all features in a browser, searched and sorted"]
+        if not any(told["runs"].values()):
+            steps.insert(0, f"seesay explain {self.path[0]} --method steering   words, which a report is about")
+        output.finish(told, next_steps=steps)
         return 0
 
     def write(self, output: Output) -> dict[str, Any]:
@@ -105,7 +107,8 @@ class Report:
         if problem:
             output.console.print(Text(one_line(f"No comparison: {problem}")))
         size = page.stat().st_size
-        output.console.print(Text(f"Report: {page} ({size / _MB:.1f} MB)"), soft_wrap=True)
+        weight = f"{size / 1e6:.1f} MB" if size > 1e5 else f"{size / 1e3:.0f} kB"
+        output.console.print(Text(f"Report: {page} ({weight})"), soft_wrap=True)
         return {
             "page": str(page),
             "bytes": size,

@@ -1,5 +1,6 @@
 """`seesay serve`: look at runs in a browser."""
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from seesay.errors import InvalidSetting, UnusablePath
 
 if TYPE_CHECKING:
     from seesay.viewer.catalogue import Catalogue
+    from seesay.viewer.guard import Guard
     from seesay.viewer.meaning import Meaning
 
 _MOST_DEEP = 3
@@ -69,17 +71,26 @@ class Serve:
         from seesay.viewer.serving import serve
 
         guard = Guard.of(self.host)
-        address = f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/"
-        if guard.token is not None:
-            address += f"?token={guard.token}"
         catalogue = Catalogue(list(dict.fromkeys(self.path)))
         try:
             meaning = self._meaning(catalogue)
-            output.console.print(Text(f"Open {address}   (Ctrl-C ends it)"), soft_wrap=True)
-            serve(catalogue, guard, self.host, self.port, meaning)
+            told = Text(f"Open {self._address(guard)}   (Ctrl-C ends it)")
+            serve(
+                catalogue,
+                guard,
+                self.host,
+                self.port,
+                meaning,
+                on_ready=lambda: output.console.print(told, soft_wrap=True),
+            )
         finally:
             catalogue.close()
         return 0
+
+    def _address(self, guard: "Guard") -> str:
+        name = socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host
+        address = f"http://{f'[{name}]' if ':' in name else name}:{self.port}/"
+        return address if guard.token is None else f"{address}?token={guard.token}"
 
     def _meaning(self, catalogue: "Catalogue") -> "Meaning | None":
         from seesay.store.run import Run

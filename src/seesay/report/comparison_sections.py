@@ -57,15 +57,24 @@ class Told:
     sure: "Sequence[Sureness]" = ()
     trusted: Mapping[str, Mapping[str, Any]] | None = None
 
-    def sections(self) -> Iterator[Section]:
-        """Everything, in the order in which one reads it."""
-        yield Section("", sentences=tuple(self._opening()))
-        yield from (self._of_standing(each) for each in self.comparison.standings)
-        yield from self._by_parts()
+    def in_short(self) -> Iterator[Section]:
+        """What tests say; nothing where they say nothing."""
         told = summary(self.comparison)
         if told:
             title = "In short (5 %, corrected within each score, not over all of them)"
             yield Section(title, sentences=tuple(map(Sentence, told)))
+
+    def sections(self, *, with_summary: bool = True) -> Iterator[Section]:
+        """Everything, in the order in which one reads it.
+
+        Args:
+            with_summary: with what is said in short, which pages show before anything else.
+        """
+        yield Section("", sentences=tuple(self._opening()))
+        yield from (self._of_standing(each) for each in self.comparison.standings)
+        yield from self._by_parts()
+        if with_summary:
+            yield from self.in_short()
         for title, table in (
             (
                 "Rank correlation with ground_truth over features: the measure of the measures",

@@ -47,7 +47,10 @@ def exemplars_of(run: Run, card: Card, feature_id: int) -> list[tuple[str, list[
     for each in shelf.exemplars(run, feature_id, "explaining", "quantile"):
         quantiles[each.quantile or 0].append(Shown.of(each))
     n = max(quantiles, default=0) + 1
-    rows += [(f"Quantile {each + 1} of {n}", quantiles[each]) for each in sorted(quantiles, reverse=True)]
+    rows += [
+        (f"Quantile {each + 1} of {n}", sorted(quantiles[each], key=lambda shown: -shown.activation))
+        for each in sorted(quantiles, reverse=True)
+    ]
     rows.append(("Not active", [Shown.of(each) for each in shelf.exemplars(run, feature_id, "explaining", "inactive")]))
     return [(name, shown) for name, shown in rows if shown]
 

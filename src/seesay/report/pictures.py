@@ -15,8 +15,8 @@ from seesay.exemplars.exemplar import Exemplar
 from seesay.images.decoding import decode
 from seesay.store.run import Run
 
-_HEAT = (0, 230, 118)
-"""Green, as heatmaps are in this house's terminals and for its models."""
+_VEIL = (24, 24, 24)
+"""Lies over patches that are not active: colour on those that are would hide which colour a feature stands for."""
 
 _LARGEST_FILE = 1 << 22
 _N_REMEMBERED = 4096  # some 5 kB each
@@ -71,16 +71,16 @@ class Shown:
 
 
 def heat_of(dense: np.ndarray) -> str:
-    """A heatmap as a picture whose pixels are the less transparent, the more active their patches are.
+    """A heatmap as a veil, of which each pixel is the less transparent, the less active its patch is.
 
     Args:
         dense: rows and columns of activations, none negative.
     """
     peak = float(dense.max(initial=0.0))
     pixels = np.zeros((*dense.shape, 4), dtype=np.uint8)
-    pixels[..., :3] = _HEAT
+    pixels[..., :3] = _VEIL
     if peak > 0:
-        pixels[..., 3] = np.round(255 * dense / peak)
+        pixels[..., 3] = np.round(255 * (1 - dense / peak))
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

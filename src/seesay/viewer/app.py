@@ -96,7 +96,8 @@ def _add_errors(app: FastAPI, pages: Pages, catalogue: Catalogue) -> None:
     @app.exception_handler(HTTPException)
     async def of_http(request: Request, error: HTTPException) -> Response:  # pyright: ignore[reportUnusedFunction]
         title = "There is no such page" if error.status_code == 404 else "That cannot be done"
-        return told(request, error.status_code, title, str(error.detail))
+        what = "Nothing is at this address." if error.status_code == 404 else str(error.detail)
+        return told(request, error.status_code, title, what)
 
     @app.exception_handler(RequestValidationError)
     async def of_input(request: Request, error: RequestValidationError) -> Response:  # pyright: ignore[reportUnusedFunction]

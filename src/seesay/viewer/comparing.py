@@ -45,6 +45,7 @@ class Compared:
     """What came of it.
 
     Args:
+        short: what tests say, as HTML in which all is escaped.
         tables: as HTML in which all is escaped.
         figure: plotly's, as JSON; None if there is nothing to be drawn.
         numbers: all of it as plain data.
@@ -52,6 +53,7 @@ class Compared:
         problem: why there is nothing; empty if there is.
     """
 
+    short: str = ""
     tables: str = ""
     figure: str | None = None
     numbers: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -105,7 +107,8 @@ def _compared(folders: Sequence[Path], names: Sequence[str]) -> Compared:
     of_words = [standing for standing in comparison.standings if standing.of_words]
     differing = [each for standing in of_words for each in _differing(contest, standing)]
     figure = figure_of(contest, comparison).to_json()
-    return Compared(as_html(told.sections()), figure, comparison.as_json(), differing)
+    short, tables = as_html(told.in_short()), as_html(told.sections(with_summary=False))
+    return Compared(short, tables, figure, comparison.as_json(), differing)
 
 
 def _differing(contest: Contest, standing: Standing) -> list[Differing]:

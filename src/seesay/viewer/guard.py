@@ -94,7 +94,8 @@ class Guarded:
         if secrets.compare_digest(given.encode(), self._guard.token.encode()):
             # The token goes where no link, log or picture of the page shows it.
             found = RedirectResponse(request.url.path, 303)
-            found.set_cookie(_COOKIE, self._guard.token, httponly=True, samesite="strict", path="/")
+            # Lax, as the address may be opened from a chat or a mail; what changes anything is guarded by itself.
+            found.set_cookie(_COOKIE, self._guard.token, httponly=True, samesite="lax", path="/")
             return found
         return PlainTextResponse("Open the address that seesay serve printed: it ends with a token.", 401)
 

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from seesay.cards import read_card
 from seesay.records import Level, Method, Split
 from seesay.report.pictures import thumbnail
+from seesay.scorers.config import Score
 from seesay.store.run import Run
 from seesay.viewer import searching
 from seesay.viewer.catalogue import Catalogue
@@ -47,11 +48,11 @@ class Asked(BaseModel):
     level: Annotated[Level | None, _NoneIfEmpty] = None
     split: Annotated[Split | None, _NoneIfEmpty] = None
     least_sure: _Share = None
-    score: Annotated[Annotated[str, Field(max_length=40)] | None, _NoneIfEmpty] = None
+    score: Annotated[Score | None, _NoneIfEmpty] = None
     at_least: Annotated[Annotated[float, Field(allow_inf_nan=False)] | None, _NoneIfEmpty] = None
     rarest: _Share = None
     commonest: _Share = None
-    order: Annotated[str, Field(max_length=40)] = "id"
+    order: searching.Order | Score = "id"
     ascending: bool = False
     page: Annotated[int, Field(ge=1, le=1_000_000)] = 1
 

@@ -1,7 +1,7 @@
 """Pages out of what runs hold: what is read, and put into templates that escape all of it."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, final, get_args
@@ -18,11 +18,9 @@ from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.comparing import Comparer
 from seesay.viewer.meaning import Meaning
 from seesay.viewer.searching import ORDERS, Found, Query, find
-from seesay.viewer.table import OF_FEATURES, OF_WORDS
+from seesay.viewer.table import OF_WORDS
 
 _PLAIN = Query()
-_SHOWN = frozenset({*OF_WORDS, *OF_FEATURES, "disagreement"})
-"""What a card tells if it is asked for; the rest of what can be asked for it tells always."""
 
 
 @final
@@ -51,7 +49,7 @@ class Pages:
             "cards": self._cards(found),
             "query": query,
             "reading": self._meaning.progress if self._meaning else (0, 0),
-            "shown_scores": [score for score in _numbers(query) if score in _SHOWN],
+            "of_words": OF_WORDS,
             "address": lambda **changed: address_of(replace(query, **changed)),
         }
         if is_part:
@@ -84,6 +82,8 @@ class Pages:
             rows = exemplars_of(run, card, feature_id)
         before, after = self._beside(number, feature_id)
         statements = statements_of(card)
+        known = card.statistics
+        others = {other for other, _ in (*known.nearest, *known.fires_with)} if known else set[int]()
         return self._rendered(
             "feature.html",
             number=number,
@@ -91,6 +91,7 @@ class Pages:
             card=card,
             statements=statements,
             best=best_of(statements),
+            words=self._words({(number, other) for other in others}),
             columns=columns_of(statements),
             sweeps=sweeps_of(card),
             rows=rows,
@@ -106,7 +107,9 @@ class Pages:
             comparer: who does it.
         """
         compared, is_new = comparer.found()
-        return self._rendered("compare.html", compared=compared, is_new=is_new)
+        differing = compared.differing if compared else ()
+        words = self._words({(number, feature_id) for each in differing for number, feature_id, *_ in each.features})
+        return self._rendered("compare.html", compared=compared, is_new=is_new, words=words)
 
     def figure(self) -> str:
         """The frame in which figures are drawn."""
@@ -144,6 +147,13 @@ class Pages:
                 for row in found.rows
             ]
 
+    def _words(self, features: Collection[tuple[int, int]]) -> Mapping[tuple[int, int], str]:
+        """The words that stand for features, by the numbers of the run and of the feature; empty for those without."""
+        pairs = ", ".join(f"({number:d}, {feature_id:d})" for number, feature_id in features)
+        query = "SELECT run, feature_id, text FROM features JOIN said USING (place)"
+        rows = self._catalogue.rows(f"{query} WHERE is_best AND (run, feature_id) IN (VALUES {pairs})") if pairs else []
+        return dict.fromkeys(features, "") | {(number, feature_id): text for number, feature_id, text in rows}
+
     def _beside(self, number: int, feature_id: int) -> tuple[int | None, int | None]:
         query = "SELECT max(feature_id) FROM features WHERE run = ? AND feature_id < ?"
         ((before,),) = self._catalogue.rows(query, (number, feature_id))
@@ -160,8 +170,3 @@ def address_of(query: Query) -> str:
     """
     given = {name: value for name, value in vars(query).items() if value != getattr(_PLAIN, name)}
     return f"/?{urlencode(given)}" if given else "/"
-
-
-def _numbers(query: Query) -> list[str]:
-    """What cards are sorted and chosen by, which they tell then: each once."""
-    return list(dict.fromkeys(filter(None, (query.order, query.score))))

@@ -2,11 +2,11 @@
 
 import logging
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from socket import IPPROTO_TCP, TCP_NODELAY
 from typing import final
 
 import uvicorn
@@ -53,7 +53,15 @@ class Keeper:
             self._stopped.wait(_EVERY_S)
 
 
-def serve(catalogue: Catalogue, guard: Guard, host: str, port: int, meaning: Meaning | None = None) -> None:
+def serve(
+    catalogue: Catalogue,
+    guard: Guard,
+    host: str,
+    port: int,
+    meaning: Meaning | None = None,
+    *,
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
     """Serve until Ctrl-C, or until the process is told to end.
 
     Args:
@@ -62,6 +70,7 @@ def serve(catalogue: Catalogue, guard: Guard, host: str, port: int, meaning: Mea
         host: address to listen on.
         port: of it.
         meaning: for search by meaning; None without.
+        on_ready: called when the port is had.
 
     Raises:
         UnusablePath: the port cannot be had.
@@ -69,21 +78,29 @@ def serve(catalogue: Catalogue, guard: Guard, host: str, port: int, meaning: Mea
     config = uvicorn.Config(
         create_app(catalogue, guard, meaning), host=host, port=port, log_level="warning", access_log=False
     )
-    try:
-        socket = config.bind_socket()
-    except SystemExit as error:  # uvicorn's way of saying that the port is taken
-        raise UnusablePath(
-            f"port {port} of {host}", expected="one that is free", remedy="give another --port"
-        ) from error
-    # uvicorn's own way to make sockets leaves what is small to wait for 40 ms for more
-    socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
     with ExitStack() as stack:
+        listening = stack.enter_context(_listening(host, port))
+        on_ready()
         stack.enter_context(Keeper(lambda is_stopped: catalogue.refresh(is_stopped=is_stopped), "catalogue"))
         if meaning is not None:
             stack.enter_context(Keeper(meaning.refresh, "meaning"))
         # uvicorn passes on what ended it: whoever ends us this way leaves no catalogue behind either
         stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _end))
-        uvicorn.Server(config).run(sockets=[socket])
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise UnusablePath(
+            f"port {port} of {host}: {error.strerror or error}",
+            expected="a port that is free, and an address of this machine",
+            remedy="give another --port or --host",
+        ) from error
+    # asyncio does this for sockets that it makes itself: what is small would wait for 40 ms for more
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return found
 
 
 def _end(number: int, _frame: object) -> None:

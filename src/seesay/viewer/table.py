@@ -13,6 +13,8 @@ from seesay.viewer.outline import Outline, Words
 OF_WORDS: tuple[Score, ...] = tuple(score for score, measure in SCORES.items() if measure.of_words)
 OF_FEATURES: tuple[Score, ...] = tuple(score for score, measure in SCORES.items() if not measure.of_words)
 
+_ARTICLES = frozenset({"a", "an", "the"})
+
 SCHEMA = f"""
 CREATE TABLE features (
     place INTEGER PRIMARY KEY,
@@ -126,12 +128,17 @@ def best_of(said: Sequence[Words]) -> Words | None:
     return min(said, key=lambda words: precedence(words.method, words.sure), default=None)
 
 
+def _bare(text: str) -> str:
+    """Without articles, in which words that say the same may differ, and others agree."""
+    return " ".join(word for word in text.lower().split() if word not in _ARTICLES)
+
+
 def disagreement(said: Sequence[Words]) -> float | None:
     """How unlike the words of different methods are: one less their mean likeness; None where there are not two.
 
     Args:
         said: of one feature.
     """
-    first = {words.method: words.text for words in reversed(said)}
+    first = {words.method: _bare(words.text) for words in reversed(said)}
     pairs = list(combinations(first.values(), 2))
     return 1 - sum(similarity(*pair) for pair in pairs) / len(pairs) if pairs else None

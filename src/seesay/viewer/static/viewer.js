@@ -28,8 +28,20 @@ document.addEventListener("keydown", (event) => {
 if (location.hash === "#text") document.getElementById("text")?.focus();
 
 document.addEventListener("input", (event) => {
-  if (event.target.id === "heat") document.documentElement.style.setProperty("--heat", event.target.value / 100);
+  if (event.target.id === "heat") veil(event.target.value);
 });
+
+// How strong heatmaps are is remembered for all pages.
+function veil(strength) {
+  document.documentElement.style.setProperty("--heat", strength / 100);
+  localStorage.setItem("heat", strength);
+}
+const strength = localStorage.getItem("heat");
+if (strength !== null) {
+  veil(strength);
+  const slider = document.getElementById("heat");
+  if (slider) slider.value = strength;
+}
 
 // A picture that features shall be near to goes to the viewer, which gives it a name; the form shall not see it.
 const bring = document.getElementById("bring");
@@ -40,7 +52,7 @@ document.addEventListener("change", async (event) => {
   const answer = await fetch("/api/sought", { method: "POST", body: bring.files[0] }).catch(() => null);
   const told = await answer?.json();
   if (answer?.ok) location.assign(`/?picture=${told.picture}`);
-  else document.getElementById("live").textContent = told?.detail ?? "The viewer does not answer.";
+  else document.getElementById("refused").textContent = told?.detail ?? "The viewer does not answer.";
 }, true);
 
 // What is asked for anew keeps to its page: an address with nothing in it for what is not asked.
@@ -61,12 +73,13 @@ async function look() {
   live.textContent = done < total ? `Reading features: ${done} of ${total}` : read < to_read ? `Reading pictures: ${read} of ${to_read}` : "";
   const part = document.querySelector("[data-live]");
   if (version === seen || !part) return;
-  if (part.contains(document.activeElement)) return; // what has the focus stays; it is looked for again
+  const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
   seen = version;
   const opened = [...part.querySelectorAll("details[open] > summary")].map((each) => each.textContent);
   await htmx.ajax("GET", part.id === "found" ? location.pathname + location.search : part.dataset.live, {
     target: `#${part.id}`, select: part.id === "found" ? undefined : `#${part.id}`, swap: part.id === "found" ? "innerHTML" : "outerHTML",
   });
   for (const each of document.querySelectorAll(`#${part.id} summary`)) if (opened.includes(each.textContent)) each.parentElement.open = true;
+  if (focused) document.querySelector(`#${part.id} a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }
 setInterval(look, 3000);
