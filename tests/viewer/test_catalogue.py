@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from seesay.errors import UnusablePath
 from seesay.explainers.config import Setting
 from seesay.records import Strength
 from seesay.split import split_of
@@ -12,6 +13,7 @@ from seesay.store.exemplars import features
 from seesay.store.explanations import settings
 from seesay.store.labels import Label, add_labels
 from seesay.store.run import Run
+from seesay.store.trust import Trusted, set_trust
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.outline import Words
 from seesay.viewer.searching import N_ON_PAGE, Query, find
@@ -233,3 +235,51 @@ def test_runs_are_left_as_they_are(filled: Path) -> None:
     catalogue.refresh()
     catalogue.close()
     assert {path: path.stat().st_mtime_ns for path in filled.rglob("*")} == before
+
+
+def test_a_damaged_run_keeps_no_other_from_being_shown(filled: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(filled, tmp_path / "damaged"))
+    with Run.writing(folder) as run:
+        ((setting_id, method),) = run.rows("SELECT setting_id, method FROM settings ORDER BY setting_id LIMIT 1")
+        run.connection.execute("UPDATE settings SET method = 'bogus' WHERE setting_id = ?", (setting_id,))
+    catalogue = Catalogue([filled, folder])
+    with pytest.raises(UnusablePath, match="damaged"):
+        catalogue.refresh()
+    assert (find(catalogue, Query(run=0)).n, find(catalogue, Query(run=1)).n) == (40, 0)
+    with Run.writing(folder) as run:
+        run.connection.execute("UPDATE settings SET method = ? WHERE setting_id = ?", (method, setting_id))
+    catalogue.refresh()
+    assert (find(catalogue, Query(run=0)).n, find(catalogue, Query(run=1)).n) == (40, 40)
+    catalogue.close()
+
+
+def test_features_that_are_gone_are_shown_no_more(tmp_path: Path) -> None:
+    with making(tmp_path / "x", 9) as run:
+        said(run, dict.fromkeys(range(3), "a car"))
+    catalogue = Catalogue([tmp_path / "x"])
+    catalogue.refresh()
+    with Run.writing(tmp_path / "x") as run:
+        run.connection.execute("DELETE FROM explanations WHERE feature_id = 2")
+        run.connection.execute("DELETE FROM features WHERE feature_id >= 2")
+        run.connection.execute("UPDATE stages SET identity = 'other' WHERE name = 'collect'")
+    catalogue.refresh()
+    assert [row["feature_id"] for row in find(catalogue, Query()).rows] == [0, 1]
+    assert find(catalogue, Query(text="car")).n == 2
+    catalogue.close()
+
+
+def test_trust_in_other_words_is_seen_though_it_is_the_same(tmp_path: Path) -> None:
+    with making(tmp_path / "x", 9) as run:
+        topk = said(run, dict.fromkeys(range(9), "a car"))
+        set_trust(run, {}, [Trusted(topk.setting_id, each, 0, "a car", 0.5) for each in range(9)])
+    catalogue = Catalogue([tmp_path / "x"])
+    catalogue.refresh()
+    with Run.writing(tmp_path / "x") as run:
+        run.connection.execute("UPDATE explanations SET text = 'a tree', seconds = seconds + 1")
+    catalogue.refresh()
+    assert find(catalogue, Query()).rows[0]["sure"] is None
+    with Run.writing(tmp_path / "x") as run:
+        set_trust(run, {}, [Trusted(topk.setting_id, each, 0, "a tree", 0.5) for each in range(9)])
+    catalogue.refresh()
+    assert find(catalogue, Query()).rows[0]["sure"] == 0.5
+    catalogue.close()

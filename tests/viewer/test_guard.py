@@ -42,6 +42,11 @@ def test_whoever_comes_from_elsewhere_must_know_the_token(catalogue: Catalogue) 
     assert "httponly" in cookie
     assert "samesite=lax" in cookie
     assert client.get("/").status_code == 200, "by the cookie"
+    strays = 'a@b=1; a[]=2; x={"y":1}; path=3; '
+    kept = cookie.partition(";")[0].replace(guard.token.lower(), guard.token)
+    stranger = client_of(catalogue, guard, "192.0.2.7:8765")
+    assert stranger.get("/", headers={"cookie": strays + kept}).status_code == 200, "whatever others keep beside it"
+    assert stranger.get("/", headers={"cookie": strays}).status_code == 401
     assert client.get("/", headers={"host": "evil.example"}).status_code == 421
 
 

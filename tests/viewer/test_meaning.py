@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,14 +145,52 @@ def test_without_a_space_words_alone_are_searched(filled: Path) -> None:
     catalogue.close()
 
 
-def test_pictures_that_are_not_read_yet_stand_last_and_the_page_says_so(filled: Path, space: Embedder) -> None:
+def test_what_is_not_read_yet_stands_last_and_the_page_says_so(
+    filled: Path, space: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seesay.viewer.meaning._EVERY_S", -1.0)
     catalogue = Catalogue([filled])
     catalogue.refresh()
     meaning = Meaning(catalogue, lambda: space)
-    meaning.progress = 1, 9
     client = TestClient(create_app(catalogue, Guard(), meaning), base_url="http://localhost")
-    assert "still being read, 1 of 9" in client.get("/", params={"by": "meaning", "text": "a frog"}).text
+    version = client.get("/api/version").json()["version"]
+    turns = iter((False, False, True))
+    meaning.refresh(lambda: next(turns))
+    assert client.get("/api/version").json()["version"] != version, "pages that are open ask again"
+    read, to_read = meaning.progress
+    assert 0 < read < to_read
+    assert f"still being read, {read} of {to_read}" in client.get("/?by=meaning&text=a+frog").text
+    with Run.open(filled) as run:
+        hashes = {
+            each.feature_id: [one.image.pixel_hash for one in top(run, each.feature_id)] for each in features(run)
+        }
+    names = sorted({name for of_feature in hashes.values() for name in of_feature})[:read]
+    placed = {each for each, of_feature in hashes.items() if of_feature and set(of_feature) <= set(names)}
+    near = found(client, by="meaning", text="a frog") + found(client, by="meaning", text="a frog", page=2)
+    assert placed
+    assert set(near[: len(placed)]) == placed
+    assert near[len(placed) :] == sorted(near[len(placed) :])
+    catalogue.close()
+
+
+def test_images_that_are_collected_while_it_is_served_are_read(filled: Path, tmp_path: Path, space: Embedder) -> None:
+    folder = Path(shutil.copytree(filled, tmp_path / "run"))
+    with Run.writing(folder) as run:
+        ((finished,),) = run.rows("SELECT finished_at FROM stages WHERE name = 'collect'")
+        run.connection.execute("UPDATE stages SET finished_at = NULL WHERE name = 'collect'")
+        run.connection.execute("CREATE TABLE aside AS SELECT * FROM exemplars")
+        run.connection.execute("DELETE FROM exemplars")
+    catalogue = Catalogue([folder])
+    catalogue.refresh()
+    meaning = Meaning(catalogue, lambda: space)
+    client = TestClient(create_app(catalogue, Guard(), meaning), base_url="http://localhost")
+    meaning.refresh()
     assert found(client, by="meaning", text="a frog") == found(client)
+    with Run.writing(folder) as run:
+        run.connection.execute("INSERT INTO exemplars SELECT * FROM aside")
+        run.connection.execute("UPDATE stages SET finished_at = ? WHERE name = 'collect'", (finished,))
+    meaning.refresh()
+    assert found(client, by="meaning", text="a frog") == nearest(filled, space, space.embed_texts(["a frog"])[0])[:24]
     catalogue.close()
 
 

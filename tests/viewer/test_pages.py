@@ -229,3 +229,16 @@ def test_a_run_without_images_has_pages_too(tmp_path: Path) -> None:
     assert "no images" in client.get("/").text
     assert "a car" in client.get("/runs/0/features/1").text
     catalogue.close()
+
+
+def test_damaged_pictures_of_one_feature_hide_no_other(filled: Path, tmp_path: Path, feature_id: int) -> None:
+    folder = Path(shutil.copytree(filled, tmp_path / "run"))
+    with Run.writing(folder) as run:
+        damage = "UPDATE exemplars SET heatmaps = x'00' WHERE feature_id = ?"
+        run.connection.execute(damage, (feature_id,))
+    catalogue = Catalogue([folder])
+    catalogue.refresh()
+    page = client_of(catalogue).get("/").text
+    assert page.count('class="card"') == 24
+    assert page.count("its pictures are damaged") == 1
+    catalogue.close()

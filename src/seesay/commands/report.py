@@ -103,7 +103,9 @@ class Report:
             ]
             told, problem = _compared(output, runs, names, self.common.seed)
             with output.progress("cards", total=sum(len(each.feature_ids) for each in cards)) as advance:
-                write_report(page, cards, told, n_exemplars=self.exemplars, side=self.pixels, on_feature=advance)
+                write_report(
+                    page, cards, told, problem, n_exemplars=self.exemplars, side=self.pixels, on_feature=advance
+                )
         if problem:
             output.console.print(Text(one_line(f"No comparison: {problem}")))
         size = page.stat().st_size
@@ -125,7 +127,10 @@ def _compared(output: Output, runs: "Sequence[Run]", names: Sequence[str], seed:
     try:
         evidence = read_evidence(runs, names=names)
     except (InvalidSetting, UnusablePath) as error:
-        return None, error.what
+        what = error.what
+        for run, name in zip(runs, names, strict=True):
+            what = what.replace(str(run.folder), name)  # the page goes to others
+        return None, what
     if not evidence.contest.scored:
         return None, f"no scores, which seesay score {runs[0].folder} computes"
     wanted = quantities(evidence.contest.scored.keys())

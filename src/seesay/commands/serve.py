@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final
@@ -68,23 +69,17 @@ class Serve:
             raise InvalidSetting(f"--port {self.port}", expected=f"1 to {_LARGEST_PORT}")
         from seesay.viewer.catalogue import Catalogue
         from seesay.viewer.guard import Guard
-        from seesay.viewer.serving import serve
+        from seesay.viewer.serving import ending_well, serve
 
         guard = Guard.of(self.host)
-        catalogue = Catalogue(list(dict.fromkeys(self.path)))
-        try:
+        with ending_well(), closing(Catalogue(list(dict.fromkeys(self.path)))) as catalogue:
             meaning = self._meaning(catalogue)
             told = Text(f"Open {self._address(guard)}   (Ctrl-C ends it)")
-            serve(
-                catalogue,
-                guard,
-                self.host,
-                self.port,
-                meaning,
-                on_ready=lambda: output.console.print(told, soft_wrap=True),
-            )
-        finally:
-            catalogue.close()
+
+            def on_ready() -> None:
+                output.console.print(told, soft_wrap=True)
+
+            serve(catalogue, guard, self.host, self.port, meaning, on_ready=on_ready)
         return 0
 
     def _address(self, guard: "Guard") -> str:

@@ -35,7 +35,8 @@ def keep_scores(run: Run, truth: Truth, unsteered: Mapping[Method, str], seed: i
     nearest = {each.feature_id: each.nearest for each in features(run)}
     iou = IoU(RunHeldOut(run, "held-out", shown_images(run)), WorldSegmenter(), Scoring(seed=seed))
     for setting in settings(run):
-        if setting.control not in (None, "random"):
+        # whoever went on with the run by hand may have asked others, too
+        if setting.control not in (None, "random") or setting.method not in unsteered:
             continue
         said = explanations(run, setting)
         scorers: dict[Score, Scorer] = {

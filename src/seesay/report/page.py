@@ -48,6 +48,7 @@ def write_report(
     path: Path,
     runs: Sequence[Cards],
     told: Told | None,
+    problem: str = "",
     *,
     n_exemplars: int,
     side: int,
@@ -59,6 +60,7 @@ def write_report(
         path: the file.
         runs: whose features are shown.
         told: the comparison of their methods; None if there is nothing to be compared.
+        problem: why there is not.
         n_exemplars: pictures of each feature.
         side: of a picture, in pixels.
         on_feature: told after each card.
@@ -79,6 +81,7 @@ def write_report(
         nonce=secrets.token_urlsafe(16),
         style=(STATIC / "style.css").read_text("utf-8"),
         subjects={each.name: each.run.subject for each in runs},
+        problem=problem,
         short=as_html(told.in_short()) if told else "",
         tables=as_html(told.sections(with_summary=False)) if told else "",
         n_exemplars=n_exemplars,

@@ -19,7 +19,7 @@ _VEIL = (24, 24, 24)
 """Lies over patches that are not active: colour on those that are would hide which colour a feature stands for."""
 
 _LARGEST_FILE = 1 << 22
-_N_REMEMBERED = 4096  # some 5 kB each
+_N_REMEMBERED = 2048  # some 5 kB each on the atlas, some 20 on the page of a feature
 _QUALITY, _EFFORT = 80, 2
 _WEBP = (b"RIFF", b"WEBP")
 

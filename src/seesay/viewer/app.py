@@ -1,6 +1,5 @@
 """The viewer's application: pages for people, the same as JSON for scripts, pictures for both."""
 
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
@@ -76,9 +75,6 @@ def _add_comparison(app: FastAPI, pages: Pages, comparer: Comparer) -> None:
 
 def _add_errors(app: FastAPI, pages: Pages, catalogue: Catalogue) -> None:
     def told(request: Request, status: int, title: str, what: str) -> Response:
-        for folder, name in zip(catalogue.folders, catalogue.names, strict=True):
-            if folder != Path():
-                what = what.replace(str(folder), name)  # whoever asks from elsewhere need not know where runs lie
         if request.url.path.startswith(_NO_PAGES):
             return JSONResponse({"detail": what}, status)
         return HTMLResponse(pages.error(status, title, what), status)
@@ -86,12 +82,12 @@ def _add_errors(app: FastAPI, pages: Pages, catalogue: Catalogue) -> None:
     @app.exception_handler(SeesayError)
     async def of_ours(request: Request, error: SeesayError) -> Response:  # pyright: ignore[reportUnusedFunction]
         if isinstance(error, UnreadableImage) and request.method == "POST":
-            return told(request, 415, "That is no picture", str(error))
+            return told(request, 415, "That is no picture", catalogue.told(error))
         if isinstance(error, FeatureNotFound | UnreadableImage):
-            return told(request, 404, "There is no such thing", str(error))
+            return told(request, 404, "There is no such thing", catalogue.told(error))
         if isinstance(error, InvalidSetting):
-            return told(request, 422, "That cannot be searched for", str(error))
-        return told(request, 500, "This run cannot be read", str(error))
+            return told(request, 422, "That cannot be searched for", catalogue.told(error))
+        return told(request, 500, "This run cannot be read", catalogue.told(error))
 
     @app.exception_handler(HTTPException)
     async def of_http(request: Request, error: HTTPException) -> Response:  # pyright: ignore[reportUnusedFunction]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from seesay.errors import FeatureNotFound, UnusablePath
+from seesay.errors import FeatureNotFound, SeesayError, UnusablePath
 from seesay.scorers.config import Score
 from seesay.store.database import transaction
 from seesay.store.run import Run
@@ -114,21 +114,37 @@ class Catalogue:
         Raises:
             UnusablePath: what a run says is damaged.
         """
+        problems: list[UnusablePath] = []
+        n_done = 0
         with self._writing:
-            n_done = 0
-            changed = [(number, outlook, outlook.changed()) for number, outlook in enumerate(self._outlooks)]
-            n_all = sum(len(feature_ids) for _, _, feature_ids in changed)
+            changed = [(number, *_changed(outlook, problems)) for number, outlook in enumerate(self._outlooks)]
+            n_all = sum(len(feature_ids) for *_, feature_ids in changed)
             for number, outlook, feature_ids in changed:
                 for start in range(0, len(feature_ids), _AT_ONCE):
                     if is_stopped():
                         return n_done
                     some = feature_ids[start : start + _AT_ONCE]
-                    self._write(number, _outlines(outlook, some))
+                    with transaction(self._connection):
+                        put(self._connection, number, some, _outlines(outlook, some))
                     n_done += len(some)
                     self.version += 1
                     self.progress = n_done, n_all
                     on_features(len(some))
-            return n_done
+        if problems:  # of one run, which keeps no other from being shown
+            raise problems[0]
+        return n_done
+
+    def told(self, error: SeesayError) -> str:
+        """An error with the names of runs in the place of their folders, which are nobody's business elsewhere.
+
+        Args:
+            error: of any of them.
+        """
+        what = str(error)
+        for folder, name in sorted(zip(self._folders, self.names, strict=True), key=lambda each: -len(str(each[0]))):
+            if len(folder.parts) > 1:  # a bare name tells nothing, and may be part of any word
+                what = what.replace(str(folder), name)
+        return what
 
     def rows(
         self,
@@ -177,9 +193,13 @@ class Catalogue:
             run.close()
         self._place.cleanup()
 
-    def _write(self, number: int, outlines: Sequence[Outline]) -> None:
-        with transaction(self._connection):
-            put(self._connection, number, outlines)
+
+def _changed(outlook: Outlook, problems: list[UnusablePath]) -> tuple[Outlook, Sequence[int]]:
+    try:
+        return outlook, outlook.changed()
+    except UnusablePath as error:
+        problems.append(error)
+        return outlook, ()
 
 
 def _outlines(outlook: Outlook, feature_ids: Sequence[int]) -> list[Outline]:

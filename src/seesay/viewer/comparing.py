@@ -93,7 +93,7 @@ class Comparer:
         try:
             found = _compared(self._catalogue.folders, self._catalogue.names)
         except SeesayError as error:
-            found = Compared(problem=str(error))
+            found = Compared(problem=self._catalogue.told(error))
         finally:
             with self._lock:  # both at once, or whoever asks in between would start it again
                 self._found, self._is_running = (version, found), False

@@ -7,7 +7,6 @@ A page of another site can make a browser ask a server on this machine. So only 
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from http.cookies import SimpleCookie
 from typing import Final, final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -87,15 +86,16 @@ class Guarded:
 
     def _locked(self, request: Request) -> Response | None:
         assert self._guard.token is not None
-        known = SimpleCookie(request.headers.get("cookie", "")).get(_COOKIE)
-        if known is not None and secrets.compare_digest(known.value.encode(), self._guard.token.encode()):
+        name = f"{_COOKIE}-{request.url.port}"  # browsers keep one set of cookies for all ports of a machine
+        known = request.cookies.get(name, "")
+        if secrets.compare_digest(known.encode(), self._guard.token.encode()):
             return None
         given = request.query_params.get("token", "")
         if secrets.compare_digest(given.encode(), self._guard.token.encode()):
             # The token goes where no link, log or picture of the page shows it.
             found = RedirectResponse(request.url.path, 303)
             # Lax, as the address may be opened from a chat or a mail; what changes anything is guarded by itself.
-            found.set_cookie(_COOKIE, self._guard.token, httponly=True, samesite="lax", path="/")
+            found.set_cookie(name, self._guard.token, httponly=True, samesite="lax", path="/")
             return found
         return PlainTextResponse("Open the address that seesay serve printed: it ends with a token.", 401)
 

@@ -16,7 +16,7 @@ from seesay.store.run import Run
 from seesay.viewer import searching
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.comparing import Comparer
-from seesay.viewer.meaning import Meaning
+from seesay.viewer.meaning import Meaning, version_of
 
 FOR_EVER = "private, max-age=31536000, immutable"
 """How long browsers keep what is another whenever its address is."""
@@ -102,7 +102,13 @@ def _add_features(router: APIRouter, catalogue: Catalogue, meaning: Meaning | No
     def version() -> dict[str, int]:
         done, total = catalogue.progress
         read, to_read = meaning.progress if meaning else (0, 0)
-        return {"version": catalogue.version, "done": done, "total": total, "read": read, "to_read": to_read}
+        return {
+            "version": version_of(catalogue, meaning),
+            "done": done,
+            "total": total,
+            "read": read,
+            "to_read": to_read,
+        }
 
     @router.get("/api/runs", summary="The runs that are shown, and what each is of.")
     def runs() -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, final
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
-from seesay.errors import FeatureNotFound, SeesayError, UnreadableImage
+from seesay.errors import FeatureNotFound, SeesayError, UnreadableImage, UnusablePath
 from seesay.images.decoding import decode, pixel_hash
 from seesay.report.pictures import as_webp, thumbnail
 from seesay.store.exemplars import best_images
@@ -26,7 +27,10 @@ Nearness = Callable[[int, int], float]
 _log = logging.getLogger(__name__)
 
 _N_EXEMPLARS = 4
-_AT_ONCE = 64
+_AT_ONCE = 16
+"""Images that are embedded together: few enough that whoever asks meanwhile, or ends the viewer, does not wait long."""
+_EVERY_S = 5.0
+"""How often features are placed while images are read."""
 _N_REMEMBERED = 64
 _SIDE = 320
 _NOWHERE = -2.0
@@ -46,7 +50,8 @@ class Meaning:
         load: gives the space, when it is first needed; that may take a while.
 
     Attributes:
-        progress: how many images of how many are read.
+        version: another one whenever features were placed.
+        progress: how many images of how many are read, of the run that is read last.
     """
 
     def __init__(self, catalogue: Catalogue, load: "Callable[[], Embedder]") -> None:
@@ -54,11 +59,13 @@ class Meaning:
         self._loading, self._asking, self._keeping = threading.Lock(), threading.Lock(), threading.Lock()
         self._embedder: Embedder | None = None
         self._read: dict[str, Float32[np.ndarray, " dimension"]] = {}
-        self._collected: dict[int, str] = {}
+        self._collected: dict[int, Sequence[tuple[str, str]]] = {}
+        self._wanted: dict[int, dict[int, list[str]]] = {}
         self._means: dict[int, tuple[Sequence[int], Float32[np.ndarray, "feature dimension"]]] = {}
         self._brought: dict[str, bytes] = {}
         self._vector_of_text = lru_cache(_N_REMEMBERED)(self._embedded_text)
         self._vector_of_picture = lru_cache(_N_REMEMBERED)(self._embedded_picture)
+        self.version = 0
         self.progress: tuple[int, int] = (0, 0)
 
     def refresh(self, is_stopped: Callable[[], bool] = lambda: False) -> None:
@@ -72,19 +79,23 @@ class Meaning:
         """
         for number, folder in enumerate(self._catalogue.folders):
             with Run.open(folder) as run:
-                rows = run.rows("SELECT identity FROM stages WHERE name = 'collect'")
-                collected = str(rows[0][0]) if rows else ""
+                query = "SELECT identity, finished_at FROM stages WHERE name = 'collect' AND finished_at IS NOT NULL"
+                collected = run.rows(query)
                 if self._collected.get(number) == collected:
                     continue
-                found = {
-                    feature_id: [each.pixel_hash for each in images]
-                    for feature_id, images in best_images(run, "explaining", _N_EXEMPLARS).items()
+                try:
+                    best = best_images(run, "explaining", _N_EXEMPLARS)
+                except UnusablePath as error:  # of one run, which keeps no other from being read
+                    _log.warning("%s", error)
+                    best = {}
+                self._wanted[number] = {
+                    feature_id: [each.pixel_hash for each in best[feature_id]] for feature_id in best
                 }
-                self._read_images(run, {each for images in found.values() for each in images}, is_stopped)
-            if is_stopped():
-                return
-            self._place(number, found)
+                if not self._read_images(run, number, is_stopped):
+                    return
             self._collected[number] = collected
+        wanted = {name for of_run in self._wanted.values() for names in of_run.values() for name in names}
+        self._read = {name: vector for name, vector in self._read.items() if name in wanted}
 
     def near_text(self, text: str) -> Nearness:
         """How near features are to a phrase.
@@ -107,7 +118,8 @@ class Meaning:
             FeatureNotFound: there is no such picture.
             SeesayError: it cannot be embedded.
         """
-        return self._near(self._read[name] if name in self._read else self._vector_of_picture(name))
+        read = self._read.get(name)
+        return self._near(self._vector_of_picture(name) if read is None else read)
 
     def bring(self, data: bytes) -> str:
         """Take a picture that features shall be near to.
@@ -121,10 +133,10 @@ class Meaning:
         Raises:
             UnreadableImage: it is none.
         """
-        image = decode(data, "the picture")
-        name, small = pixel_hash(image), as_webp(image, _SIDE)
-        with self._keeping:
-            self._brought[name] = small
+        with self._keeping:  # one after the other, as a small file may be a large picture
+            image = decode(data, "the picture")
+            name = pixel_hash(image)
+            self._brought[name] = as_webp(image, _SIDE)
             while len(self._brought) > _N_REMEMBERED:
                 del self._brought[next(iter(self._brought))]
         return name
@@ -139,8 +151,9 @@ class Meaning:
             FeatureNotFound: there is none.
             UnusablePath: that is no hash.
         """
-        if name in self._brought:
-            return self._brought[name]
+        brought = self._brought.get(name)
+        if brought is not None:
+            return brought
         for folder in self._catalogue.folders:
             with Run.open(folder) as run:
                 try:
@@ -156,25 +169,40 @@ class Meaning:
         }
         return lambda number, feature_id: found.get(number, {}).get(feature_id, _NOWHERE)
 
-    def _place(self, number: int, found: Mapping[int, Sequence[str]]) -> None:
-        """The mean of unit vectors, whose product with another is the mean cosine."""
-        kept = {each: vectors for each, names in found.items() if (vectors := self._known(names))}
-        if kept:
-            self._means[number] = list(kept), np.stack([np.mean(vectors, 0) for vectors in kept.values()])
+    def _place(self, number: int) -> None:
+        """Features at the mean of unit vectors, whose product with another is the mean cosine, if all are read."""
+        means = {
+            feature_id: np.mean([self._read[name] for name in names], 0)
+            for feature_id, names in self._wanted[number].items()
+            if all(name in self._read for name in names)
+        }
+        self._means.pop(number, None)
+        if means:
+            self._means[number] = list(means), np.stack(list(means.values()))
+        self.version += 1
 
-    def _known(self, names: Sequence[str]) -> list[Float32[np.ndarray, " dimension"]]:
-        return [self._read[name] for name in names if name in self._read]
-
-    def _read_images(self, run: Run, names: set[str], is_stopped: Callable[[], bool]) -> None:
-        left = sorted(names - self._read.keys())
+    def _read_images(self, run: Run, number: int, is_stopped: Callable[[], bool]) -> bool:
+        """Read the images of a run and place its features meanwhile; tell whether all was done."""
+        left = sorted({name for names in self._wanted[number].values() for name in names} - self._read.keys())
         self.progress = 0, len(left)
+        placed_at = time.monotonic()
         for start in range(0, len(left), _AT_ONCE):
             if is_stopped():
-                return
-            images = dict(_pictures(run, left[start : start + _AT_ONCE]))
+                return False
+            some = left[start : start + _AT_ONCE]
+            images = _pictures(run, some)
             if images:
                 self._read |= zip(images, self._vectors(list(images.values())), strict=True)
-            self.progress = min(start + _AT_ONCE, len(left)), len(left)
+            self.progress = start + len(some), len(left)
+            if time.monotonic() - placed_at > _EVERY_S:
+                self._place(number)
+                placed_at = time.monotonic()
+        unread = set(left) - self._read.keys()  # damaged: features are placed by their others
+        found = self._wanted[number].items()
+        self._wanted[number] = {each: [name for name in names if name not in unread] for each, names in found}
+        self._wanted[number] = {each: names for each, names in self._wanted[number].items() if names}
+        self._place(number)
+        return True
 
     def _embedded_text(self, text: str) -> Float32[np.ndarray, " dimension"]:
         embedder = self._space()
@@ -196,12 +224,22 @@ class Meaning:
             return self._embedder
 
 
-def _pictures(run: Run, names: Sequence[str]) -> list[tuple[str, Image.Image]]:
+def version_of(catalogue: Catalogue, meaning: Meaning | None) -> int:
+    """Another number whenever what pages show may have changed.
+
+    Args:
+        catalogue: of the runs.
+        meaning: where their features are; None if nobody knows.
+    """
+    return catalogue.version + (meaning.version if meaning else 0)
+
+
+def _pictures(run: Run, names: Sequence[str]) -> dict[str, Image.Image]:
     """Those that can be read."""
-    found: list[tuple[str, Image.Image]] = []
+    found: dict[str, Image.Image] = {}
     for name in names:
         try:
-            found.append((name, decode(thumbnail(run, name), name)))
+            found[name] = decode(thumbnail(run, name), name)
         except SeesayError as error:
             _log.warning("%s", error)
     return found

@@ -22,7 +22,7 @@ from seesay.viewer.outline import Outline, Words
 _TABLES = {
     "explanations": ("setting_id", "seconds"),
     "scores": ("scoring_id", "seconds"),
-    "trusts": ("setting_id", "probability"),
+    "trusts": ("setting_id", "probability + length(text) + unicode(text)"),
 }
 """Where something is said of features: what it is said in, and a number of each row that hardly repeats."""
 
@@ -101,6 +101,9 @@ class Outlook:
         Args:
             feature_ids: that `changed` told, not more than some thousand.
 
+        Returns:
+            One for each of them of which anything is known still.
+
         Raises:
             UnusablePath: what the run says of one of them is damaged.
         """
@@ -109,6 +112,8 @@ class Outlook:
         )
         found: list[Outline] = []
         for each in feature_ids:
+            if not any(each in marks for marks in self._known.marks.values()):
+                continue
             try:
                 found.append(self._outline(each, statistics[each], said[each], sure[each], scored[each]))
             except DAMAGE as error:

@@ -1,5 +1,6 @@
 """Pages out of what runs hold: what is read, and put into templates that escape all of it."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
@@ -8,17 +9,21 @@ from typing import Any, final, get_args
 from urllib.parse import urlencode
 
 from seesay.cards import read_card
+from seesay.errors import UnusablePath
 from seesay.explainers.config import METHODS
 from seesay.records import Level, Split
 from seesay.report.features import bars_of, best_of, best_pictures, columns_of, exemplars_of, statements_of, sweeps_of
+from seesay.report.pictures import Shown
 from seesay.report.templating import templates_of
 from seesay.scorers.config import SCORES
 from seesay.store.run import Run
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.comparing import Comparer
-from seesay.viewer.meaning import Meaning
+from seesay.viewer.meaning import Meaning, version_of
 from seesay.viewer.searching import ORDERS, Found, Query, find
 from seesay.viewer.table import OF_WORDS
+
+_log = logging.getLogger(__name__)
 
 _PLAIN = Query()
 
@@ -127,7 +132,10 @@ class Pages:
 
     def _rendered(self, name: str, **values: Any) -> str:
         return self._templates.get_template(name).render(
-            runs=self._catalogue.names, version=self._catalogue.version, has_meaning=self._meaning is not None, **values
+            runs=self._catalogue.names,
+            version=version_of(self._catalogue, self._meaning),
+            has_meaning=self._meaning is not None,
+            **values,
         )
 
     def _cards(self, found: Found) -> list[Mapping[str, Any]]:
@@ -143,7 +151,7 @@ class Pages:
                 for number in {row["run"] for row in found.rows}
             }
             return [
-                {"row": row, "said": said[row["place"]], "pictures": best_pictures(runs[row["run"]], row["feature_id"])}
+                {"row": row, "said": said[row["place"]], "pictures": _pictures(runs[row["run"]], row["feature_id"])}
                 for row in found.rows
             ]
 
@@ -160,6 +168,15 @@ class Pages:
         query = "SELECT min(feature_id) FROM features WHERE run = ? AND feature_id > ?"
         ((after,),) = self._catalogue.rows(query, (number, feature_id))
         return before, after
+
+
+def _pictures(run: Run, feature_id: int) -> list[Shown] | None:
+    """The pictures of a card; None if they are damaged, which keeps no other card from being shown."""
+    try:
+        return best_pictures(run, feature_id)
+    except UnusablePath as error:
+        _log.warning("%s", error)
+        return None
 
 
 def address_of(query: Query) -> str:

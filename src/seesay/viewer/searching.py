@@ -40,7 +40,7 @@ _CONDITIONS = {
     "commonest": "f.frequency <= :commonest",
 }
 _NEAREST = "nearness(f.run, f.feature_id) DESC, f.run, f.feature_id"
-_TOKEN = re.compile(r"\w+")
+_TOKEN = re.compile(r"[^\W_]+")
 _MOST_TOKENS, _MOST_PAGES = 16, 1_000_000
 
 

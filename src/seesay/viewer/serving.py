@@ -3,10 +3,11 @@
 import logging
 import signal
 import socket
+import sqlite3
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from typing import final
 
 import uvicorn
@@ -20,6 +21,8 @@ from seesay.viewer.meaning import Meaning
 _log = logging.getLogger(__name__)
 
 _EVERY_S = 2.0
+_PATIENCE_S = 10.0
+"""How long threads, and whoever still sends or awaits something, are waited for in the end."""
 
 
 @final
@@ -42,13 +45,14 @@ class Keeper:
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
-        self._thread.join()
+        self._thread.join(_PATIENCE_S)
 
     def _keep(self) -> None:
         while not self._stopped.is_set():
             try:
                 self._refresh(self._stopped.is_set)
-            except SeesayError as error:  # what is shown stays, and whoever opens the feature is told
+            # What is shown stays, and it is tried again: a disk may be full, or a device's memory, for a while.
+            except (SeesayError, OSError, sqlite3.Error, RuntimeError) as error:
                 _log.warning("%s", error)
             self._stopped.wait(_EVERY_S)
 
@@ -76,7 +80,10 @@ def serve(
         UnusablePath: the port cannot be had.
     """
     config = uvicorn.Config(
-        create_app(catalogue, guard, meaning), host=host, port=port, log_level="warning", access_log=False
+        create_app(catalogue, guard, meaning),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=round(_PATIENCE_S / 5),
     )
     with ExitStack() as stack:
         listening = stack.enter_context(_listening(host, port))
@@ -84,8 +91,6 @@ def serve(
         stack.enter_context(Keeper(lambda is_stopped: catalogue.refresh(is_stopped=is_stopped), "catalogue"))
         if meaning is not None:
             stack.enter_context(Keeper(meaning.refresh, "meaning"))
-        # uvicorn passes on what ended it: whoever ends us this way leaves no catalogue behind either
-        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _end))
         uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -101,6 +106,20 @@ def _listening(host: str, port: int) -> socket.socket:
     # asyncio does this for sockets that it makes itself: what is small would wait for 40 ms for more
     found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return found
+
+
+@contextmanager
+def ending_well() -> Generator[None]:
+    """End as by an exception when the process is told to end, or its terminal is closed: what is temporary is removed.
+
+    uvicorn passes on what ended it.
+    """
+    before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(number: int, _frame: object) -> None:

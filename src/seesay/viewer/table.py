@@ -62,20 +62,23 @@ _INTO_FEATURES = (
 )
 
 
-def put(connection: sqlite3.Connection, number: int, outlines: Sequence[Outline]) -> None:
+def put(connection: sqlite3.Connection, number: int, feature_ids: Sequence[int], outlines: Sequence[Outline]) -> None:
     """Write features in the place of what was known of them.
 
     Args:
         connection: to the catalogue, in a transaction.
         number: of the run.
-        outlines: of its features.
+        feature_ids: of those that have changed.
+        outlines: of these features; those without one are gone, or damaged.
     """
     connection.executemany(_INTO_FEATURES, [_facts(number, outline) for outline in outlines])
-    ids = [outline.feature_id for outline in outlines]
-    query = f"SELECT feature_id, place FROM features WHERE run = ? AND feature_id IN ({', '.join('?' * len(ids))})"
-    places: dict[int, int] = dict(connection.execute(query, (number, *ids)).fetchall())
+    marks = ", ".join("?" * len(feature_ids))
+    query = f"SELECT feature_id, place FROM features WHERE run = ? AND feature_id IN ({marks})"
+    places: dict[int, int] = dict(connection.execute(query, (number, *feature_ids)).fetchall())
     for table, column in (("said", "place"), ("words", "rowid")):
         connection.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(place,) for place in places.values()])
+    gone = places.keys() - {outline.feature_id for outline in outlines}
+    connection.executemany("DELETE FROM features WHERE place = ?", [(places[each],) for each in gone])
     said = [row for outline in outlines for row in _said(places[outline.feature_id], outline)]
     connection.executemany(f"INSERT INTO said VALUES ({', '.join('?' * (8 + len(OF_WORDS)))})", said)
     texts = {

@@ -1,0 +1,62 @@
+"""`seesay serve` as a process: it starts, and however it is ended, nothing of it is left."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return found.getsockname()[1]
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/version") as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_nothing_is_left_of_it_even_if_somebody_still_sends(
+    filled: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "seesay", "serve", str(filled), "--port", str(port)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert f"Open http://127.0.0.1:{port}/" in process.stdout.readline()
+            until = time.monotonic() + 60
+            while not answers(port) and time.monotonic() < until:
+                time.sleep(0.1)
+            assert len([each for each in tmp_path.iterdir() if each.name.startswith("seesay-")]) == 1
+            with socket.create_connection(("127.0.0.1", port)) as slow:
+                slow.sendall(b"POST /api/sought HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
+                time.sleep(0.5)
+                process.send_signal(number)
+                process.wait(60)
+        finally:
+            process.kill()
+    assert [each for each in tmp_path.iterdir() if each.name.startswith("seesay-")] == []
+
+
+def test_a_port_that_is_taken_is_told_before_any_address(filled: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "seesay", "serve", str(filled), "--port", str(port)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "Open" not in result.stdout
+    (line,) = result.stderr.splitlines()
+    assert f"port {port}" in line
+    assert "--port" in line
