@@ -20,7 +20,7 @@ _VEIL = (24, 24, 24)
 
 _LARGEST_FILE = 1 << 22
 _N_REMEMBERED = 2048  # some 5 kB each on the atlas, some 20 on the page of a feature
-_QUALITY, _EFFORT = 80, 2
+_QUALITY, _EFFORT = 75, 2
 _WEBP = (b"RIFF", b"WEBP")
 
 
