@@ -150,6 +150,8 @@ def test_filters_narrow_and_orders_sort(catalogue: Catalogue) -> None:
     assert frequencies == sorted(frequencies, reverse=True)
     assert all(row["frequency"] <= frequencies[3] for row in find(catalogue, Query(commonest=frequencies[3])).rows)
     assert find(catalogue, Query(order="disagreement")).rows[0]["disagreement"] == 1
+    assert {row["disagreement"] for row in find(catalogue, Query(apart=0.5)).rows} == {1.0}
+    assert find(catalogue, Query(apart=0.5)).n == 20
     assert ids_of(catalogue, order="nonsense; DROP TABLE features") == ids_of(catalogue)
 
 

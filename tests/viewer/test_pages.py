@@ -87,7 +87,7 @@ def test_what_cannot_be_asked_is_told_on_a_page(client: TestClient, asked: str) 
 
 
 def test_a_form_sends_empty_what_is_not_chosen(client: TestClient) -> None:
-    empty = "text=&run=&method=&level=&split=&score=&at_least=&least_sure=&rarest=&commonest=&order=id"
+    empty = "text=&run=&method=&level=&split=&score=&at_least=&least_sure=&rarest=&commonest=&apart=&order=id"
     assert client.get(f"/?{empty}").text.count('class="card"') == 24
 
 

@@ -52,6 +52,7 @@ class Asked(BaseModel):
     at_least: Annotated[Annotated[float, Field(allow_inf_nan=False)] | None, _NoneIfEmpty] = None
     rarest: _Share = None
     commonest: _Share = None
+    apart: _Share = None
     order: searching.Order | Score = "id"
     ascending: bool = False
     page: Annotated[int, Field(ge=1, le=1_000_000)] = 1

@@ -38,6 +38,7 @@ _CONDITIONS = {
     "least_sure": "s.sure >= :least_sure",
     "rarest": "f.frequency >= :rarest",
     "commonest": "f.frequency <= :commonest",
+    "apart": "f.disagreement >= :apart",
 }
 _NEAREST = "nearness(f.run, f.feature_id) DESC, f.run, f.feature_id"
 _TOKEN = re.compile(r"[^\W_]+")
@@ -62,6 +63,7 @@ class Query:
         at_least: what they must have of it; None if only that they are scored.
         rarest: smallest frequency.
         commonest: largest frequency.
+        apart: how far methods disagree, at least.
         order: one of `ORDERS`.
         ascending: the smallest first, where numbers are sorted; None for the largest, and ids from 0.
         page: from 1.
@@ -79,6 +81,7 @@ class Query:
     at_least: float | None = None
     rarest: float | None = None
     commonest: float | None = None
+    apart: float | None = None
     order: str = "id"
     ascending: bool = False
     page: int = 1
