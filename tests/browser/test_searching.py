@@ -125,7 +125,7 @@ def test_what_is_no_picture_is_told_so(visit: Visit, viewer: str, tmp_path: Path
     page = visit(viewer)
     (tmp_path / "no.png").write_text("no picture")
     page.get_by_label("or by a picture").set_input_files(tmp_path / "no.png")
-    expect(page.locator("#live")).to_contain_text("expected an image")
+    expect(page.get_by_role("alert")).to_contain_text("expected an image")
     ((complaint,), visit.complaints) = visit.complaints, []
     assert "status of 415" in complaint
 
