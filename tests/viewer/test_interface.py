@@ -19,11 +19,6 @@ from seesay.viewer.guard import Guard
 from seesay.viewer.meaning import Meaning
 from seesay.world.instruments import embedder
 
-# schemathesis draws some of what it asks by `random`, which hypothesis seeds for every example
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"
-)
-
 WITH_PARAMETERS = (
     ("GET", "/api/features"),
     ("GET", "/api/runs/{number}/features/{feature_id}"),
