@@ -31,3 +31,17 @@ def short_names(folders: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return [str(folder) for folder in folders]
+
+
+def without_folders(text: str, folders: Sequence[Path], names: Sequence[str]) -> str:
+    """A text that goes to others, with the names of runs in the place of their folders.
+
+    Args:
+        text: that may tell where runs lie.
+        folders: of the runs.
+        names: what they are called, in the same order.
+    """
+    for folder, name in sorted(zip(folders, names, strict=True), key=lambda each: -len(str(each[0]))):
+        if len(folder.parts) > 1:  # a bare name tells nothing, and may be part of any word
+            text = text.replace(str(folder), name)
+    return text

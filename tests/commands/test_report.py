@@ -134,6 +134,8 @@ def test_a_run_without_scores_has_cards_alone(tmp_path: Path, capsys: pytest.Cap
     page = written(tmp_path / "r.html", tmp_path / "x", max_features=3)
     assert len(cards(page)) == 3
     assert "Methods side by side" not in page
+    assert "No comparison: no scores" in page
+    assert str(tmp_path) not in page, "where it lies is nobody's business"
     assert "No comparison: no scores, which seesay score" in capsys.readouterr().out
 
 

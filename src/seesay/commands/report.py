@@ -14,7 +14,7 @@ from seesay.commands.options import Options
 from seesay.commands.output import Output, check_writable
 from seesay.errors import InvalidSetting, UnusablePath
 from seesay.selection import parse_features
-from seesay.texts import one_line, short_names
+from seesay.texts import one_line, short_names, without_folders
 
 if TYPE_CHECKING:
     from seesay.report.comparison_sections import Told
@@ -127,12 +127,9 @@ def _compared(output: Output, runs: "Sequence[Run]", names: Sequence[str], seed:
     try:
         evidence = read_evidence(runs, names=names)
     except (InvalidSetting, UnusablePath) as error:
-        what = error.what
-        for run, name in zip(runs, names, strict=True):
-            what = what.replace(str(run.folder), name)  # the page goes to others
-        return None, what
+        return None, without_folders(error.what, [run.folder for run in runs], names)
     if not evidence.contest.scored:
-        return None, f"no scores, which seesay score {runs[0].folder} computes"
+        return None, "no scores, which seesay score computes"
     wanted = quantities(evidence.contest.scored.keys())
     with output.progress("comparing", total=len(wanted)) as advance:
         return evidence.compared(wanted, seed=seed, on_number=advance), ""

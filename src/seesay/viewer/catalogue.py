@@ -18,7 +18,7 @@ from seesay.errors import FeatureNotFound, SeesayError, UnusablePath
 from seesay.scorers.config import Score
 from seesay.store.database import transaction
 from seesay.store.run import Run
-from seesay.texts import short_names
+from seesay.texts import short_names, without_folders
 from seesay.viewer.outline import Outline
 from seesay.viewer.outlook import Outlook
 from seesay.viewer.table import OF_FEATURES, OF_WORDS, SCHEMA, put
@@ -99,13 +99,10 @@ class Catalogue:
             raise FeatureNotFound(f"run {number}", expected=f"0 to {len(self._folders) - 1}")
         return self._folders[number]
 
-    def refresh(
-        self, on_features: Callable[[int], None] = lambda _n: None, is_stopped: Callable[[], bool] = lambda: False
-    ) -> int:
+    def refresh(self, is_stopped: Callable[[], bool] = lambda: False) -> int:
         """Take over what has changed in the runs; `version` is then another, and `progress` tells how far it is.
 
         Args:
-            on_features: told how many more features are taken over.
             is_stopped: asked between them.
 
         Returns:
@@ -129,7 +126,6 @@ class Catalogue:
                     n_done += len(some)
                     self.version += 1
                     self.progress = n_done, n_all
-                    on_features(len(some))
         if problems:  # of one run, which keeps no other from being shown
             raise problems[0]
         return n_done
@@ -140,11 +136,7 @@ class Catalogue:
         Args:
             error: of any of them.
         """
-        what = str(error)
-        for folder, name in sorted(zip(self._folders, self.names, strict=True), key=lambda each: -len(str(each[0]))):
-            if len(folder.parts) > 1:  # a bare name tells nothing, and may be part of any word
-                what = what.replace(str(folder), name)
-        return what
+        return without_folders(str(error), self._folders, self.names)
 
     def rows(
         self,

@@ -197,10 +197,11 @@ class Meaning:
             if time.monotonic() - placed_at > _EVERY_S:
                 self._place(number)
                 placed_at = time.monotonic()
-        unread = set(left) - self._read.keys()  # damaged: features are placed by their others
-        found = self._wanted[number].items()
-        self._wanted[number] = {each: [name for name in names if name not in unread] for each, names in found}
-        self._wanted[number] = {each: names for each, names in self._wanted[number].items() if names}
+        self._wanted[number] = {  # what is left is damaged: features are placed by their others
+            feature_id: readable
+            for feature_id, names in self._wanted[number].items()
+            if (readable := [name for name in names if name in self._read])
+        }
         self._place(number)
         return True
 

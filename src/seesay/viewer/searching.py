@@ -41,8 +41,9 @@ _CONDITIONS = {
     "apart": "f.disagreement >= :apart",
 }
 _NEAREST = "nearness(f.run, f.feature_id) DESC, f.run, f.feature_id"
+_OF_SAID = re.compile(r"\bs\.")
 _TOKEN = re.compile(r"[^\W_]+")
-_MOST_TOKENS, _MOST_PAGES = 16, 1_000_000
+_MOST_TOKENS = 16
 
 
 @final
@@ -144,7 +145,7 @@ def _wherefrom(query: Query, matched: str, order: str = "") -> str:
     if query.score in (*OF_WORDS, *OF_FEATURES):
         conditions.append(f"{_COLUMNS[query.score]} >= :least")
     where = " AND ".join(conditions) or "1"
-    said = _said(query) if query.method is not None or "s." in f"{where} {order}" else ""
+    said = _said(query) if query.method is not None or _OF_SAID.search(f"{where} {order}") else ""
     words = "JOIN words ON words.rowid = f.place AND words MATCH :matched" if matched else ""
     return f"FROM features AS f {words} {said} WHERE {where}"
 

@@ -1,4 +1,4 @@
-"""Serving the viewer: the application on a port, and a thread that keeps its catalogue up to date."""
+"""Serving the viewer: the application on a port, and threads that keep what it shows up to date."""
 
 import logging
 import signal
@@ -88,7 +88,7 @@ def serve(
     with ExitStack() as stack:
         listening = stack.enter_context(_listening(host, port))
         on_ready()
-        stack.enter_context(Keeper(lambda is_stopped: catalogue.refresh(is_stopped=is_stopped), "catalogue"))
+        stack.enter_context(Keeper(catalogue.refresh, "catalogue"))
         if meaning is not None:
             stack.enter_context(Keeper(meaning.refresh, "meaning"))
         uvicorn.Server(config).run(sockets=[listening])
