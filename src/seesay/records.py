@@ -1,7 +1,9 @@
 """The records that every layer speaks: plain frozen data, free of torch and of files."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from seesay.errors import InvalidDecoding
@@ -33,6 +35,12 @@ something random or another feature's is put. It tells how much of the words com
 Aid = Literal["permuted", "constant"]
 """What is scored in the place of a feature's own words, so that one sees what a score is worth: those of another
 feature, or the same for all."""
+
+Verdict = Literal["right", "partly", "wrong"]
+"""What a person says of an explanation."""
+
+WORTH: Mapping[Verdict, float] = MappingProxyType({"right": 1.0, "partly": 0.5, "wrong": 0.0})
+"""What a verdict counts where verdicts are averaged."""
 
 Level = Literal["low-level", "high-level", "other"]
 """What words speak of: colours, textures, edges; things and scenes; or neither."""

@@ -44,6 +44,31 @@ def open_to_write(file: Path) -> sqlite3.Connection:
     return connection
 
 
+def open_to_note(file: Path) -> sqlite3.Connection:
+    """Open a database that is there for a short note, whoever else reads or writes it, and leave its log as it is.
+
+    Args:
+        file: the database.
+
+    Raises:
+        UnusablePath: it is missing, cannot be written, is no database of a run, or was made by a newer seesay.
+    """
+    if not file.is_file():
+        raise UnusablePath(f"no {file.name} in {file.parent}", expected="a run", remedy="make one by seesay collect")
+    with refusing(file):
+        connection = sqlite3.connect(
+            f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=_BUSY_S, isolation_level=None
+        )
+        try:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            if _applied(connection, file) != _names():
+                _migrate(connection, file)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
 def open_to_read(file: Path, *, any_thread: bool = False) -> sqlite3.Connection:
     """Open a database without changing anything, be it on a medium that cannot be written.
 

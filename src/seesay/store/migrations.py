@@ -184,10 +184,82 @@ def index_scores(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX trusts_of_feature ON trusts (feature_id)")
 
 
+def create_people(connection: sqlite3.Connection) -> None:
+    """What people say of explanations, and what they kept.
+
+    A verdict is a rater's on what was said in a setting: `text` is what was judged, so that it is only ever that of its
+    words. A study is judged blindly: its items are pictures of a feature and words, `said_by` (JSON) the settings whose
+    words they are, `donor_id` the feature that words were borrowed from where they are decoys, `image_ids` JSON. A
+    rater's `key` opens that rater's pages of one study and nothing else. A bookmark's `settings` and `answer` are JSON.
+    """
+    verdict = "verdict TEXT NOT NULL CHECK (verdict IN ('right', 'partly', 'wrong'))"
+    connection.execute(
+        f"""CREATE TABLE verdicts (
+            setting_id INTEGER NOT NULL REFERENCES settings,
+            feature_id INTEGER NOT NULL,
+            sample INTEGER NOT NULL,
+            rater TEXT NOT NULL,
+            text TEXT NOT NULL,
+            {verdict},
+            note TEXT NOT NULL,
+            given_at TEXT NOT NULL,
+            PRIMARY KEY (setting_id, feature_id, sample, rater)
+        ) WITHOUT ROWID"""
+    )
+    connection.execute("CREATE INDEX verdicts_of_feature ON verdicts (feature_id)")
+    connection.execute(
+        """CREATE TABLE studies (
+            study_id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, facts TEXT NOT NULL, begun_at TEXT NOT NULL
+        )"""
+    )
+    connection.execute(
+        """CREATE TABLE study_items (
+            study_id INTEGER NOT NULL REFERENCES studies,
+            item INTEGER NOT NULL,
+            feature_id INTEGER NOT NULL,
+            text TEXT NOT NULL,
+            said_by TEXT NOT NULL,
+            donor_id INTEGER,
+            image_ids TEXT NOT NULL,
+            PRIMARY KEY (study_id, item)
+        ) WITHOUT ROWID"""
+    )
+    connection.execute(
+        """CREATE TABLE raters (
+            key TEXT PRIMARY KEY,
+            study_id INTEGER NOT NULL REFERENCES studies,
+            name TEXT NOT NULL,
+            UNIQUE (study_id, name)
+        )"""
+    )
+    connection.execute(
+        f"""CREATE TABLE ratings (
+            study_id INTEGER NOT NULL REFERENCES studies,
+            item INTEGER NOT NULL,
+            rater TEXT NOT NULL,
+            {verdict},
+            note TEXT NOT NULL,
+            seconds REAL,
+            given_at TEXT NOT NULL,
+            PRIMARY KEY (study_id, item, rater)
+        ) WITHOUT ROWID"""
+    )
+    connection.execute(
+        """CREATE TABLE bookmarks (
+            bookmark_id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL,
+            settings TEXT NOT NULL,
+            answer TEXT NOT NULL,
+            made_at TEXT NOT NULL
+        )"""
+    )
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     create_run,
     create_exemplars,
     create_explanations,
     create_scores,
     index_scores,
+    create_people,
 )

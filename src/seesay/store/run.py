@@ -11,7 +11,7 @@ from typing import Any, final
 
 from seesay.errors import UnusablePath
 from seesay.files import unwritable
-from seesay.store.database import open_to_read, open_to_write, refusing, settle, transaction
+from seesay.store.database import open_to_note, open_to_read, open_to_write, refusing, settle, transaction
 from seesay.store.thumbnails import Thumbnails
 
 DAMAGE = (ValueError, TypeError, OverflowError, RecursionError, AttributeError, KeyError)
@@ -76,6 +76,22 @@ class Run:
         if not folder.is_dir():
             raise UnusablePath(f"no run {folder}", expected="a run's folder", remedy=_BEGIN)
         return cls(folder, open_to_read(folder / _DATABASE, any_thread=any_thread))
+
+    @classmethod
+    def noting(cls, folder: Path) -> "Run":
+        """Open a run to write down a little of what people say, beside whoever else writes it.
+
+        Nothing that stages write may be written so, and no transaction may be long.
+
+        Args:
+            folder: the run's.
+
+        Raises:
+            UnusablePath: there is none, or it cannot be written, or is damaged.
+        """
+        if not folder.is_dir():
+            raise UnusablePath(f"no run {folder}", expected="a run's folder", remedy=_BEGIN)
+        return cls(folder, open_to_note(folder / _DATABASE))
 
     @classmethod
     @contextmanager
