@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seesay.errors import FeatureNotFound
-from seesay.selection import MAX_FEATURES, parse_features
+from seesay.selection import MAX_FEATURES, parse_along, parse_features
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,26 @@ def test_any_text_is_either_read_or_refused_by_our_own_error(text: str) -> None:
     except FeatureNotFound:
         return
     assert len(set(feature_ids)) == len(feature_ids) > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (None, {}),
+        (" ", {}),
+        ("17:-1.5", {17: -1.5}),
+        ("17:2, 3 : .5,4:1e2", {17: 2.0, 3: 0.5, 4: 100.0}),
+    ],
+)
+def test_features_that_are_pushed_along_come_with_how_hard(text: str | None, found: dict[int, float]) -> None:
+    assert parse_along(text) == found
+    assert list(parse_along(text)) == list(found)
+
+
+@pytest.mark.parametrize(
+    "text", ["17", "17:", ":1", "17:x", "17:1,", "17:1,17:2", "17:nan", "17:inf", "-1:2", "17:1e999", "٣:1"]
+)
+def test_what_says_not_how_hard_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(FeatureNotFound) as refusal:
+        parse_along(text)
+    assert "\n" not in str(refusal.value)

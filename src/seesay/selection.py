@@ -1,5 +1,6 @@
 """Which features: the small language of `--features`, `42` or `0-499,777`."""
 
+import math
 import re
 
 from seesay.errors import FeatureNotFound
@@ -8,6 +9,9 @@ MAX_FEATURES = 1_000_000
 """More than any published dictionary of a vision encoder holds; a larger selection is a slip of the keyboard."""
 
 _PART = re.compile(r"(?P<first>[0-9]{1,9})(?:\s*-\s*(?P<last>[0-9]{1,9}))?", re.ASCII)
+_PUSH = re.compile(
+    r"(?P<feature>[0-9]{1,9})\s*:\s*(?P<value>[+-]?[0-9]{0,9}\.?[0-9]{1,9}(e[+-]?[0-9]{1,2})?)", re.ASCII
+)
 _EXPECTED = "ids and ranges of ids with commas between, such as 42 or 0-499,777"
 
 
@@ -31,6 +35,31 @@ def parse_features(text: str) -> tuple[int, ...]:
             raise _too_many(text)
     _refuse_repeats(feature_ids)
     return tuple(feature_ids)
+
+
+def parse_along(text: str | None) -> dict[int, float]:
+    """Read features that are pushed along with others, each with how hard.
+
+    Args:
+        text: `17:-1.5,99:2`; None or empty for none.
+
+    Returns:
+        How hard, by feature, in the order given.
+
+    Raises:
+        FeatureNotFound: if the text is no such list, or names a feature twice.
+    """
+    found: list[tuple[int, float]] = []
+    for part in (text or "").split(",") if text and text.strip() else ():
+        match = _PUSH.fullmatch(part.strip())
+        if match is None or not math.isfinite(float(match["value"])):
+            raise FeatureNotFound(
+                f"cannot read {_shorten(part.strip())!r} in {_shorten(text or '')!r}",
+                expected="ids and how hard each is pushed, with commas between, such as 17:-1.5,99:2",
+            )
+        found.append((int(match["feature"]), float(match["value"])))
+    _refuse_repeats([feature_id for feature_id, _value in found])
+    return dict(found)
 
 
 def _parse_part(part: str, text: str) -> range:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 from safetensors.torch import save_file
 
@@ -75,6 +76,13 @@ def test_the_table_and_the_next_steps_are_for_people(base: list[str], capsys: py
         (["--features", "1", "--strength", "-inf"], "finite"),
         (["--features", "1", "--strength", "1", "--strength-unit", "max_activation"], "max_activation"),
         (["--features", "1", "--strength", "1", "--control", "permuted"], "at least two"),
+        (["--features", "1", "--strength", "1", "--along", "2"], "how hard"),
+        (["--features", "1", "--strength", "1", "--along", f"{N_FEATURES}:1"], str(N_FEATURES)),
+        (["--features", "1", "--strength", "1", "--mode", "replace", "--along", "2:1"], "pushed along"),
+        (["--features", "1", "--strength", "1", "--image", "nowhere.png"], "nowhere.png"),
+        (["--features", "1", "--strength", "1", "--image", "nowhere.png", "--empty", "grey"], "--image"),
+        (["--features", "1", "--strength", "1", "--prompt", " "], "empty question"),
+        (["--features", "1", "--strength", "1", "--prompt", "w1 {phrase}"], "{phrase}"),
         (["--features", "1", "--strength", "1", "--sae", "nowhere"], "nowhere"),
         (["--features", "1", "--strength", "1", "--subject", "./nowhere"], "nowhere"),
         (["--features", "1", "--strength", "1", "--device", "cuda:99"], "cuda:99"),
@@ -128,6 +136,16 @@ def test_other_prompts_are_asked_and_those_that_are_not_there_refused(
     assert run([*asked, "--prompts", str(tmp_path)], capsys) != usual
     assert cli.main([*asked, "--prompts", str(tmp_path / "nowhere")]) == 2
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_a_picture_a_question_and_others_pushed_along_are_ones_own(
+    base: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.effect_noise((90, 60), 90).save(tmp_path / "photo.png")
+    asked = [*base, "--features", "0-9", "--strength", "20"]
+    usual = run(asked, capsys)
+    for options in (["--image", str(tmp_path / "photo.png")], ["--prompt", "w1 w2"], ["--along", "11:60,12:-60"]):
+        assert [each["text"] for each in run([*asked, *options], capsys)] != [each["text"] for each in usual]
 
 
 def test_in_a_process_of_its_own_only_the_result_is_said(base: list[str], tmp_path: Path) -> None:

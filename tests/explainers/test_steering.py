@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import seesay
 from seesay.errors import (
@@ -427,3 +428,77 @@ def test_an_explainer_with_other_eyes_than_the_subject_is_refused_or_says_so(sae
     allowed = steer(vlm, sae, 3, subject=other.encoder, allow_different_encoder=True)
     assert allowed[0].encoder_differs_in
     assert texts(allowed) == texts(steer(vlm, sae, 3))
+
+
+def test_features_can_be_steered_on_a_picture_of_ones_own(vlm: VLM, sae: SAE) -> None:
+    photo = Image.effect_noise((90, 60), 90).convert("RGB")
+    (unsteered,) = steer(vlm, sae, 3, image=photo, strength=0.0)
+    assert unsteered.raw_text == words(vlm, vlm.encode_to([photo], 1))[0]
+    assert texts(steer(vlm, sae, FEATURES, image=photo)) != texts(steer(vlm, sae, FEATURES))
+
+
+def test_a_strength_counts_in_the_empty_images_norm_whatever_is_steered(vlm: VLM, sae: SAE) -> None:
+    photo, once = Image.effect_noise((90, 60), 90).convert("RGB"), Strength(1.0, "residual_norm")
+    on_photo, on_white = steer(vlm, sae, 3, image=photo, strength=once), steer(vlm, sae, 3, strength=once)
+    assert on_photo[0].coefficient == on_white[0].coefficient
+
+
+def test_features_pushed_along_with_each_other_say_the_same_whichever_is_asked_for(vlm: VLM, sae: SAE) -> None:
+    for positions in ("all", "patches"):
+        (one,) = steer(vlm, sae, 3, along={5: -40.0, 6: 10.0}, positions=positions)
+        (other,) = steer(vlm, sae, 5, strength=Strength(-40.0), along={3: 80.0, 6: 10.0}, positions=positions)
+        assert one.raw_text == other.raw_text
+    together, alone = steer(vlm, sae, FEATURES, along={5: 200.0}), steer(vlm, sae, FEATURES)
+    assert texts(together) != texts(alone)
+    assert texts(steer(vlm, sae, FEATURES, along={5: 0.0})) == texts(alone)
+
+
+def test_what_is_pushed_along_counts_in_the_same_unit(vlm: VLM, sae: SAE) -> None:
+    norm = blank(vlm).residual_norm
+    (in_norms,) = steer(vlm, sae, 3, strength=Strength(1.0, "residual_norm"), along={5: 0.5})
+    (in_coefficients,) = steer(vlm, sae, 3, strength=norm, along={5: 0.5 * norm})
+    assert in_norms.raw_text == in_coefficients.raw_text
+
+
+def test_features_are_pushed_along_only_where_something_is_added(vlm: VLM, sae: SAE) -> None:
+    for options in ({"mode": "replace"}, {"strength": Strength(1.0, "kl")}):
+        with pytest.raises(InvalidSetting, match="pushed along"):
+            steer(vlm, sae, 3, along={5: 1.0}, **options)
+    with pytest.raises(FeatureNotFound):
+        steer(vlm, sae, 3, along={N_FEATURES: 1.0})
+
+
+def test_something_else_can_be_asked(vlm: VLM, sae: SAE) -> None:
+    question = "Name a colour."
+    before = vlm.prompts
+    (said,) = steer(vlm, sae, 3, prompt=question)
+    pushed = intervene(blank(vlm).residual, sae.directions([3]), torch.tensor([80.0]))
+    rows = [[image] for image in vlm.encode_from(blank(vlm).with_residual(pushed))]
+    assert said.raw_text == vlm.say(question, rows, SHORT)[0].text
+    assert vlm.prompts is before, "for others it stays as it was"
+    with pytest.raises(UnreadablePrompt, match="empty"):
+        steer(vlm, sae, 3, prompt=" ")
+    with pytest.raises(InvalidSetting, match="asks none"):
+        steer(vlm, sae, 3, method="vocabulary", prompt=question)
+
+
+def test_whoever_watches_hears_the_words_as_they_come(vlm: VLM, sae: SAE) -> None:
+    heard: list[list[str]] = []
+    explainer = image_free(vlm, sae, [3, 4], Setting(strength=STRENGTH, decoding=SHORT), layer=1, watch=heard.append)
+    (said,) = explainer.explain([3, 4])
+    assert len(heard) > 2
+    assert all(len(each) == 2 for each in heard)
+    for place, explanation in enumerate(said):
+        assert explanation.raw_text.startswith(heard[-1][place])
+        assert heard[0][place] == ""
+
+
+def test_whoever_watches_can_end_it(vlm: VLM, sae: SAE) -> None:
+    def stop(said: Sequence[str]) -> None:
+        if said[0]:
+            raise KeyboardInterrupt
+
+    explainer = image_free(vlm, sae, [3], Setting(strength=STRENGTH, decoding=SHORT), layer=1, watch=stop)
+    with pytest.raises(KeyboardInterrupt):
+        list(explainer.explain([3]))
+    assert texts(steer(vlm, sae, 3)) == texts(steer(vlm, sae, 3)), "nothing is left behind"

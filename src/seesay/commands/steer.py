@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, final
 
 from rich.table import Table
@@ -22,11 +23,13 @@ from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.speaking import Named, load_together
+from seesay.errors import InvalidSetting
 from seesay.records import Explanation, StrengthUnit
-from seesay.selection import parse_features
+from seesay.selection import parse_along, parse_features
 
 if TYPE_CHECKING:
     from seesay.explainers.config import Setting
+    from seesay.explainers.sights import Ground
 
 _Control = Literal["random", "permuted", "none"]
 
@@ -34,13 +37,14 @@ _Control = Literal["random", "permuted", "none"]
 @final
 @dataclass(frozen=True)
 class Steer:
-    """Steer features on an empty image and print what the model says it sees.
+    """Steer features on an empty image, or on your own, and print what the model says it sees.
 
     Nothing is stored, and no pictures are needed.
 
     Examples:
       seesay steer --features 42
       seesay steer --features 0-31,77 --control random
+      seesay steer --features 42 --along 17:-1.5 --image photo.jpg
       seesay steer --subject google/gemma-3-4b-it --sae DIR --features 42 --strength 200
     """
 
@@ -70,6 +74,15 @@ class Steer:
     """How words are found: ask what is seen; clamp the feature and ask for a word; or take the tokens that the steered
     image comes nearest to, or that steering makes more probable, without any answer."""
 
+    image: Annotated[Path | None, arg(metavar="FILE")] = None
+    """A picture of your own to steer on, instead of an empty image."""
+
+    along: Annotated[str | None, arg(metavar="ID:X,...")] = None
+    """Features that are pushed along with each of the others, and how hard, in the unit of --strength: 17:-1.5,99:2."""
+
+    prompt: Annotated[str | None, arg(metavar="TEXT")] = None
+    """What to ask instead of the method's own question."""
+
     control: Annotated[_Control | None, one_of(_Control)] = None
     """Steer something else instead, to see what words are worth: a random direction, another feature's, or nothing."""
 
@@ -97,7 +110,8 @@ class Steer:
         setting = setting_of(
             self.method, strength, self.control, self.steering, ShowingOptions(), self.words, self.common.seed
         )
-        explanations = self._explain(output, feature_ids, setting)
+        ground = self._ground()
+        explanations = self._explain(output, feature_ids, setting, ground)
         output.console.print(explanation_table(explanations))
         output.finish(
             {
@@ -109,6 +123,9 @@ class Steer:
                 "sae": self.sae,
                 "layer": self.layer,
                 "prompts": None if self.who.prompts is None else str(self.who.prompts),
+                "prompt": self.prompt,
+                "image": None if self.image is None else str(self.image),
+                "along": dict(ground.along),
                 **setting.facts,
                 "explanations": [asdict(explanation) for explanation in explanations],
             },
@@ -116,7 +133,18 @@ class Steer:
         )
         return 0
 
-    def _explain(self, output: Output, feature_ids: Sequence[int], setting: "Setting") -> list[Explanation]:
+    def _ground(self) -> "Ground":
+        from seesay.explainers.sights import Ground
+        from seesay.images.decoding import decode
+
+        if self.image is not None and self.steering.empty != SteeringOptions().empty:
+            raise InvalidSetting(f"--empty {self.steering.empty} beside --image", expected="one of them")
+        along = parse_along(self.along)
+        return Ground(None if self.image is None else decode(self.image), tuple(along.items()))
+
+    def _explain(
+        self, output: Output, feature_ids: Sequence[int], setting: "Setting", ground: "Ground"
+    ) -> list[Explanation]:
         from seesay.explainers.steering import image_free
 
         named = Named(self.subject, self.sae, self.finding, self.layer)
@@ -128,6 +156,8 @@ class Steer:
             setting,
             layer=loaded.layer,
             encoder_differs_in=loaded.encoder_differs_in,
+            ground=ground,
+            prompt=self.prompt,
         )
         explanations: list[Explanation] = []
         with output.progress(self.method, total=len(feature_ids)) as advance:

@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 
 from seesay.records import Decoding
 from seesay.vlm import VLM, Answer, ImageTokens
+from seesay.vlm.model import Watch
 
 Rows = Sequence[Sequence[ImageTokens]]
 
@@ -40,14 +41,15 @@ class Saying:
         vlm: who is asked.
         prompt: what.
         decoding: how its words are chosen.
+        watch: listens while it speaks.
     """
 
-    def __init__(self, vlm: VLM, prompt: str, decoding: Decoding) -> None:
-        self._vlm, self._prompt, self._decoding = vlm, prompt, decoding
+    def __init__(self, vlm: VLM, prompt: str, decoding: Decoding, watch: Watch | None = None) -> None:
+        self._vlm, self._prompt, self._decoding, self._watch = vlm, prompt, decoding, watch
 
     def answer(self, rows: Rows, keys: Sequence[int]) -> list[Answer]:
         """What it says."""
-        return self._vlm.say(self._prompt, rows, self._decoding, keys=keys)
+        return self._vlm.say(self._prompt, rows, self._decoding, keys=keys, watch=self._watch)
 
 
 @final

@@ -11,22 +11,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from seesay.errors import InvalidStrength, LayerNotFound, MismatchedSAE
+from seesay.errors import InvalidSetting, InvalidStrength, LayerNotFound, MismatchedSAE
 from seesay.explainers.answering import Answering, Saying, TokenChange, Vocabulary, divergence
 from seesay.explainers.cases import Case, Cases
 from seesay.explainers.config import Setting
 from seesay.explainers.gallery import Gallery
 from seesay.explainers.kl_strength import stepping_up
-from seesay.explainers.sights import EmptySight, ExemplarSight, Sight, encoded_empty
-from seesay.records import Explanation, Status
+from seesay.explainers.sights import NO_OTHER, EmptySight, ExemplarSight, Ground, Sight, encoded_empty
+from seesay.records import Explanation, Status, Strength, StrengthUnit
 from seesay.sae import SAE
 from seesay.steering import coefficient
 from seesay.vlm import VLM, Answer, Encoded
 from seesay.vlm.batches import halving
+from seesay.vlm.model import Watch
 
 _OVERFLOWED = "the numbers overflowed on the way to the words"
 _NO_WORD = "the model said no word"
 _NO_MEMORY = "memory does not suffice for one feature"
+_FIXED: tuple[StrengthUnit, ...] = ("coefficient", "residual_norm")
+"""Units that come to the same for every feature."""
 
 
 @final
@@ -40,6 +43,8 @@ class Explainer:
         sae: whose features, on the device of the vision encoder; None for a method that steers nothing.
         layer: the block to steer; None for the same.
         encoder_differs_in: for the record; see [seesay.vlm.identity.encoder_difference][].
+        ground: what features are pushed on, where no exemplars are shown.
+        watch: listens while the model speaks.
 
     Raises:
         InvalidStrength: none given to a method that steers, or in a unit that cannot be had.
@@ -58,8 +63,11 @@ class Explainer:
         sae: SAE | None = None,
         layer: int | None = None,
         encoder_differs_in: str = "",
+        ground: Ground = NO_OTHER,
+        watch: Watch | None = None,
     ) -> None:
         self.setting = setting
+        self._ground, self._watch = ground, watch
         self._vlm, self._gallery = vlm, gallery
         self._differs_in = encoder_differs_in
         way = setting.way
@@ -80,6 +88,11 @@ class Explainer:
                 )
             if setting.strength is None and setting.control != "none":
                 raise InvalidStrength(f"no strength for {setting.method}", expected="one", remedy="give one")
+        if ground.along and (setting.push != "add" or setting.strength is None or setting.strength.unit not in _FIXED):
+            raise InvalidSetting(
+                "features pushed along with others, and that not by adding so much",
+                expected=f"the mode add, and a strength in one of {', '.join(_FIXED)}",
+            )
         self._cases = Cases(setting, gallery, sae, self._coefficient)
         self._by_kl = setting.strength is not None and setting.strength.unit == "kl"
         self._check_strength()
@@ -192,12 +205,12 @@ class Explainer:
         if self.setting.way.shows:
             return ExemplarSight(self._vlm, self._sae, self._layer, self.setting, self._gallery)
         assert self._sae is not None
-        return EmptySight(self._vlm, self._sae, self._blank, self.setting)
+        return EmptySight(self._vlm, self._sae, self._seen, self.setting, self._along)
 
     @cached_property
     def _answering(self) -> Answering:
         if self.setting.way.generates:
-            return Saying(self._vlm, self._prompt, self.setting.decoding)
+            return Saying(self._vlm, self._prompt, self.setting.decoding, self._watch)
         nobody = Case(-1, -1, -1)
         (unsteered,) = self._sight.see([nobody])
         if self.setting.method == "vocabulary":
@@ -216,6 +229,25 @@ class Explainer:
         assert self._layer is not None
         empty = "white" if self.setting.way.shows else self.setting.empty
         return encoded_empty(self._vlm, self._layer, empty, self.setting.seed, self._gallery)
+
+    @cached_property
+    def _seen(self) -> Encoded:
+        """What features are pushed on, up to the block."""
+        assert self._layer is not None
+        image = self._ground.image
+        return self._blank if image is None else self._vlm.encode_to([image], self._layer)
+
+    @cached_property
+    def _along(self) -> Float[Tensor, " d_model"] | None:
+        """What is added along with each direction."""
+        if not self._ground.along:
+            return None
+        assert self._sae is not None and self.setting.strength is not None
+        unit = self.setting.strength.unit
+        norm = self._residual_norm if unit == "residual_norm" else None
+        alphas = [coefficient(Strength(value, unit), residual_norm=norm) for _feature_id, value in self._ground.along]
+        directions = self._sae.directions([feature_id for feature_id, _value in self._ground.along])
+        return torch.tensor(alphas).to(directions) @ directions
 
     def _coefficient(self, max_activation: float | None) -> float:
         strength = self.setting.strength

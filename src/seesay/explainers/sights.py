@@ -4,6 +4,7 @@ Shape suffixes: r row (a case, or an image of one), p position, d d_model, k act
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, final, runtime_checkable
 
@@ -37,20 +38,46 @@ class Sight(Protocol):
 
 
 @final
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What features are pushed on where no exemplars are shown, if not on an empty image alone.
+
+    Args:
+        image: one's own; None for the empty image of the setting.
+        along: features that are pushed along with each of those in question, and how hard in the setting's unit.
+    """
+
+    image: Image.Image | None = None
+    along: tuple[tuple[int, float], ...] = ()
+
+
+NO_OTHER = Ground()
+"""The empty image of the setting, and nothing along."""
+
+
+@final
 class EmptySight:
-    """An empty image, the same for all, with each feature pushed on it.
+    """An empty image, or one's own, the same for all, with each feature pushed on it.
 
     It was encoded once up to the block; each case costs what comes after.
 
     Args:
         vlm: who sees.
         sae: whose features.
-        blank: the empty image, up to the block to steer.
+        blank: the image, up to the block to steer.
         setting: how to push.
+        along: what is added along with each feature; None for nothing.
     """
 
-    def __init__(self, vlm: VLM, sae: SAE, blank: Encoded, setting: Setting) -> None:
-        self._vlm, self._sae, self._blank, self._setting = vlm, sae, blank, setting
+    def __init__(
+        self,
+        vlm: VLM,
+        sae: SAE,
+        blank: Encoded,
+        setting: Setting,
+        along: Float[Tensor, " d_model"] | None = None,
+    ) -> None:
+        self._vlm, self._sae, self._blank, self._setting, self._along = vlm, sae, blank, setting, along
         self._scale_p = sae.activation_scale(self._blank.residual)[0]
         self._positions = self._blank.is_patch if setting.positions == "patches" else None
 
@@ -74,7 +101,15 @@ class EmptySight:
                 scale=self._scale_p[None],
                 activations=_activations(self._codes, cases).to(residual.device) if mode == "clamp" else None,
             )
+            steered = self._with_others(steered)
         return [[image] for image in self._vlm.encode_from(self._blank.with_residual(steered))]
+
+    def _with_others(self, steered: Float[Tensor, "row position d_model"]) -> Float[Tensor, "row position d_model"]:
+        if self._along is None:
+            return steered
+        along = self._along.to(steered.device).expand(len(steered), -1)
+        once = torch.ones(len(steered), device=steered.device)
+        return intervene(steered, along, once, positions=self._positions, scale=self._scale_p[None])
 
 
 @final

@@ -4,17 +4,23 @@ Source: "Language Models Can Explain Visual Features via Steering", arXiv 2603.2
 """
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
-from seesay.errors import FeatureNotFound, InvalidSetting
+from PIL import Image
+
+from seesay.errors import FeatureNotFound, InvalidSetting, UnreadablePrompt
 from seesay.explainers.config import Empty, Positions, Setting
 from seesay.explainers.explainer import Explainer
 from seesay.explainers.gallery import NoImages
+from seesay.explainers.sights import NO_OTHER, Ground
 from seesay.records import Ablation, Control, Decoding, Explanation, Method, Mode, Strength
 from seesay.sae import SAE
 from seesay.vlm import VLM, Encoder
 from seesay.vlm.identity import encoder_difference
-from seesay.vlm.model import GREEDY
+from seesay.vlm.model import GREEDY, Watch
+
+_NOTHING: Mapping[int, float] = MappingProxyType({})
 
 
 def steer(
@@ -32,10 +38,13 @@ def steer(
     decoding: Decoding = GREEDY,
     seed: int = 0,
     batch_size: int = 64,
+    image: Image.Image | None = None,
+    along: Mapping[int, float] = _NOTHING,
+    prompt: str | None = None,
     subject: VLM | Encoder | None = None,
     allow_different_encoder: bool = False,
 ) -> list[Explanation]:
-    """Put features into words by steering them on an empty image.
+    """Put features into words by steering them on an empty image, or on one's own.
 
     Args:
         vlm: the model that sees and says.
@@ -51,6 +60,9 @@ def steer(
         decoding: how words are chosen.
         seed: of the control and of a noise image.
         batch_size: features at a time; halved when memory runs out, without changing the words.
+        image: one's own to steer on; None for the empty one.
+        along: features that are pushed along with each of the others, and how hard, in the strength's unit.
+        prompt: what to ask instead.
         subject: the model whose encoder the SAE was trained on, if that is not `vlm`: the encoders are then compared.
         allow_different_encoder: steer even if they are not the same; the explanations then name the first difference.
 
@@ -62,7 +74,8 @@ def steer(
         MismatchedEncoder: a `vlm` whose encoder is not the subject's.
         FeatureNotFound: an id that the SAE does not have, or a permuted control of a single feature.
         InvalidStrength: a strength that is no finite number, or in a unit that cannot be had without images.
-        InvalidSetting: a method that shows exemplars, or a mean image, of which there are none here.
+        InvalidSetting: a method that shows exemplars, or a mean image, of which there are none here; others pushed
+            along where nothing is added; another question for a method that asks none.
         LayerNotFound: a block that the encoder does not have, or none given where the SAE names none.
         MismatchedSAE: an SAE for residuals of another width.
         UnreadablePrompt: prompts without one for the method.
@@ -85,6 +98,8 @@ def steer(
         setting,
         layer=sae.provenance.layer if layer is None else layer,
         encoder_differs_in=_difference(subject, vlm, allowed=allow_different_encoder),
+        ground=Ground(image, tuple(along.items())),
+        prompt=prompt,
     )
     return [explanation for batch in explainer.explain(feature_ids, batch_size) for explanation in batch]
 
@@ -97,6 +112,9 @@ def image_free(
     *,
     layer: int | None,
     encoder_differs_in: str = "",
+    ground: Ground = NO_OTHER,
+    prompt: str | None = None,
+    watch: Watch | None = None,
 ) -> Explainer:
     """An explainer that needs no images.
 
@@ -107,6 +125,9 @@ def image_free(
         setting: of a method that shows none.
         layer: the block to steer.
         encoder_differs_in: for the record.
+        ground: what to steer on, if not on an empty image alone.
+        prompt: what to ask instead.
+        watch: listens while the model speaks.
 
     Raises:
         SeesayError: as `steer` does, before anything is generated.
@@ -119,9 +140,29 @@ def image_free(
             expected="at least two",
             remedy="explain more features at once",
         )
-    sae.directions(feature_ids)  # refuses unknown features before the model runs
-    gallery = NoImages(feature_ids)
-    return Explainer(vlm, setting, gallery, sae=sae, layer=layer, encoder_differs_in=encoder_differs_in)
+    if prompt is not None:
+        vlm = _asked(vlm, setting, prompt)
+    # refuses unknown features before the model runs
+    sae.directions([*feature_ids, *(feature_id for feature_id, _value in ground.along)])
+    return Explainer(
+        vlm,
+        setting,
+        NoImages(feature_ids),
+        sae=sae,
+        layer=layer,
+        encoder_differs_in=encoder_differs_in,
+        ground=ground,
+        watch=watch,
+    )
+
+
+def _asked(vlm: VLM, setting: Setting, prompt: str) -> VLM:
+    name = setting.way.prompt
+    if name is None:
+        raise InvalidSetting(f"a question for {setting.method}, which asks none", expected="none")
+    if not prompt.strip():
+        raise UnreadablePrompt("an empty question", expected="words")
+    return vlm.asked(name, prompt)
 
 
 def _difference(subject: VLM | Encoder | None, vlm: VLM, *, allowed: bool) -> str:

@@ -55,22 +55,24 @@ _DAMAGE = (
 )
 
 
-def decode(source: Path | bytes, name: str = "") -> Image.Image:
+def decode(source: Path | bytes, name: str = "", *, most_pixels: int | None = None) -> Image.Image:
     """Read an image as RGB, turned upright by its EXIF orientation; the first picture of several.
 
     Args:
         source: a file, or what is in one.
         name: what to call it if it cannot be read; the file's path if empty.
+        most_pixels: that an image may have, told by its header before anything is decoded; None for as many as Pillow
+            takes to be safe (`Image.MAX_IMAGE_PIXELS`).
 
     Raises:
-        UnreadableImage: a file that is missing, empty or damaged, in an unknown format, of more pixels than Pillow
-            takes to be safe (`Image.MAX_IMAGE_PIXELS`), or in a mode without a way to RGB.
+        UnreadableImage: a file that is missing, empty or damaged, in an unknown format, of too many pixels, or in a
+            mode without a way to RGB.
     """
     name = name or ("image" if isinstance(source, bytes) else str(source))
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
             image = _opened(stream, name)
-            _check_size(image, name)
+            _check_size(image, name, Image.MAX_IMAGE_PIXELS if most_pixels is None else most_pixels)
             image.load()
             orientation = _orientation(image)
     except _DAMAGE as error:
@@ -156,8 +158,7 @@ def _opened(stream: io.BytesIO | io.BufferedReader, name: str) -> ImageFile.Imag
     raise _unreadable(name, *refusals or ["damaged at its start, or in a format that is not known"])
 
 
-def _check_size(image: Image.Image, name: str) -> None:
-    limit = Image.MAX_IMAGE_PIXELS
+def _check_size(image: Image.Image, name: str, limit: int | None) -> None:
     if limit is not None and image.width * image.height > limit:
         raise UnreadableImage(
             f"{name}: {image.width}x{image.height} pixels",

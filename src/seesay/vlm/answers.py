@@ -1,7 +1,7 @@
 """What the language model answers, and how sure it was of its words."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -85,6 +85,27 @@ class Chooser(LogitsProcessor):
         place = torch.searchsorted(cumulative, drawn * cumulative[:, -1:], right=True)
         last_possible = (wanted > -torch.inf).long().mul(torch.arange(scores.shape[-1], device=scores.device)).amax(-1)
         return place.minimum(last_possible[:, None])
+
+
+class Watcher(LogitsProcessor):
+    """Tells what has been said so far, whenever a token follows; the last tokens of all are told by the answer itself.
+
+    Args:
+        tell: is given the tokens of each answer; whatever it raises ends the generation.
+    """
+
+    def __init__(self, tell: Callable[[Int[Tensor, "answer token"]], None]) -> None:
+        self._tell = tell
+        self._n_asked: int | None = None
+
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride] (transformers marks these as LongTensor)
+        self, input_ids: Int[Tensor, "answer token"], scores: Float[Tensor, "answer vocabulary"]
+    ) -> Float[Tensor, "answer vocabulary"]:
+        """Tell, and leave scores as they are."""
+        if self._n_asked is None:
+            self._n_asked = input_ids.shape[1]
+        self._tell(input_ids[:, self._n_asked :])
+        return scores
 
 
 class Forced(LogitsProcessor):

@@ -3,6 +3,7 @@
 Cutting it at the steered block lets every feature share one pass over the empty image up to there.
 """
 
+import copy
 import hashlib
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
@@ -18,7 +19,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from seesay.errors import NotEnoughMemory, UnreadablePrompt
 from seesay.images.blank import blank_image
 from seesay.records import Decoding
-from seesay.vlm.answers import Answer, Chooser, seed_of, until_end
+from seesay.vlm.answers import Answer, Chooser, Watcher, seed_of, until_end
 from seesay.vlm.batches import fitting
 from seesay.vlm.blocks import count_blocks, device_of, weights_at_hand
 from seesay.vlm.encoded import Encoded
@@ -29,6 +30,9 @@ from seesay.vlm.tokens import ImageTokens, pack, unpack
 from seesay.vlm.turns import TokenNames, write_turn
 
 GREEDY = Decoding()
+
+Watch = Callable[[Sequence[str]], None]
+"""Is told the words of all answers as far as they are said; whatever it raises ends the answers."""
 
 Result = TypeVar("Result")
 
@@ -63,6 +67,17 @@ class VLM:
         self._names = TokenNames(model.config, tokenizer)
         self.prompts = prompts
         self.encoder = tower_of(model, image_processor)
+
+    def asked(self, name: str, text: str) -> "VLM":
+        """The same model, which is asked something else under the name of a prompt.
+
+        Args:
+            name: of the prompt, `steering` for example.
+            text: that takes its place.
+        """
+        other = copy.copy(self)
+        other.prompts = self.prompts.instead(name, text)
+        return other
 
     def __repr__(self) -> str:
         return f"VLM({self.model.config.model_type}, {self.encoder!r})"
@@ -119,6 +134,7 @@ class VLM:
         *,
         keys: Sequence[int] | None = None,
         batch_size: int | None = None,
+        watch: Watch | None = None,
     ) -> list[Answer]:
         """Ask the language model a question about each row of images.
 
@@ -132,6 +148,7 @@ class VLM:
                 alone, whatever else is asked at the same time. By default the rows' numbers.
             batch_size: rows at a time, halved when memory runs out; None takes all at once, and leaves it to the
                 caller to take fewer if torch runs out of memory.
+            watch: listens while the answers of a batch are being said.
 
         Returns:
             The answers: all samples of the first row, then those of the second.
@@ -149,7 +166,7 @@ class VLM:
 
         def run(numbers: Sequence[int]) -> list[Answer]:
             asked, shown = [prompts[number] for number in numbers], [rows[number] for number in numbers]
-            return self._say(asked, shown, decoding, [keys[number] for number in numbers])
+            return self._say(asked, shown, decoding, [keys[number] for number in numbers], watch)
 
         return _in_batches(range(len(rows)), batch_size, run)
 
@@ -244,15 +261,21 @@ class VLM:
         return self._tokenizer.batch_decode(token_ids, skip_special_tokens=True)
 
     def _say(
-        self, prompts: Sequence[str], rows: Sequence[Sequence[ImageTokens]], decoding: Decoding, keys: Sequence[int]
+        self,
+        prompts: Sequence[str],
+        rows: Sequence[Sequence[ImageTokens]],
+        decoding: Decoding,
+        keys: Sequence[int],
+        watch: Watch | None,
     ) -> list[Answer]:
         # Whole turns are repeated: generate would mix the images of several between the samples.
         n = decoding.n_samples
         repeated = [row for row in rows for _ in range(n)]
         chooser = Chooser(decoding, [seed_of(decoding.seed, key, sample) for key in keys for sample in range(n)])
         inputs = self._inputs([prompt for prompt in prompts for _ in range(n)], repeated) | self._images_of(repeated)
+        watchers = [Watcher(lambda token_ids: watch(self.decode(token_ids)))] if watch else []
         generated = self.model.generate(
-            **inputs, max_new_tokens=decoding.max_new_tokens, do_sample=False, logits_processor=[chooser]
+            **inputs, max_new_tokens=decoding.max_new_tokens, do_sample=False, logits_processor=[*watchers, chooser]
         )
         token_ids = generated[:, inputs["input_ids"].shape[1] :]
         means = chooser.mean(until_end(token_ids, self._end_ids(token_ids.device))).tolist()

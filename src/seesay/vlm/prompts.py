@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import ImageColor
@@ -47,6 +47,15 @@ class Prompts:
                 f"no prompt named {name!r}", expected=f"one of {sorted(self.texts)}", remedy=f"add a file {name}.txt"
             )
         return self.texts[name]
+
+    def instead(self, name: str, text: str) -> "Prompts":
+        """The same prompts with another text in the place of one.
+
+        Args:
+            name: of the prompt.
+            text: that takes its place; `{opening}` in it stands for the words that answers are asked to begin with.
+        """
+        return replace(self, texts={**self.texts, name: text.strip().replace(_PLACEHOLDER, self.opening)})
 
     def filled_in(self, name: str) -> str:
         """Return a prompt that is asked as it is.
