@@ -24,6 +24,7 @@ LAYERS = (
     {"store"},
     {"comparison", "cards"},
     {"report"},
+    {"asking"},
     {"pipeline", "viewer"},
     {"world"},
     {"demo"},

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from seesay import sae as sae
     from seesay import vlm as vlm
     from seesay import world as world
+    from seesay.asking import Sighting as Sighting
+    from seesay.asking import ask as ask
     from seesay.errors import SeesayError as SeesayError
     from seesay.explainers.steering import steer as steer
     from seesay.records import Decoding as Decoding
@@ -26,7 +28,9 @@ _HOME_OF = {
     "Decoding": "seesay.records",
     "Explanation": "seesay.records",
     "SeesayError": "seesay.errors",
+    "Sighting": "seesay.asking",
     "Strength": "seesay.records",
+    "ask": "seesay.asking",
     "load_encoder": "seesay.vlm",
     "load_sae": "seesay.sae",
     "load_vlm": "seesay.vlm",
@@ -38,8 +42,10 @@ __all__ = [
     "Decoding",
     "Explanation",
     "SeesayError",
+    "Sighting",
     "Strength",
     "__version__",
+    "ask",
     "load_encoder",
     "load_sae",
     "load_vlm",

@@ -56,6 +56,10 @@ class LeakedImage(SeesayError):
     """An image that an explainer was shown, where only images that none was shown may be looked at."""
 
 
+class Busy(SeesayError):
+    """A model that more people wait for than it can answer soon, or that took too long."""
+
+
 class UnknownChoice(SeesayError):
     """A word where one of a few is meant."""
 

@@ -23,13 +23,13 @@ WITH_PARAMETERS = (
     ("GET", "/api/features"),
     ("GET", "/api/runs/{number}/features/{feature_id}"),
     ("GET", "/pictures/{number}/{pixel_hash}.webp"),
-    ("GET", "/sought/{name}.webp"),
+    ("GET", "/brought/{name}.webp"),
 )
 WITHOUT_PARAMETERS = (
     ("GET", "/api/version"),
     ("GET", "/api/runs"),
     ("GET", "/api/compare"),
-    ("POST", "/api/sought"),
+    ("POST", "/api/brought"),
 )
 
 

@@ -15,6 +15,7 @@ from seesay.instruments.instrument import Embedder
 from seesay.store.exemplars import exemplars, features
 from seesay.store.run import Run
 from seesay.viewer.app import create_app
+from seesay.viewer.brought import Brought
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.guard import Guard
 from seesay.viewer.meaning import Meaning
@@ -31,7 +32,7 @@ def space() -> Embedder:
 def client(filled: Path, space: Embedder) -> Iterator[TestClient]:
     catalogue = Catalogue([filled])
     catalogue.refresh()
-    meaning = Meaning(catalogue, lambda: space)
+    meaning = Meaning(catalogue, lambda: space, Brought())
     meaning.refresh()
     yield TestClient(create_app(catalogue, Guard(), meaning), base_url="http://localhost", follow_redirects=False)
     catalogue.close()
@@ -75,8 +76,8 @@ def test_a_picture_of_a_run_finds_what_is_near_to_it(client: TestClient, filled:
         vector = space.embed_images([run.thumbnails.read(pixel_hash)])[0]
     assert found(client, picture=pixel_hash) == nearest(filled, space, vector)[:24]
     page = client.get("/", params={"picture": pixel_hash}).text
-    assert f'src="/sought/{pixel_hash}.webp"' in page
-    assert client.get(f"/sought/{pixel_hash}.webp").headers["content-type"] == "image/webp"
+    assert f'src="/brought/{pixel_hash}.webp"' in page
+    assert client.get(f"/brought/{pixel_hash}.webp").headers["content-type"] == "image/webp"
     assert f'href="/?picture={pixel_hash}"' in client.get(f"/runs/0/features/{feature_id}").text
 
 
@@ -86,11 +87,11 @@ def test_a_picture_that_is_brought_is_kept_and_searched_for(client: TestClient, 
         image = run.thumbnails.read(top(run, feature_id)[0].image.pixel_hash)
     file = io.BytesIO()
     image.resize((700, 700)).save(file, "PNG")
-    answer = client.post("/api/sought", content=file.getvalue())
+    answer = client.post("/api/brought", content=file.getvalue())
     name = answer.json()["picture"]
     assert re.fullmatch("[0-9a-f]{64}", name)
-    kept = Image.open(io.BytesIO(client.get(f"/sought/{name}.webp").content))
-    assert kept.size == (320, 320)
+    kept = Image.open(io.BytesIO(client.get(f"/brought/{name}.webp").content))
+    assert kept.size == (480, 480)
     assert found(client, picture=name) == nearest(filled, space, space.embed_images([kept.convert("RGB")])[0])[:24]
     assert feature_id in found(client, picture=name)[:5]
 
@@ -107,29 +108,14 @@ def test_nothing_sought_for_is_no_search(client: TestClient) -> None:
 
 
 def test_what_is_no_picture_is_refused(client: TestClient) -> None:
-    assert client.post("/api/sought", content=b"no picture").status_code == 415
-    assert client.post("/api/sought", content=b"").status_code == 415
-    assert client.post("/api/sought", content=bytes(17 * 2**20)).status_code == 413
-    assert client.post("/api/sought", content=b"x", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    assert client.post("/api/brought", content=b"no picture").status_code == 415
+    assert client.post("/api/brought", content=b"").status_code == 415
+    assert client.post("/api/brought", content=bytes(17 * 2**20)).status_code == 413
+    assert client.post("/api/brought", content=b"x", headers={"sec-fetch-site": "cross-site"}).status_code == 403
     assert client.get("/", params={"picture": "0" * 64}).status_code == 404
     assert client.get("/", params={"picture": "../run.db"}).status_code == 422
-    assert client.get("/sought/x.webp").status_code == 422
-    assert client.get(f"/sought/{'0' * 64}.webp").status_code == 404
-
-
-def test_no_more_pictures_are_kept_than_can_be(client: TestClient, filled: Path, space: Embedder) -> None:
-    catalogue = Catalogue([filled])
-    meaning = Meaning(catalogue, lambda: space)
-    names: list[str] = []
-    for shade in range(70):
-        file = io.BytesIO()
-        Image.new("RGB", (8, 8), (3 * shade, 0, 0)).save(file, "PNG")
-        names.append(meaning.bring(file.getvalue()))
-    assert len(set(names)) == 70
-    assert meaning.picture(names[-1])
-    with pytest.raises(Exception, match="this picture"):
-        meaning.picture(names[0])
-    catalogue.close()
+    assert client.get("/brought/x.webp").status_code == 422
+    assert client.get(f"/brought/{'0' * 64}.webp").status_code == 404
 
 
 def test_without_a_space_words_alone_are_searched(filled: Path) -> None:
@@ -141,7 +127,6 @@ def test_without_a_space_words_alone_are_searched(filled: Path) -> None:
     answer = client.get("/", params={"by": "meaning", "text": "a frog"})
     assert answer.status_code == 422
     assert "--embedder" in answer.text
-    assert client.post("/api/sought", content=b"x").status_code == 404
     catalogue.close()
 
 
@@ -151,7 +136,7 @@ def test_what_is_not_read_yet_stands_last_and_the_page_says_so(
     monkeypatch.setattr("seesay.viewer.meaning._EVERY_S", -1.0)
     catalogue = Catalogue([filled])
     catalogue.refresh()
-    meaning = Meaning(catalogue, lambda: space)
+    meaning = Meaning(catalogue, lambda: space, Brought())
     client = TestClient(create_app(catalogue, Guard(), meaning), base_url="http://localhost")
     version = client.get("/api/version").json()["version"]
     turns = iter((False, False, True))
@@ -182,7 +167,7 @@ def test_images_that_are_collected_while_it_is_served_are_read(filled: Path, tmp
         run.connection.execute("DELETE FROM exemplars")
     catalogue = Catalogue([folder])
     catalogue.refresh()
-    meaning = Meaning(catalogue, lambda: space)
+    meaning = Meaning(catalogue, lambda: space, Brought())
     client = TestClient(create_app(catalogue, Guard(), meaning), base_url="http://localhost")
     meaning.refresh()
     assert found(client, by="meaning", text="a frog") == found(client)
@@ -207,7 +192,7 @@ def test_it_reads_each_image_once_and_stops_when_it_shall(filled: Path, space: E
         embed_texts = staticmethod(space.embed_texts)
 
     catalogue = Catalogue([filled])
-    meaning = Meaning(catalogue, Counting)
+    meaning = Meaning(catalogue, Counting, Brought())
     meaning.refresh(lambda: True)
     assert seen == []
     meaning.refresh()
@@ -224,7 +209,7 @@ def test_a_run_without_images_is_no_hindrance(tmp_path: Path, space: Embedder) -
         said(run, dict.fromkeys(range(5), "a cat"))
     catalogue = Catalogue([tmp_path / "x"])
     catalogue.refresh()
-    meaning = Meaning(catalogue, lambda: space)
+    meaning = Meaning(catalogue, lambda: space, Brought())
     meaning.refresh()
     client = TestClient(create_app(catalogue, Guard(), meaning), base_url="http://localhost")
     assert found(client, by="meaning", text="a cat") == [0, 1, 2, 3, 4]

@@ -41,7 +41,7 @@ def test_nothing_is_left_of_it_even_if_somebody_still_sends(
                 time.sleep(0.1)
             assert len([each for each in tmp_path.iterdir() if each.name.startswith("seesay-")]) == 1
             with socket.create_connection(("127.0.0.1", port)) as slow:
-                slow.sendall(b"POST /api/sought HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
+                slow.sendall(b"POST /api/brought HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
                 time.sleep(0.5)
                 process.send_signal(number)
                 process.wait(60)

@@ -1,8 +1,9 @@
 """`seesay serve`: look at runs in a browser."""
 
+import math
 import socket
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, final
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from seesay.commands.explaining_options import ExplainerOptions
 from seesay.commands.instruments import InstrumentOptions, Instruments
 from seesay.commands.names import is_world
 from seesay.commands.options import Options
@@ -17,8 +19,10 @@ from seesay.commands.output import Output
 from seesay.errors import InvalidSetting, UnusablePath
 
 if TYPE_CHECKING:
+    from seesay.viewer.brought import Brought
     from seesay.viewer.catalogue import Catalogue
     from seesay.viewer.guard import Guard
+    from seesay.viewer.laboratory import Laboratory
     from seesay.viewer.meaning import Meaning
 
 _MOST_DEEP = 3
@@ -30,13 +34,18 @@ _LARGEST_PORT = 65535
 class Serve:
     """Look at runs in a browser: all features in words and pictures, searched, filtered and sorted.
 
-    Runs are only read; what others write to them meanwhile is shown. Without a run those below this folder are listed.
+    What others write to them meanwhile is shown; written itself is only what people say: verdicts, studies, bookmarks.
+    Without a run those below this folder are listed.
+
+    With its model loaded it answers: which features a picture of your own activates, and what is said when features
+    are pushed, on an empty image or on yours.
 
     Nobody but this machine is answered, unless --host names another address: then whoever asks must know a token, which
     stands in the address that is printed.
 
     Examples:
       seesay serve runs/x
+      seesay serve runs/x --with-model
       seesay serve runs/early runs/late --port 9000
     """
 
@@ -54,6 +63,15 @@ class Serve:
     such as openai/clip-vit-large-patch14. By default the embedded world's own for runs of it; for others only words
     are searched, unless one is named."""
 
+    with_model: bool = False
+    """Load the model and the SAE of each run, so that they can be asked what a picture activates, and what is said when
+    a feature is pushed."""
+
+    time_limit: Annotated[float, arg(metavar="SECONDS")] = 120.0
+    """How long an answer of the model may take."""
+
+    who: Annotated[ExplainerOptions, OmitArgPrefixes] = field(default_factory=ExplainerOptions)
+
     common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
 
     def run(self) -> int:
@@ -67,19 +85,28 @@ class Serve:
             return self._listed(output, runs_below(Path()))
         if not 0 < self.port <= _LARGEST_PORT:
             raise InvalidSetting(f"--port {self.port}", expected=f"1 to {_LARGEST_PORT}")
+        if not 0 < self.time_limit < math.inf:
+            raise InvalidSetting(f"--time-limit {self.time_limit}", expected="seconds")
+        if self.who != ExplainerOptions() and not self.with_model:
+            raise InvalidSetting("an explainer for a viewer that asks none", expected="--with-model beside it")
+        from seesay.viewer.brought import Brought
         from seesay.viewer.catalogue import Catalogue
         from seesay.viewer.guard import Guard
         from seesay.viewer.serving import ending_well, serve
 
-        guard = Guard.of(self.host)
-        with ending_well(), closing(Catalogue(list(dict.fromkeys(self.path)))) as catalogue:
-            meaning = self._meaning(catalogue)
+        guard, brought = Guard.of(self.host), Brought()
+        with ending_well(), ExitStack() as stack:
+            catalogue = stack.enter_context(closing(Catalogue(list(dict.fromkeys(self.path)))))
+            meaning = self._meaning(catalogue, brought)
+            laboratory = self._laboratory(catalogue, brought, output)
+            if laboratory is not None:
+                stack.callback(laboratory.close)
             told = Text(f"Open {self._address(guard)}   (Ctrl-C ends it)")
 
             def on_ready() -> None:
                 output.console.print(told, soft_wrap=True)
 
-            serve(catalogue, guard, self.host, self.port, meaning, on_ready=on_ready)
+            serve(catalogue, guard, self.host, self.port, meaning, laboratory, on_ready=on_ready)
         return 0
 
     def _address(self, guard: "Guard") -> str:
@@ -87,7 +114,14 @@ class Serve:
         address = f"http://{f'[{name}]' if ':' in name else name}:{self.port}/"
         return address if guard.token is None else f"{address}?token={guard.token}"
 
-    def _meaning(self, catalogue: "Catalogue") -> "Meaning | None":
+    def _laboratory(self, catalogue: "Catalogue", brought: "Brought", output: Output) -> "Laboratory | None":
+        if not self.with_model:
+            return None
+        from seesay.commands.laboratory import laboratory_of
+
+        return laboratory_of(catalogue, brought, self.who, self.common, output, self.time_limit)
+
+    def _meaning(self, catalogue: "Catalogue", brought: "Brought") -> "Meaning | None":
         from seesay.store.run import Run
         from seesay.viewer.meaning import Meaning
 
@@ -101,7 +135,7 @@ class Serve:
             _ = tools.embedder  # now: whoever named it wants to know at once if it cannot be had
         elif not of_world:
             return None
-        return Meaning(catalogue, lambda: tools.embedder)
+        return Meaning(catalogue, lambda: tools.embedder, brought)
 
     def _listed(self, output: Output, found: Sequence[Path]) -> int:
         if not found:

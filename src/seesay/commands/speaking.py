@@ -179,7 +179,13 @@ class Together:
 
 
 def load_together(
-    named: Named, who: ExplainerOptions, common: Options, output: Output, *, feature_ids: Sequence[int] = ()
+    named: Named,
+    who: ExplainerOptions,
+    common: Options,
+    output: Output,
+    *,
+    feature_ids: Sequence[int] = (),
+    like: Together | None = None,
 ) -> Together:
     """Load an SAE, a model that explains, and the subject if that is another one; and check that they fit.
 
@@ -189,6 +195,7 @@ def load_together(
         common: options of every command.
         output: of the command.
         feature_ids: that the SAE must have.
+        like: the same models, loaded with another SAE.
 
     Raises:
         SeesayError: whatever is wrong with them, or with their being together.
@@ -199,10 +206,13 @@ def load_together(
     sae.directions(feature_ids)  # refuses unknown features before a large model is loaded
     layer = named.finding.layer(named.sae, sae, named.layer)
     # The subject first: it is the smaller one, and what is wrong with it is known sooner.
-    another = who.explainer not in (None, named.subject)
-    eyes = load_encoder(named.subject, common, compared=True) if another else None
-    vlm = _load_explainer(named, who, common)
-    differs_in = encoder_difference(eyes, vlm.encoder, allowed=who.allow_different_encoder) if eyes else ""
+    if like is not None:
+        eyes, vlm, differs_in = like.eyes, like.vlm, like.encoder_differs_in
+    else:
+        another = who.explainer not in (None, named.subject)
+        eyes = load_encoder(named.subject, common, compared=True) if another else None
+        vlm = _load_explainer(named, who, common)
+        differs_in = encoder_difference(eyes, vlm.encoder, allowed=who.allow_different_encoder) if eyes else ""
     if differs_in:
         output.console.print(f"The explainer's vision encoder is not the subject's: {differs_in} differs.")
     sae.check_fits(vlm.encoder.d_model)

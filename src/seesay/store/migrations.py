@@ -190,7 +190,8 @@ def create_people(connection: sqlite3.Connection) -> None:
     A verdict is a rater's on what was said in a setting: `text` is what was judged, so that it is only ever that of its
     words. A study is judged blindly: its items are pictures of a feature and words, `said_by` (JSON) the settings whose
     words they are, `donor_id` the feature that words were borrowed from where they are decoys, `image_ids` JSON. A
-    rater's `key` opens that rater's pages of one study and nothing else. A bookmark's `settings` and `answer` are JSON.
+    rater's `key` opens that rater's pages of one study and nothing else. A bookmark's `settings` and `answers` are
+    JSON, its `picture` the PNG file of what was steered, if that was one's own.
     """
     verdict = "verdict TEXT NOT NULL CHECK (verdict IN ('right', 'partly', 'wrong'))"
     connection.execute(
@@ -249,7 +250,8 @@ def create_people(connection: sqlite3.Connection) -> None:
             bookmark_id INTEGER PRIMARY KEY,
             name TEXT NOT NULL,
             settings TEXT NOT NULL,
-            answer TEXT NOT NULL,
+            answers TEXT NOT NULL,
+            picture BLOB,
             made_at TEXT NOT NULL
         )"""
     )

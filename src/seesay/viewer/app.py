@@ -10,31 +10,52 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from seesay import __version__
-from seesay.errors import FeatureNotFound, InvalidSetting, SeesayError, UnreadableImage
+from seesay.errors import (
+    Busy,
+    FeatureNotFound,
+    InvalidDecoding,
+    InvalidSetting,
+    InvalidStrength,
+    LayerNotFound,
+    SeesayError,
+    UnknownChoice,
+    UnreadableImage,
+    UnreadablePrompt,
+    UnusablePath,
+)
+from seesay.viewer.brought import Brought
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.comparing import Comparer
 from seesay.viewer.guard import IN_FRAME, Guard, Guarded
 from seesay.viewer.interface import FOR_EVER, Asked, interface_of
+from seesay.viewer.laboratory import Laboratory
 from seesay.viewer.meaning import Meaning
 from seesay.viewer.pages import Pages
+from seesay.viewer.questioning import questioning_of
 
-_NO_PAGES = ("/api/", "/pictures/", "/sought/", "/static/")
+_NO_PAGES = ("/api/", "/pictures/", "/brought/", "/static/")
+_UNASKABLE = (InvalidDecoding, InvalidSetting, InvalidStrength, LayerNotFound, UnknownChoice, UnreadablePrompt)
 
 
-def create_app(catalogue: Catalogue, guard: Guard, meaning: Meaning | None = None) -> ASGIApp:
+def create_app(
+    catalogue: Catalogue, guard: Guard, meaning: Meaning | None = None, laboratory: Laboratory | None = None
+) -> ASGIApp:
     """Make the application.
 
     Args:
         catalogue: of the runs that are shown; whoever serves keeps it up to date.
         guard: who is let in.
         meaning: where features are, for search by meaning; kept up to date likewise. None for search by words alone.
+        laboratory: asks the runs' models; it holds the same brought pictures as `meaning`. None if they are not loaded.
     """
     app = FastAPI(title="seesay", version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
-    pages = Pages(catalogue, meaning)
+    brought = laboratory.brought if laboratory else meaning.brought if meaning else Brought()
+    pages = Pages(catalogue, meaning, laboratory)
     _add_pages(app, pages)
     comparer = Comparer(catalogue)
     _add_comparison(app, pages, comparer)
-    app.include_router(interface_of(catalogue, comparer, meaning))
+    app.include_router(interface_of(catalogue, comparer, meaning, brought))
+    app.include_router(questioning_of(catalogue, pages, brought, laboratory))
     _add_errors(app, pages, catalogue)
     app.mount("/static", StaticFiles(packages=[("seesay.viewer", "static"), ("seesay.report", "static")]))
     return Guarded(app, guard)
@@ -83,10 +104,14 @@ def _add_errors(app: FastAPI, pages: Pages, catalogue: Catalogue) -> None:
     async def of_ours(request: Request, error: SeesayError) -> Response:  # pyright: ignore[reportUnusedFunction]
         if isinstance(error, UnreadableImage) and request.method == "POST":
             return told(request, 415, "That is no picture", catalogue.told(error))
+        if isinstance(error, Busy):
+            return told(request, 429, "Others are being answered", catalogue.told(error))
         if isinstance(error, FeatureNotFound | UnreadableImage):
             return told(request, 404, "There is no such thing", catalogue.told(error))
-        if isinstance(error, InvalidSetting):
-            return told(request, 422, "That cannot be searched for", catalogue.told(error))
+        if isinstance(error, _UNASKABLE):
+            return told(request, 422, "That cannot be asked for", catalogue.told(error))
+        if isinstance(error, UnusablePath) and request.method != "GET":
+            return told(request, 409, "That cannot be kept", catalogue.told(error))
         return told(request, 500, "This run cannot be read", catalogue.told(error))
 
     @app.exception_handler(HTTPException)

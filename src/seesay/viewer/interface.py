@@ -14,6 +14,7 @@ from seesay.report.pictures import thumbnail
 from seesay.scorers.config import Score
 from seesay.store.run import Run
 from seesay.viewer import searching
+from seesay.viewer.brought import LARGEST_FILE, Brought
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.comparing import Comparer
 from seesay.viewer.meaning import Meaning, version_of
@@ -22,7 +23,6 @@ FOR_EVER = "private, max-age=31536000, immutable"
 """How long browsers keep what is another whenever its address is."""
 
 _LARGEST = 2**63 - 1
-_LARGEST_PICTURE = 16 * 2**20
 
 
 def _none_if_empty(value: Any) -> Any:
@@ -68,25 +68,34 @@ class Refused(BaseModel):
     detail: str
 
 
-def _refusals(**told: str) -> dict[int | str, dict[str, Any]]:
+def refusals(**told: str) -> dict[int | str, dict[str, Any]]:
+    """Statuses by which something is refused, as the interface tells of them.
+
+    Args:
+        told: what each means, by name: `_404` for example.
+    """
     return {int(status[1:]): {"model": Refused, "description": what} for status, what in told.items()}
 
 
-_REFUSALS = _refusals(_404="There is none.", _422="That was not understood.", _500="The run is damaged.")
-_FILE = {"schema": {"type": "string", "format": "binary"}}
+_REFUSALS = refusals(_404="There is none.", _422="That was not understood.", _500="The run is damaged.")
+_FILE: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+
+_SHOWN: dict[int | str, dict[str, Any]] = {200: {"content": {"image/webp": _FILE}}}
 
 
-def interface_of(catalogue: Catalogue, comparer: Comparer, meaning: Meaning | None) -> APIRouter:
+def interface_of(catalogue: Catalogue, comparer: Comparer, meaning: Meaning | None, brought: Brought) -> APIRouter:
     """Make the addresses.
 
     Args:
         catalogue: of the runs.
         comparer: of their methods.
         meaning: for search by meaning; None without.
+        brought: pictures of people's own.
     """
     router = APIRouter(responses=_REFUSALS)
     _add_features(router, catalogue, meaning)
-    _add_pictures(router, catalogue, meaning)
+    _add_pictures(router, catalogue)
+    _add_brought(router, brought, meaning)
 
     @router.get("/api/compare", summary="Methods side by side; ask again until it is ready.")
     def comparison() -> dict[str, Any]:
@@ -132,39 +141,41 @@ def _add_features(router: APIRouter, catalogue: Catalogue, meaning: Meaning | No
             return {"run": number, "feature_id": feature_id, **read_card(run, feature_id).as_json()}
 
 
-def _add_pictures(router: APIRouter, catalogue: Catalogue, meaning: Meaning | None) -> None:
-    shown: dict[int | str, dict[str, Any]] = {200: {"content": {"image/webp": _FILE}}}
-
+def _add_pictures(router: APIRouter, catalogue: Catalogue) -> None:
     @router.get(
         "/pictures/{number}/{pixel_hash}.webp",
         summary="A thumbnail by the hash of its pixels.",
         response_class=Response,
-        responses=shown,
+        responses=_SHOWN,
     )
     def picture(number: int, pixel_hash: _PixelHash, side: _Side = None) -> Response:
         with Run.open(catalogue.folder(number)) as run:
             return _as_picture(thumbnail(run, pixel_hash, side))
 
-    if meaning is None:
-        return
 
-    @router.get("/sought/{name}.webp", summary="A picture that was brought.", response_class=Response, responses=shown)
-    def sought(name: _PixelHash) -> Response:
-        return _as_picture(meaning.picture(name))
+def _add_brought(router: APIRouter, brought: Brought, meaning: Meaning | None) -> None:
+    @router.get(
+        "/brought/{name}.webp",
+        summary="A picture that was brought, or one of a run that features shall be near to.",
+        response_class=Response,
+        responses=_SHOWN,
+    )
+    def small(name: _PixelHash) -> Response:
+        return _as_picture(meaning.picture(name) if meaning else brought.small(name))
 
     @router.post(
-        "/api/sought",
-        summary="Bring a picture that features shall be near to; it is given a name.",
+        "/api/brought",
+        summary="Bring a picture that features shall be near to, or that is asked about; it is given a name.",
         openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": _FILE}}},
-        responses=_refusals(_403="A page of another site asks.", _413="It is too large.", _415="It is no picture."),
+        responses=refusals(_403="A page of another site asks.", _413="It is too large.", _415="It is no picture."),
     )
     async def bring(request: Request) -> dict[str, str]:
         data = bytearray()
         async for part in request.stream():
             data += part
-            if len(data) > _LARGEST_PICTURE:
-                raise HTTPException(413, f"a picture of more than {_LARGEST_PICTURE // 2**20} MiB")
-        return {"picture": await run_in_threadpool(meaning.bring, bytes(data))}
+            if len(data) > LARGEST_FILE:
+                raise HTTPException(413, f"a picture of more than {LARGEST_FILE // 2**20} MiB")
+        return {"picture": await run_in_threadpool(brought.take, bytes(data))}
 
 
 def _as_picture(data: bytes) -> Response:

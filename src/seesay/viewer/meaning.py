@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, final
 
@@ -12,10 +13,11 @@ from jaxtyping import Float32
 from PIL import Image
 
 from seesay.errors import FeatureNotFound, SeesayError, UnreadableImage, UnusablePath
-from seesay.images.decoding import decode, pixel_hash
-from seesay.report.pictures import as_webp, thumbnail
+from seesay.images.decoding import decode
+from seesay.report.pictures import thumbnail
 from seesay.store.exemplars import best_images
 from seesay.store.run import Run
+from seesay.viewer.brought import Brought
 from seesay.viewer.catalogue import Catalogue
 
 if TYPE_CHECKING:
@@ -48,21 +50,22 @@ class Meaning:
     Args:
         catalogue: of the runs.
         load: gives the space, when it is first needed; that may take a while.
+        brought: pictures of people's own.
 
     Attributes:
         version: another one whenever features were placed.
         progress: how many images of how many are read, of the run that is read last.
+        brought: pictures of people's own.
     """
 
-    def __init__(self, catalogue: Catalogue, load: "Callable[[], Embedder]") -> None:
-        self._catalogue, self._load = catalogue, load
-        self._loading, self._asking, self._keeping = threading.Lock(), threading.Lock(), threading.Lock()
+    def __init__(self, catalogue: Catalogue, load: "Callable[[], Embedder]", brought: Brought) -> None:
+        self._catalogue, self._load, self.brought = catalogue, load, brought
+        self._loading, self._asking = threading.Lock(), threading.Lock()
         self._embedder: Embedder | None = None
         self._read: dict[str, Float32[np.ndarray, " dimension"]] = {}
         self._collected: dict[int, Sequence[tuple[str, str]]] = {}
         self._wanted: dict[int, dict[int, list[str]]] = {}
         self._means: dict[int, tuple[Sequence[int], Float32[np.ndarray, "feature dimension"]]] = {}
-        self._brought: dict[str, bytes] = {}
         self._vector_of_text = lru_cache(_N_REMEMBERED)(self._embedded_text)
         self._vector_of_picture = lru_cache(_N_REMEMBERED)(self._embedded_picture)
         self.version = 0
@@ -121,26 +124,6 @@ class Meaning:
         read = self._read.get(name)
         return self._near(self._vector_of_picture(name) if read is None else read)
 
-    def bring(self, data: bytes) -> str:
-        """Take a picture that features shall be near to.
-
-        Args:
-            data: a file's, from outside.
-
-        Returns:
-            Its name; it is known until some others were brought.
-
-        Raises:
-            UnreadableImage: it is none.
-        """
-        with self._keeping:  # one after the other, as a small file may be a large picture
-            image = decode(data, "the picture")
-            name = pixel_hash(image)
-            self._brought[name] = as_webp(image, _SIDE)
-            while len(self._brought) > _N_REMEMBERED:
-                del self._brought[next(iter(self._brought))]
-        return name
-
     def picture(self, name: str) -> bytes:
         """A picture that features are near to, as WebP.
 
@@ -151,9 +134,8 @@ class Meaning:
             FeatureNotFound: there is none.
             UnusablePath: that is no hash.
         """
-        brought = self._brought.get(name)
-        if brought is not None:
-            return brought
+        with suppress(FeatureNotFound):
+            return self.brought.small(name)
         for folder in self._catalogue.folders:
             with Run.open(folder) as run:
                 try:

@@ -8,17 +8,20 @@ from dataclasses import replace
 from typing import Any, final, get_args
 from urllib.parse import urlencode
 
+from seesay.asking import Order
 from seesay.cards import read_card
 from seesay.errors import UnusablePath
-from seesay.explainers.config import METHODS
-from seesay.records import Level, Split
+from seesay.explainers.config import METHODS, Empty, Positions
+from seesay.records import Level, Mode, Split, StrengthUnit
 from seesay.report.features import bars_of, best_of, best_pictures, columns_of, exemplars_of, statements_of, sweeps_of
 from seesay.report.pictures import Shown
 from seesay.report.templating import templates_of
 from seesay.scorers.config import SCORES
+from seesay.store.bookmarks import Bookmark, bookmarks
 from seesay.store.run import Run
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.comparing import Comparer
+from seesay.viewer.laboratory import Laboratory, Push
 from seesay.viewer.meaning import Meaning, version_of
 from seesay.viewer.searching import ORDERS, Found, Query, find
 from seesay.viewer.table import OF_WORDS
@@ -26,6 +29,9 @@ from seesay.viewer.table import OF_WORDS
 _log = logging.getLogger(__name__)
 
 _PLAIN = Query()
+_UNITS = tuple(unit for unit in get_args(StrengthUnit) if unit != "max_activation")
+_EMPTY = tuple(empty for empty in get_args(Empty) if empty != "mean")
+"""What can be had without a run's images."""
 
 
 @final
@@ -35,10 +41,13 @@ class Pages:
     Args:
         catalogue: of the runs.
         meaning: for search by meaning; None without.
+        laboratory: asks the runs' models; None if they are not loaded.
     """
 
-    def __init__(self, catalogue: Catalogue, meaning: Meaning | None = None) -> None:
-        self._catalogue, self._meaning = catalogue, meaning
+    def __init__(
+        self, catalogue: Catalogue, meaning: Meaning | None = None, laboratory: Laboratory | None = None
+    ) -> None:
+        self._catalogue, self._meaning, self._laboratory = catalogue, meaning, laboratory
         self._templates = templates_of("seesay.viewer")
 
     def atlas(self, query: Query, *, is_part: bool = False) -> str:
@@ -116,6 +125,44 @@ class Pages:
         words = self._words({(number, feature_id) for each in differing for number, feature_id, *_ in each.features})
         return self._rendered("compare.html", compared=compared, is_new=is_new, words=words)
 
+    def ask(self, number: int, picture: str) -> str:
+        """What a picture activates, for whoever brings one.
+
+        Args:
+            number: of the run, from outside.
+            picture: name of one that was brought; empty for none yet.
+
+        Raises:
+            FeatureNotFound: there is no such run.
+        """
+        self._catalogue.folder(number)
+        return self._rendered("ask.html", number=number, picture=picture, orders=get_args(Order))
+
+    def lab(self, push: Push, kept: Bookmark | None = None) -> str:
+        """Features pushed, and what is said then.
+
+        Args:
+            push: what to begin with.
+            kept: the bookmark that it is of.
+
+        Raises:
+            FeatureNotFound: there is no such run.
+            UnusablePath: what the run says is damaged.
+        """
+        with Run.open(self._catalogue.folder(push.run)) as run:
+            found = bookmarks(run)
+        loaded = self._laboratory.loaded(push.run) if self._laboratory else None
+        return self._rendered(
+            "lab.html",
+            push=push,
+            kept=kept,
+            bookmarks=found,
+            loaded=loaded,
+            words=self._words({(push.run, push.feature)}),
+            methods=loaded.prompts if loaded else {},
+            choices={"unit": _UNITS, "mode": get_args(Mode), "empty": _EMPTY, "positions": get_args(Positions)},
+        )
+
     def figure(self) -> str:
         """The frame in which figures are drawn."""
         return self._rendered("figure.html")
@@ -135,6 +182,7 @@ class Pages:
             runs=self._catalogue.names,
             version=version_of(self._catalogue, self._meaning),
             has_meaning=self._meaning is not None,
+            has_models=self._laboratory is not None,
             **values,
         )
 

@@ -16,6 +16,7 @@ from seesay.errors import SeesayError, UnusablePath
 from seesay.viewer.app import create_app
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.guard import Guard
+from seesay.viewer.laboratory import Laboratory
 from seesay.viewer.meaning import Meaning
 
 _log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ def serve(
     host: str,
     port: int,
     meaning: Meaning | None = None,
+    laboratory: Laboratory | None = None,
     *,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
@@ -74,13 +76,14 @@ def serve(
         host: address to listen on.
         port: of it.
         meaning: for search by meaning; None without.
+        laboratory: asks the runs' models; None without.
         on_ready: called when the port is had.
 
     Raises:
         UnusablePath: the port cannot be had.
     """
     config = uvicorn.Config(
-        create_app(catalogue, guard, meaning),
+        create_app(catalogue, guard, meaning, laboratory),
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=round(_PATIENCE_S / 5),

@@ -49,7 +49,7 @@ if (bring) bring.parentElement.hidden = false;
 document.addEventListener("change", async (event) => {
   if (event.target !== bring || !bring.files.length) return;
   event.stopImmediatePropagation();
-  const answer = await fetch("/api/sought", { method: "POST", body: bring.files[0] }).catch(() => null);
+  const answer = await fetch("/api/brought", { method: "POST", body: bring.files[0] }).catch(() => null);
   const told = await answer?.json().catch(() => null);
   if (answer?.ok) location.assign(`/?picture=${told.picture}`);
   else document.getElementById("refused").textContent = told?.detail ?? "The viewer does not answer.";

@@ -1,0 +1,124 @@
+"""What people found by steering and kept, in `run.db`; without torch, and checked, as it may be a stranger's."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from seesay.errors import FeatureNotFound, InvalidSetting
+from seesay.store.checks import checked_id, checked_text
+from seesay.store.database import refusing, transaction
+from seesay.store.run import DAMAGE, Run, parsed
+from seesay.store.verdicts import now
+
+LONGEST_TITLE = 120
+"""Characters of what a bookmark is called."""
+
+_COLUMNS = "bookmark_id, name, settings, answers, made_at"
+
+
+@final
+@dataclass(frozen=True)
+class Bookmark:
+    """What was asked of the model, and what it said.
+
+    Args:
+        bookmark_id: number in the run.
+        name: what it is called.
+        settings: of the question, as plain data.
+        answers: what was said, as plain data.
+        made_at: when, in UTC.
+    """
+
+    bookmark_id: int
+    name: str
+    settings: Mapping[str, Any]
+    answers: Sequence[Mapping[str, Any]]
+    made_at: str
+
+
+def add_bookmark(
+    run: Run,
+    name: str,
+    settings: Mapping[str, Any],
+    answers: Sequence[Mapping[str, Any]],
+    picture: bytes | None = None,
+) -> Bookmark:
+    """Keep what was found.
+
+    Args:
+        run: open for a note, or to be written.
+        name: what to call it.
+        settings: of the question, as plain data.
+        answers: what was said, as plain data.
+        picture: a PNG file of what was steered, if that was one's own.
+
+    Raises:
+        InvalidSetting: no name, or one that is too long.
+        UnusablePath: the run cannot be written.
+    """
+    if not name.strip() or len(name) > LONGEST_TITLE:
+        raise InvalidSetting(f"a bookmark called {name[:40]!r}", expected=f"1 to {LONGEST_TITLE} characters")
+    made_at = now()
+    with refusing(run.folder), transaction(run.connection):
+        bookmark_id = run.connection.execute(
+            "INSERT INTO bookmarks (name, settings, answers, made_at, picture) VALUES (?,?,?,?,?)",
+            (name, json.dumps(settings), json.dumps(answers), made_at, picture),
+        ).lastrowid
+    assert bookmark_id is not None
+    return Bookmark(bookmark_id, name, settings, answers, made_at)
+
+
+def remove_bookmark(run: Run, bookmark_id: int) -> None:
+    """Forget what was kept, if it was.
+
+    Args:
+        run: open for a note, or to be written.
+        bookmark_id: number in the run.
+
+    Raises:
+        UnusablePath: the run cannot be written.
+    """
+    with refusing(run.folder), transaction(run.connection):
+        run.connection.execute("DELETE FROM bookmarks WHERE bookmark_id = ?", (bookmark_id,))
+
+
+def bookmarks(run: Run) -> list[Bookmark]:
+    """All that was kept, the latest first.
+
+    Args:
+        run: may be a stranger's.
+
+    Raises:
+        UnusablePath: what the run says is damaged.
+    """
+    return [_bookmark(run, row) for row in run.rows(f"SELECT {_COLUMNS} FROM bookmarks ORDER BY bookmark_id DESC")]
+
+
+def bookmark(run: Run, bookmark_id: int) -> tuple[Bookmark, bytes | None]:
+    """One of them, with its picture.
+
+    Args:
+        run: may be a stranger's.
+        bookmark_id: from outside.
+
+    Raises:
+        FeatureNotFound: there is none.
+        UnusablePath: what the run says is damaged.
+    """
+    rows = run.rows(f"SELECT {_COLUMNS}, picture FROM bookmarks WHERE bookmark_id = ?", (bookmark_id,))
+    if not rows:
+        raise FeatureNotFound(f"bookmark {bookmark_id}", expected="one of the run")
+    *row, picture = rows[0]
+    return _bookmark(run, row), picture if isinstance(picture, bytes) else None
+
+
+def _bookmark(run: Run, row: Sequence[Any]) -> Bookmark:
+    bookmark_id, name, settings, answers, made_at = row
+    try:
+        told = [dict(each) for each in parsed(answers)]
+        return Bookmark(
+            checked_id(bookmark_id), checked_text(name), dict(parsed(settings)), told, checked_text(made_at)
+        )
+    except DAMAGE as error:
+        raise run.damaged(f"bookmark {bookmark_id!r}", error) from error

@@ -1,0 +1,88 @@
+"""Pictures that people bring: bounded before they are decoded, and kept in memory alone."""
+
+import threading
+from typing import final
+
+from PIL import Image
+
+from seesay.errors import FeatureNotFound
+from seesay.images.decoding import decode, pixel_hash
+from seesay.report.pictures import as_webp
+
+LARGEST_FILE = 16 * 2**20
+"""Bytes of a picture's file."""
+
+MOST_PIXELS = 24_000_000
+"""Of a picture, as its header tells: a small file may be a large picture."""
+
+_MOST_KEPT, _MOST_PICTURES = 128 * 2**20, 64
+_SIDE = 480
+
+
+@final
+class Brought:
+    """The pictures that were brought last, by the hash of their pixels.
+
+    Kept is the file, so that whoever is shown a picture sees the same as if it were given on the command line.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._decoding = threading.Lock(), threading.Lock()
+        self._files: dict[str, bytes] = {}
+        self._small: dict[str, bytes] = {}
+
+    def take(self, data: bytes) -> str:
+        """Take a picture.
+
+        Args:
+            data: a file's, from outside, of at most `LARGEST_FILE`.
+
+        Returns:
+            Its name; it is known until many others were brought.
+
+        Raises:
+            UnreadableImage: it is none, or too large a one.
+        """
+        with self._decoding:  # one after the other, for what it takes of memory
+            image = decode(data, "the picture", most_pixels=MOST_PIXELS)
+            name, small = pixel_hash(image), as_webp(image, _SIDE)
+        with self._lock:
+            self._files.pop(name, None)
+            self._files[name], self._small[name] = data, small
+            while len(self._files) > _MOST_PICTURES or sum(map(len, self._files.values())) > _MOST_KEPT:
+                oldest = next(iter(self._files))
+                del self._files[oldest], self._small[oldest]
+        return name
+
+    def image(self, name: str) -> Image.Image:
+        """A picture as it is.
+
+        Args:
+            name: as it was given, from outside.
+
+        Raises:
+            FeatureNotFound: there is none.
+        """
+        data = self._files.get(name)
+        if data is None:
+            raise _unknown()
+        with self._decoding:
+            return decode(data, "the picture")
+
+    def small(self, name: str) -> bytes:
+        """A picture small enough for a page, as WebP.
+
+        Args:
+            name: as it was given, from outside.
+
+        Raises:
+            FeatureNotFound: there is none.
+        """
+        data = self._small.get(name)
+        if data is None:
+            raise _unknown()
+        return data
+
+
+def _unknown() -> FeatureNotFound:
+    return FeatureNotFound("this picture", expected="one that was brought lately", remedy="bring it again")

@@ -1,0 +1,377 @@
+"""What the viewer asks its models: what a picture activates, and what is said when features are pushed."""
+
+import io
+import secrets
+import shlex
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, final
+
+from pydantic import TypeAdapter, ValidationError
+
+from seesay.asking import Order, ask
+from seesay.errors import FeatureNotFound, InvalidSetting
+from seesay.explainers.config import METHODS, Empty, Positions, Setting
+from seesay.explainers.sights import Ground
+from seesay.explainers.steering import image_free
+from seesay.records import Control, Decoding, Explanation, Method, Mode, Strength, StrengthUnit
+from seesay.sae import SAE
+from seesay.selection import parse_along
+from seesay.store.bookmarks import Bookmark, add_bookmark
+from seesay.store.run import Run
+from seesay.viewer.brought import Brought
+from seesay.viewer.catalogue import Catalogue
+from seesay.viewer.worker import Job, News, Worker
+from seesay.vlm import VLM, Encoder
+
+MOST_STRENGTHS = 16
+LONGEST_PROMPT = 2000
+_MOST_TOKENS = 256
+_MOST_REMEMBERED = 64
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """The models of a run.
+
+    Args:
+        vlm: who sees and says.
+        sae: of the run's features, on the device of its encoder.
+        layer: the run's block.
+        eyes: the subject's encoder.
+        encoder_differs_in: the first tensor in which the explainer's encoder is not the subject's.
+        strength: what to begin with.
+        names: what the command line calls them: `subject`, `sae`, and whatever else is not as usual.
+    """
+
+    vlm: VLM
+    sae: SAE
+    layer: int
+    eyes: Encoder
+    encoder_differs_in: str
+    strength: Strength
+    names: Mapping[str, str]
+
+    @property
+    def prompts(self) -> Mapping[Method, str]:
+        """What is asked by each method that shows no exemplars; empty for one that asks nothing."""
+        texts = self.vlm.prompts.texts
+        return {
+            method: texts.get(way.prompt or "", "")
+            for method, way in METHODS.items()
+            if way.steers and not way.shows and (way.prompt is None or way.prompt in texts)
+        }
+
+
+@final
+@dataclass(frozen=True)
+class Push:
+    """What is to be pushed, on what, and what is asked then; the same as `seesay steer` takes.
+
+    Args:
+        run: number of the run.
+        feature: the one in question.
+        strengths: each is an answer.
+        unit: of all strengths.
+        along: features that are pushed along, as `17:-1.5,99:2`.
+        layer: the block; None for the run's.
+        method: how words are found; one that shows no exemplars.
+        mode: how it is pushed; None for the method's own way.
+        empty: the image, where none is brought.
+        positions: where it is pushed.
+        picture: name of a picture that was brought; empty for none.
+        prompt: what to ask instead; empty for the method's own question.
+        random: whether a random direction is pushed, too, as hard as the first strength says.
+        temperature: of the words; 0 for the most probable ones.
+        max_new_tokens: of an answer.
+        seed: of all that is drawn.
+    """
+
+    run: int
+    feature: int
+    strengths: tuple[float, ...]
+    unit: StrengthUnit = "coefficient"
+    along: str = ""
+    layer: int | None = None
+    method: Method = "steering"
+    mode: Mode | None = None
+    empty: Empty = "white"
+    positions: Positions = "all"
+    picture: str = ""
+    prompt: str = ""
+    random: bool = False
+    temperature: float = 0.0
+    max_new_tokens: int = 64
+    seed: int = 0
+
+    def setting(self, strength: float | None, control: Control | None = None) -> Setting:
+        """One of its questions, for the library.
+
+        Args:
+            strength: how hard to push; None for not at all.
+            control: what takes the feature's place.
+
+        Raises:
+            SeesayError: there is no such question.
+        """
+        if self.method not in METHODS or METHODS[self.method].shows:
+            raise InvalidSetting(f"{self.method}, which shows exemplars", expected="a method that does not")
+        if not 1 <= self.max_new_tokens <= _MOST_TOKENS:
+            raise InvalidSetting(f"{self.max_new_tokens} tokens", expected=f"1 to {_MOST_TOKENS}")
+        if len(self.prompt) > LONGEST_PROMPT:
+            raise InvalidSetting(f"a question of {len(self.prompt)} characters", expected=f"at most {LONGEST_PROMPT}")
+        return Setting(
+            method=self.method,
+            strength=None if strength is None else Strength(strength, self.unit),
+            control="none" if strength is None else control,
+            mode=self.mode,
+            empty=self.empty,
+            positions=self.positions,
+            decoding=Decoding(self.max_new_tokens, self.temperature, seed=self.seed),
+            seed=self.seed,
+        )
+
+    @property
+    def settings(self) -> list[Setting]:
+        """All questions: nothing pushed, each strength, and a random direction if that is asked for.
+
+        Raises:
+            SeesayError: there are no such questions.
+        """
+        if not 1 <= len(self.strengths) <= MOST_STRENGTHS:
+            raise InvalidSetting(f"{len(self.strengths)} strengths", expected=f"1 to {MOST_STRENGTHS}")
+        unsteered = [self.setting(None)] if METHODS[self.method].generates else []
+        random = [self.setting(self.strengths[0], "random")] if self.random else []
+        return [*unsteered, *map(self.setting, self.strengths), *random]
+
+    def command(self, names: Mapping[str, str], strength: float, picture: str = "FILE") -> str:
+        """The same on the command line.
+
+        Args:
+            names: what the models are called there.
+            strength: one of those asked for.
+            picture: what a picture of one's own is called.
+        """
+        usual = Push(self.run, self.feature, self.strengths)
+        words = ["seesay", "steer", *(word for name, value in names.items() for word in (f"--{name}", value))]
+        words += ["--features", str(self.feature), "--strength", f"{strength:g}", "--strength-unit", self.unit]
+        for name in ("along", "layer", "method", "mode", "positions", "prompt", "temperature", "seed"):
+            if getattr(self, name) != getattr(usual, name):
+                words += [f"--{name}", str(getattr(self, name))]
+        if self.max_new_tokens != usual.max_new_tokens:
+            words += ["--max-new-tokens", str(self.max_new_tokens)]
+        words += ["--image", picture] if self.picture else [] if self.empty == usual.empty else ["--empty", self.empty]
+        return shlex.join(words)
+
+
+_PUSH = TypeAdapter(Push)
+
+
+@final
+@dataclass(frozen=True)
+class Answered:
+    """What came of a push.
+
+    Args:
+        push: what was asked.
+        answers: of each question, as plain data.
+    """
+
+    push: Push
+    answers: Sequence[Mapping[str, Any]]
+
+
+@final
+class Laboratory:
+    """Asks the models of runs, one question after the other.
+
+    Args:
+        catalogue: of the runs.
+        loaded: the models of each run, by its number.
+        brought: pictures of people's own.
+        worker: owns the models.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, loaded: Mapping[int, Loaded], brought: Brought, worker: Worker | None = None
+    ) -> None:
+        self._catalogue, self._loaded, self.brought = catalogue, loaded, brought
+        self.worker = worker or Worker(told=catalogue.told)
+        self._lock = threading.Lock()
+        self._answered: dict[str, Answered] = {}
+
+    def loaded(self, number: int) -> Loaded:
+        """The models of a run.
+
+        Args:
+            number: of the run, from outside.
+
+        Raises:
+            FeatureNotFound: there is no such run.
+        """
+        self._catalogue.folder(number)
+        return self._loaded[number]
+
+    def ask(self, number: int, picture: str, n: int, order: Order) -> Job:
+        """Ask what a picture activates.
+
+        Args:
+            number: of the run.
+            picture: name of one that was brought.
+            n: how many features to tell, at most.
+            order: which of them.
+
+        Raises:
+            FeatureNotFound: there is no such run or picture.
+            Busy: too many wait.
+        """
+        loaded, folder = self.loaded(number), self._catalogue.folder(number)
+        self.brought.small(picture)  # refused now, not when it is its turn
+
+        def work(job: Job) -> News:
+            job.check()
+            with Run.open(folder) as run:
+                known = run if run.finished("collect") is not None or run.rows("SELECT 1 FROM settings") else None
+                seen = ask(
+                    loaded.eyes,
+                    loaded.sae,
+                    self.brought.image(picture),
+                    layer=loaded.layer,
+                    n=n,
+                    order=order,
+                    run=known,
+                )
+            return {"sighting": seen.as_json(), "heats": [each.heat for each in seen]}
+
+        return self.worker.submit(work)
+
+    def steer(self, push: Push) -> Job:
+        """Push, and ask what is seen.
+
+        Args:
+            push: from outside.
+
+        Raises:
+            SeesayError: it cannot be done, as far as that can be told beforehand.
+            Busy: too many wait.
+        """
+        loaded, settings = self.loaded(push.run), push.settings
+        along = tuple(parse_along(push.along).items())
+        loaded.sae.directions([push.feature, *(feature_id for feature_id, _value in along)])
+        layer = loaded.layer if push.layer is None else push.layer
+        loaded.vlm.encoder.check_layer(layer, steered=True)
+        if push.picture:
+            self.brought.small(push.picture)
+
+        def work(job: Job) -> News:
+            image = self.brought.image(push.picture) if push.picture else None
+            answers: list[Mapping[str, Any]] = []
+            for number, setting in enumerate(settings):
+                job.check()
+
+                def watch(said: Sequence[str], number: int = number) -> None:
+                    job.check()
+                    job.tell({"number": number, "words": loaded.vlm.prompts.clean(said[0])})
+
+                explainer = image_free(
+                    loaded.vlm,
+                    loaded.sae,
+                    [push.feature],
+                    setting,
+                    layer=layer,
+                    encoder_differs_in=loaded.encoder_differs_in,
+                    ground=Ground(image, () if setting.control == "none" else along),
+                    prompt=push.prompt or None,
+                    watch=watch,
+                )
+                ((explanation,),) = explainer.explain([push.feature])
+                answers.append(_told(explanation))
+                job.tell({"number": number, "answer": answers[-1]})
+            command = push.command(loaded.names, push.strengths[len(push.strengths) // 2])
+            return {"result": self._remember(Answered(push, answers)), "command": command}
+
+        return self.worker.submit(work)
+
+    def answered(self, result: str) -> Answered:
+        """What came of a push, as long as it is remembered.
+
+        Args:
+            result: its name, from outside.
+
+        Raises:
+            FeatureNotFound: there is none.
+        """
+        found = self._answered.get(result)
+        if found is None:
+            raise FeatureNotFound("this answer", expected="one that was given lately", remedy="steer again")
+        return found
+
+    def keep(self, result: str, name: str) -> Bookmark:
+        """Keep what came of a push, in its run.
+
+        Args:
+            result: its name.
+            name: what to call it.
+
+        Raises:
+            FeatureNotFound: nobody remembers it.
+            InvalidSetting: no name, or one that is too long.
+            UnusablePath: the run cannot be written.
+        """
+        found = self.answered(result)
+        picture = None
+        if found.push.picture:
+            file = io.BytesIO()
+            # The pixels alone: what else a file says may be nobody's business, such as where it was taken.
+            self.brought.image(found.push.picture).save(file, "PNG")
+            picture = file.getvalue()
+        settings = {name: value for name, value in asdict(found.push).items() if name != "run"}
+        with Run.noting(self._catalogue.folder(found.push.run)) as run:
+            return add_bookmark(run, name, settings, found.answers, picture)
+
+    def close(self) -> None:
+        """End the thread that owns the models."""
+        self.worker.close()
+
+    def _remember(self, answered: Answered) -> str:
+        name = secrets.token_urlsafe(9)
+        with self._lock:
+            self._answered[name] = answered
+            while len(self._answered) > _MOST_REMEMBERED:
+                del self._answered[next(iter(self._answered))]
+        return name
+
+
+def push_of(bookmark: Bookmark, number: int) -> Push:
+    """What a bookmark's question was.
+
+    Args:
+        bookmark: of a run that may be a stranger's.
+        number: of the run.
+
+    Raises:
+        InvalidSetting: it is no question that could have been asked.
+    """
+    try:
+        return _PUSH.validate_python({**bookmark.settings, "run": number})
+    except ValidationError as error:
+        what = "; ".join(str(each["loc"][0]) for each in error.errors())
+        raise InvalidSetting(f"bookmark {bookmark.bookmark_id} is damaged: {what}", expected="a question") from error
+
+
+def _told(explanation: Explanation) -> dict[str, Any]:
+    """An answer as plain data."""
+    strength = explanation.strength
+    return {
+        "control": explanation.control,
+        "strength": None if strength is None else strength.value,
+        "unit": None if strength is None else strength.unit,
+        "coefficient": explanation.coefficient,
+        "status": explanation.status,
+        "text": explanation.text,
+        "raw_text": explanation.raw_text,
+        "reason": explanation.reason,
+        "log_probability": explanation.mean_log_probability,
+    }

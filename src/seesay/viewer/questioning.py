@@ -1,0 +1,158 @@
+"""The addresses at which the models are asked: answers come line by line, as they are found."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from pydantic import BaseModel, Field
+
+from seesay.asking import MOST, Order
+from seesay.errors import FeatureNotFound
+from seesay.records import StrengthUnit
+from seesay.store.bookmarks import LONGEST_TITLE, bookmark, bookmarks, remove_bookmark
+from seesay.store.run import Run
+from seesay.viewer.brought import Brought
+from seesay.viewer.catalogue import Catalogue
+from seesay.viewer.interface import refusals
+from seesay.viewer.laboratory import Laboratory, Push, push_of
+from seesay.viewer.pages import Pages
+from seesay.viewer.worker import Job
+
+LINES = "application/x-ndjson"
+
+_LARGEST = 2**63 - 1
+_Number = Annotated[int, Field(ge=0, le=_LARGEST)]
+_InPath = Annotated[int, Path(ge=0, le=_LARGEST)]
+_HASH = "^[0-9a-f]{64}$"
+_LINES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A line of JSON for each thing that is told: waiting (a place in the queue), what is found so "
+        "far, and at last the result, or why there is none (refused).",
+        "content": {LINES: {"schema": {"type": "string"}}},
+    },
+    **refusals(_409="It cannot be kept.", _429="Too many wait: ask again later."),
+}
+
+
+class Question(BaseModel):
+    """What a picture activates."""
+
+    picture: Annotated[str, Field(pattern=_HASH)]
+    run: _Number = 0
+    n: Annotated[int, Field(ge=1, le=MOST)] = 30
+    order: Order = "activation"
+
+
+class Found(BaseModel):
+    """What is to be kept."""
+
+    result: Annotated[str, Field(max_length=40)]
+    name: Annotated[str, Field(min_length=1, max_length=LONGEST_TITLE)]
+
+
+class Begun(BaseModel):
+    """What the address of the laboratory begins with."""
+
+    run: _Number = 0
+    feature: _Number = 0
+    strength: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    unit: StrengthUnit | None = None
+    picture: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+
+
+def questioning_of(catalogue: Catalogue, pages: Pages, brought: Brought, laboratory: Laboratory | None) -> APIRouter:
+    """Make the addresses.
+
+    Args:
+        catalogue: of the runs.
+        pages: for people.
+        brought: pictures of people's own.
+        laboratory: asks the models; None if they are not loaded: what was kept can be looked at, and nothing asked.
+    """
+    router = APIRouter(
+        responses=refusals(_404="There is none.", _422="That was not understood.", _500="It is damaged.")
+    )
+    _add_pages(router, catalogue, pages, brought, laboratory)
+    _add_bookmarks(router, catalogue)
+    if laboratory is not None:
+        _add_questions(router, laboratory)
+    return router
+
+
+def _add_questions(router: APIRouter, laboratory: Laboratory) -> None:
+    def told(request: Request, job: Job) -> StreamingResponse:
+        async def lines() -> AsyncIterator[str]:
+            async for news in laboratory.worker.follow(job, request.is_disconnected):
+                yield json.dumps(news, allow_nan=False) + "\n"
+
+        return StreamingResponse(lines(), media_type=LINES)
+
+    @router.post("/api/ask", summary="Which features a picture activates.", responses=_LINES, response_class=Response)
+    def ask(request: Request, question: Question) -> StreamingResponse:
+        return told(request, laboratory.ask(question.run, question.picture, question.n, question.order))
+
+    @router.post(
+        "/api/steer", summary="What is said when a feature is pushed.", responses=_LINES, response_class=Response
+    )
+    def steer(request: Request, push: Push) -> StreamingResponse:
+        return told(request, laboratory.steer(push))
+
+    @router.post("/api/bookmarks", summary="Keep what was said.", responses=refusals(_409="It cannot be kept."))
+    def keep(found: Found) -> dict[str, int]:
+        push = laboratory.answered(found.result).push
+        kept = laboratory.keep(found.result, found.name)
+        return {"run": push.run, "bookmark_id": kept.bookmark_id}
+
+
+def _add_bookmarks(router: APIRouter, catalogue: Catalogue) -> None:
+    @router.get("/api/runs/{number}/bookmarks", summary="What was kept of a run, the latest first.")
+    def kept(number: _InPath) -> list[dict[str, Any]]:
+        with Run.open(catalogue.folder(number)) as run:
+            return [dict(vars(each)) for each in bookmarks(run)]
+
+    @router.delete(
+        "/api/runs/{number}/bookmarks/{bookmark_id}",
+        summary="Forget what was kept.",
+        responses=refusals(_409="It cannot be forgotten."),
+    )
+    def forget(number: _InPath, bookmark_id: _InPath) -> dict[str, int]:
+        with Run.noting(catalogue.folder(number)) as run:
+            bookmark(run, bookmark_id)
+            remove_bookmark(run, bookmark_id)
+        return {"bookmark_id": bookmark_id}
+
+
+def _add_pages(
+    router: APIRouter, catalogue: Catalogue, pages: Pages, brought: Brought, laboratory: Laboratory | None
+) -> None:
+    @router.get("/ask", include_in_schema=False)
+    def ask(run: _Number = 0, picture: Annotated[str, Query(pattern="^([0-9a-f]{64})?$")] = "") -> HTMLResponse:
+        return HTMLResponse(pages.ask(run, picture))
+
+    @router.get("/lab", include_in_schema=False)
+    def lab(begun: Annotated[Begun, Query()]) -> HTMLResponse:
+        chosen = laboratory.loaded(begun.run).strength if laboratory else None
+        unit = begun.unit or (chosen.unit if chosen else "coefficient")
+        strength = begun.strength if begun.strength is not None else (chosen.value if chosen else 1.0)
+        return HTMLResponse(pages.lab(Push(begun.run, begun.feature, (strength,), unit, picture=begun.picture)))
+
+    @router.get("/lab/{number}/{bookmark_id}", include_in_schema=False)
+    def kept(number: _InPath, bookmark_id: _InPath) -> HTMLResponse:
+        with Run.open(catalogue.folder(number)) as run:
+            found, picture = bookmark(run, bookmark_id)
+        if picture is not None:
+            brought.take(picture)  # under the name that it had
+        return HTMLResponse(pages.lab(push_of(found, number), found))
+
+    @router.post("/lab/{number}/{bookmark_id}/forget", include_in_schema=False)
+    def forget(number: _InPath, bookmark_id: _InPath) -> RedirectResponse:
+        with Run.noting(catalogue.folder(number)) as run:
+            try:
+                bookmark(run, bookmark_id)
+            except FeatureNotFound:  # by another window, in the meantime
+                pass
+            else:
+                remove_bookmark(run, bookmark_id)
+        return RedirectResponse(f"/lab?run={number}", 303)
