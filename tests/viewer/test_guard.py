@@ -1,5 +1,7 @@
 """Who is answered, and what pages may do."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from seesay.viewer.catalogue import Catalogue
@@ -58,3 +60,16 @@ def test_on_loopback_no_token_is_asked_for() -> None:
 def test_under_an_unspecified_address_the_token_stands_for_the_name(catalogue: Catalogue) -> None:
     client = client_of(catalogue, Guard.of("0.0.0.0"), "my-machine:8765")
     assert client.get("/").status_code == 401
+
+
+def test_nobody_can_send_more_than_is_taken(catalogue: Catalogue) -> None:
+    client = client_of(catalogue)
+    assert client.post("/api/brought", content=bytes(18 * 2**20)).status_code == 413
+    answer = client.post("/api/brought", headers={"content-length": "1000000000000"}, content=b"x")
+    assert answer.status_code == 413
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(20):
+            yield bytes(2**20)
+
+    assert client.post("/api/brought", content=pieces()).status_code == 413, "without a word of how much it is"

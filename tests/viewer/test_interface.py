@@ -11,9 +11,14 @@ from schemathesis.python.asgi import HOST
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
+from seesay.commands.explaining_options import ExplainerOptions
+from seesay.commands.laboratory import laboratory_of
+from seesay.commands.options import Options
+from seesay.commands.output import Output
 from seesay.store.exemplars import exemplars, features
 from seesay.store.run import Run
 from seesay.viewer.app import create_app
+from seesay.viewer.brought import Brought
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.guard import Guard
 from seesay.viewer.meaning import Meaning
@@ -24,6 +29,11 @@ WITH_PARAMETERS = (
     ("GET", "/api/runs/{number}/features/{feature_id}"),
     ("GET", "/pictures/{number}/{pixel_hash}.webp"),
     ("GET", "/brought/{name}.webp"),
+    ("GET", "/api/runs/{number}/bookmarks"),
+    ("DELETE", "/api/runs/{number}/bookmarks/{bookmark_id}"),
+    ("POST", "/api/ask"),
+    ("POST", "/api/steer"),
+    ("POST", "/api/bookmarks"),
 )
 WITHOUT_PARAMETERS = (
     ("GET", "/api/version"),
@@ -38,9 +48,15 @@ def interface(filled: Path) -> Iterator[OpenApiSchema]:
     catalogue = Catalogue([filled])
     catalogue.refresh()
     space = embedder(device="cpu")
-    meaning = Meaning(catalogue, lambda: space)
+    brought = Brought()
+    meaning = Meaning(catalogue, lambda: space, brought)
     meaning.refresh()
-    yield schemathesis.openapi.from_asgi("/api/openapi.json", create_app(catalogue, Guard((HOST,)), meaning))
+    common = Options(device="cpu")
+    models = ExplainerOptions(explainer="world:S")
+    laboratory = laboratory_of(catalogue, brought, models, common, Output(common), 60.0)
+    app = create_app(catalogue, Guard((HOST,)), meaning, laboratory)
+    yield schemathesis.openapi.from_asgi("/api/openapi.json", app)
+    laboratory.close()
     catalogue.close()
 
 

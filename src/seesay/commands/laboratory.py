@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from seesay.commands.explaining_options import ExplainerOptions
+from seesay.commands.loading import load_encoder
 from seesay.commands.names import is_world
 from seesay.commands.options import Options
 from seesay.commands.output import Output
@@ -77,11 +78,13 @@ def _loaded(run: "Run", named: Named, found: Together, who: ExplainerOptions, co
     names = {"subject": named.subject, "sae": named.sae}
     names |= {name: str(value) for name, value in vars(named.finding).items() if value is not None}
     names |= {name: value for name, value in own.items() if value != usual[name]}
+    # The subject's own was loaded to be compared, in fewer bits; it is the explainer's unless that was told.
+    eyes = load_encoder(named.subject, common) if found.encoder_differs_in else found.vlm.encoder
     return Loaded(
         found.vlm,
         found.sae,
         found.layer,
-        found.eyes,
+        eyes,
         found.encoder_differs_in,
         _strength(run, named, own["explainer"]),
         {name.replace("_", "-"): value for name, value in names.items()},

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _COOKIE = "seesay"
+_LARGEST_BODY = 17 * 2**20  # a little more than the largest picture, which is refused in its own words
 _CHANGES_NOTHING = frozenset({"GET", "HEAD", "OPTIONS"})
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -69,11 +70,14 @@ class Guarded:
             await self._app(scope, receive, send)
             return
         refusal = self._refusal(Request(scope))
-        await (refusal or self._app)(scope, receive, _with_headers(send))
+        await (refusal or self._app)(scope, _bounded(receive), _with_headers(send))
 
     def _refusal(self, request: Request) -> Response | None:
         if not self._is_ours(request.headers.get("host", "")):
             return PlainTextResponse("This viewer is not asked by that name.", 421)
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length[:20]) > _LARGEST_BODY:
+            return PlainTextResponse(f"More than {_LARGEST_BODY // 2**20} MiB are not taken.", 413)
         if request.method not in _CHANGES_NOTHING and not _from_our_page(request.headers):
             return PlainTextResponse("Another site's page may change nothing here.", 403)
         return self._locked(request) if self._guard.token else None
@@ -106,6 +110,19 @@ def _from_our_page(headers: Headers) -> bool:
     if site is not None:
         return site in ("same-origin", "none")
     return origin is None or origin.partition("://")[2] == headers.get("host")
+
+
+def _bounded(receive: Receive) -> Receive:
+    """As if whoever sends too much without saying so had hung up."""
+    n_received = 0
+
+    async def receiving() -> Message:
+        nonlocal n_received
+        message = await receive()
+        n_received += len(message.get("body", b""))
+        return message if n_received <= _LARGEST_BODY else {"type": "http.disconnect"}
+
+    return receiving
 
 
 def _with_headers(send: Send) -> Callable[[Message], Awaitable[None]]:

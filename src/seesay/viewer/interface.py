@@ -7,6 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import BaseModel, BeforeValidator, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from seesay.cards import read_card
 from seesay.records import Level, Method, Split
@@ -170,11 +171,14 @@ def _add_brought(router: APIRouter, brought: Brought, meaning: Meaning | None) -
         responses=refusals(_403="A page of another site asks.", _413="It is too large.", _415="It is no picture."),
     )
     async def bring(request: Request) -> dict[str, str]:
-        data = bytearray()
-        async for part in request.stream():
-            data += part
-            if len(data) > LARGEST_FILE:
-                raise HTTPException(413, f"a picture of more than {LARGEST_FILE // 2**20} MiB")
+        data, refused = bytearray(), HTTPException(413, f"a picture of more than {LARGEST_FILE // 2**20} MiB")
+        try:
+            async for part in request.stream():
+                data += part
+                if len(data) > LARGEST_FILE:
+                    raise refused
+        except ClientDisconnect as error:  # by itself, so that nobody reads this, or by the guard
+            raise refused from error
         return {"picture": await run_in_threadpool(brought.take, bytes(data))}
 
 

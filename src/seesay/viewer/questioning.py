@@ -32,8 +32,10 @@ _LINES: dict[int | str, dict[str, Any]] = {
         "far, and at last the result, or why there is none (refused).",
         "content": {LINES: {"schema": {"type": "string"}}},
     },
-    **refusals(_409="It cannot be kept.", _429="Too many wait: ask again later."),
+    **refusals(_400="It is no JSON.", _403="A page of another site asks.", _429="Too many wait: ask again later."),
 }
+
+_KEPT = refusals(_400="It is no JSON.", _403="A page of another site asks.", _409="The run cannot be written.")
 
 
 class Question(BaseModel):
@@ -99,7 +101,7 @@ def _add_questions(router: APIRouter, laboratory: Laboratory) -> None:
     def steer(request: Request, push: Push) -> StreamingResponse:
         return told(request, laboratory.steer(push))
 
-    @router.post("/api/bookmarks", summary="Keep what was said.", responses=refusals(_409="It cannot be kept."))
+    @router.post("/api/bookmarks", summary="Keep what was said.", responses=_KEPT)
     def keep(found: Found) -> dict[str, int]:
         push = laboratory.answered(found.result).push
         kept = laboratory.keep(found.result, found.name)
@@ -115,7 +117,7 @@ def _add_bookmarks(router: APIRouter, catalogue: Catalogue) -> None:
     @router.delete(
         "/api/runs/{number}/bookmarks/{bookmark_id}",
         summary="Forget what was kept.",
-        responses=refusals(_409="It cannot be forgotten."),
+        responses=_KEPT,
     )
     def forget(number: _InPath, bookmark_id: _InPath) -> dict[str, int]:
         with Run.noting(catalogue.folder(number)) as run:

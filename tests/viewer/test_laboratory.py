@@ -1,0 +1,312 @@
+"""Asking the models through the viewer: the same answers as in a terminal, kept, and refused where they must be."""
+
+import io
+import json
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+import seesay
+from seesay import cli
+from seesay.asking import ask
+from seesay.commands.explaining_options import ExplainerOptions
+from seesay.commands.laboratory import laboratory_of
+from seesay.commands.options import Options
+from seesay.commands.output import Output
+from seesay.errors import UnusablePath
+from seesay.store.run import Run
+from seesay.viewer.app import create_app
+from seesay.viewer.brought import Brought
+from seesay.viewer.catalogue import Catalogue
+from seesay.viewer.guard import Guard
+from seesay.viewer.laboratory import Laboratory
+from seesay.viewer.worker import Worker
+
+COMMON = Options(device="cpu")
+SMALL = ExplainerOptions(explainer="world:S")
+NASTY = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def folder(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(filled, tmp_path_factory.mktemp("lab") / "run"))
+
+
+@pytest.fixture(scope="module")
+def laboratory(folder: Path) -> Iterator[Laboratory]:
+    catalogue = Catalogue([folder])
+    catalogue.refresh()
+    found = laboratory_of(catalogue, Brought(), SMALL, COMMON, Output(COMMON), 60.0)
+    yield found
+    found.close()
+    catalogue.close()
+
+
+@pytest.fixture(scope="module")
+def client(laboratory: Laboratory) -> TestClient:
+    return client_of(laboratory)
+
+
+def client_of(laboratory: Laboratory | None, catalogue: Catalogue | None = None) -> TestClient:
+    found = catalogue or laboratory._catalogue  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
+    app = create_app(found, Guard(), laboratory=laboratory)
+    return TestClient(app, base_url="http://localhost", follow_redirects=False)
+
+
+@pytest.fixture(scope="module")
+def photo() -> bytes:
+    file = io.BytesIO()
+    seesay.world.pictures.Pictures(1, 5).entry(0).read().resize((90, 70)).save(file, "PNG")
+    return file.getvalue()
+
+
+def lines(client: TestClient, address: str, **asked: Any) -> list[dict[str, Any]]:
+    answer = client.post(address, json=asked)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def answers(news: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each["answer"] for each in news if "answer" in each]
+
+
+def bring(client: TestClient, data: bytes) -> str:
+    answer = client.post("/api/brought", content=data)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["picture"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"unit": "coefficient", "strengths": [25.0]},
+        {"unit": "kl", "strengths": [2.0]},
+        {"strengths": [-3.0]},
+        {"picture": True},
+        {"along": "7:-1.5,9:2", "positions": "patches"},
+        {"prompt": "which colour is it ? it's 'new'"},
+        {"layer": 3},
+        {"mode": "replace", "empty": "grey"},
+        {"method": "one-word", "strengths": [8.0], "unit": "coefficient"},
+        {"method": "vocabulary"},
+        {"temperature": 0.9, "seed": 7, "max_new_tokens": 5},
+        {"empty": "noise", "seed": 3},
+    ],
+    ids=str,
+)
+def test_the_page_says_word_for_word_what_the_command_line_says(
+    client: TestClient, photo: bytes, tmp_path: Path, options: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {"run": 0, "feature": 42, "strengths": [4.0], "unit": "residual_norm", **options}
+    if "picture" in options:
+        asked["picture"] = bring(client, photo)
+        (tmp_path / "FILE").write_bytes(photo)
+    news = lines(client, "/api/steer", **asked)
+    said = answers(news)[-1]
+    command = shlex.split(news[-1]["command"])
+    assert command[:2] == ["seesay", "steer"]
+    command = [str(tmp_path / "FILE") if word == "FILE" else word for word in command]
+    assert cli.main([*command[1:], "--json", "-"]) == 0
+    (expected,) = json.loads(capsys.readouterr().out)["explanations"]
+    for name in ("text", "raw_text", "status", "coefficient"):
+        assert said[name] == expected[name], name
+
+
+def test_a_sweep_is_each_of_its_strengths_beside_nothing_and_a_random_direction(client: TestClient) -> None:
+    strengths = [1.0, 4.0, 8.0]
+    news = lines(client, "/api/steer", run=0, feature=42, strengths=strengths, unit="residual_norm", random=True)
+    said = answers(news)
+    assert [(each["control"], each["strength"]) for each in said] == [
+        ("none", None),
+        *((None, each) for each in strengths),
+        ("random", 1.0),
+    ]
+    for strength, each in zip(strengths, said[1:4], strict=True):
+        alone = answers(lines(client, "/api/steer", run=0, feature=42, strengths=[strength], unit="residual_norm"))
+        assert alone[-1] == each
+        assert alone[0] == said[0]
+
+
+def test_words_come_as_they_are_said(client: TestClient) -> None:
+    news = lines(client, "/api/steer", run=0, feature=42, strengths=[4.0], unit="residual_norm")
+    heard = [each["words"] for each in news if each.get("number") == 1 and "words" in each]
+    (said,) = [each["answer"]["text"] for each in news if each.get("number") == 1 and "answer" in each]
+    assert len(heard) > 2
+    assert all(said.startswith(each) for each in heard)
+
+
+def test_a_picture_is_asked_about_as_in_a_notebook(
+    client: TestClient, laboratory: Laboratory, folder: Path, photo: bytes
+) -> None:
+    news = lines(client, "/api/ask", run=0, picture=bring(client, photo), n=7, order="peak")
+    loaded = laboratory.loaded(0)
+    image = Image.open(io.BytesIO(photo))
+    expected = ask(loaded.vlm, loaded.sae, image, layer=loaded.layer, n=7, order="peak", run=folder)
+    assert news[-1]["sighting"] == json.loads(json.dumps(expected.as_json()))
+    assert news[-1]["heats"] == [each.heat for each in expected]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"run": 1}, 404),
+        ({"feature": 10**6}, 404),
+        ({"feature": -1}, 404),
+        ({"feature": 10**30}, 404),
+        ({"along": "x"}, 404),
+        ({"along": "1000000:1"}, 404),
+        ({"picture": "0" * 64}, 404),
+        ({"picture": "../../etc/passwd"}, 404),
+        ({"strengths": []}, 422),
+        ({"strengths": [1.0] * 17}, 422),
+        ({"unit": "miles"}, 422),
+        ({"layer": 99}, 422),
+        ({"layer": -1}, 422),
+        ({"method": "topk"}, 422),
+        ({"prompt": "x" * 2001}, 422),
+        ({"max_new_tokens": 0}, 422),
+        ({"max_new_tokens": 10**9}, 422),
+        ({"temperature": -1}, 422),
+        ({"seed": -1}, 422),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_asked_is_refused_before_anybody_waits(
+    client: TestClient, wrong: dict[str, Any], status: int
+) -> None:
+    answer = client.post("/api/steer", json={"run": 0, "feature": 42, "strengths": [1.0], **wrong})
+    assert answer.status_code == status, answer.text
+    assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"unit": "max_activation"},
+        {"strengths": [1e9]},
+        {"empty": "mean"},
+        {"prompt": "what is {this}"},
+        {"along": "7:1", "mode": "replace"},
+    ],
+    ids=str,
+)
+def test_what_the_model_refuses_is_told_in_a_line(client: TestClient, wrong: dict[str, Any], folder: Path) -> None:
+    asked = {"run": 0, "feature": 42, "strengths": [1.0], **wrong}
+    answer = client.post("/api/steer", json=asked)
+    told = answer.json()["detail"] if answer.status_code != 200 else json.loads(answer.text.splitlines()[-1])["refused"]
+    assert answer.status_code in (200, 422)
+    assert told
+    assert str(folder.parent) not in told
+
+
+def test_numbers_that_are_none_are_refused(client: TestClient) -> None:
+    for body in ('{"run":0,"feature":42,"strengths":[NaN]}', '{"run":0,"feature":42,"strengths":[1e999]}', "[]", "x"):
+        answer = client.post("/api/steer", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 422, body
+
+
+def test_too_many_are_told_that_others_are_answered(folder: Path, laboratory: Laboratory) -> None:
+    full = Laboratory(
+        laboratory._catalogue,  # pyright: ignore[reportPrivateUsage]
+        {0: laboratory.loaded(0)},
+        Brought(),
+        Worker(most_waiting=0),
+    )
+    answer = client_of(full).post("/api/steer", json={"run": 0, "feature": 42, "strengths": [1.0]})
+    assert answer.status_code == 429
+    assert "ask again in a minute" in answer.json()["detail"]
+    full.close()
+
+
+def test_what_was_found_is_kept_with_its_settings_and_picture(client: TestClient, folder: Path, photo: bytes) -> None:
+    picture = bring(client, photo)
+    asked = {"run": 0, "feature": 42, "strengths": [4.0], "unit": "residual_norm", "along": "7:1", "picture": picture}
+    news = lines(client, "/api/steer", **asked)
+    kept = client.post("/api/bookmarks", json={"result": news[-1]["result"], "name": NASTY})
+    assert kept.status_code == 200, kept.text
+    number = kept.json()["bookmark_id"]
+    (listed,) = [each for each in client.get("/api/runs/0/bookmarks").json() if each["bookmark_id"] == number]
+    assert listed["answers"] == answers(news)
+    catalogue = Catalogue([folder])
+    later = client_of(None, catalogue)
+    page = later.get(f"/lab/0/{number}").text
+    assert answers(news)[-1]["text"] in page
+    assert NASTY not in page
+    assert "&lt;script&gt;" in page
+    assert later.get(f"/brought/{picture}.webp").status_code == 200, "under the name that it had"
+    assert later.get("/lab/0/9999").status_code == 404
+    sent = later.post(f"/lab/0/{number}/forget")
+    assert (sent.status_code, sent.headers["location"]) == (303, "/lab?run=0")
+    assert later.post(f"/lab/0/{number}/forget").status_code == 303, "whoever is second finds it done"
+    assert later.get(f"/lab/0/{number}").status_code == 404
+    assert later.delete(f"/api/runs/0/bookmarks/{number}").status_code == 404
+    catalogue.close()
+
+
+def test_a_kept_picture_says_nothing_but_its_pixels(client: TestClient, folder: Path) -> None:
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x010E] = "where it was taken"
+    Image.new("RGB", (30, 20), "red").save(file, "JPEG", exif=exif)
+    news = lines(client, "/api/steer", run=0, feature=42, strengths=[4.0], picture=bring(client, file.getvalue()))
+    number = client.post("/api/bookmarks", json={"result": news[-1]["result"], "name": "x"}).json()["bookmark_id"]
+    with Run.open(folder) as run:
+        ((kept,),) = run.rows("SELECT picture FROM bookmarks WHERE bookmark_id = ?", (number,))
+    assert b"where it was taken" not in kept
+    assert Image.open(io.BytesIO(kept)).size == (30, 20)
+
+
+def test_what_nobody_remembers_cannot_be_kept(client: TestClient) -> None:
+    answer = client.post("/api/bookmarks", json={"result": "none", "name": "x"})
+    assert answer.status_code == 404
+    assert "steer again" in answer.json()["detail"]
+
+
+def test_a_bookmark_that_is_damaged_is_told_in_a_line(client: TestClient, folder: Path) -> None:
+    with Run.noting(folder) as run:
+        run.rows(
+            "INSERT INTO bookmarks (name, settings, answers, made_at) VALUES "
+            """('strange', '{"feature": "x", "strengths": 3}', '[]', ''), ('none', '[', '[]', '')"""
+        )
+        ((strange, none),) = run.rows("SELECT max(bookmark_id) - 1, max(bookmark_id) FROM bookmarks")
+    assert client.get(f"/lab/0/{strange}").status_code == 422
+    assert client.get(f"/lab/0/{none}").status_code == 500
+    assert client.get("/lab").status_code == 500
+    with Run.noting(folder) as run:
+        run.rows("DELETE FROM bookmarks WHERE bookmark_id >= ?", (strange,))
+
+
+def test_pages_of_a_viewer_without_models_say_how_to_load_them(filled: Path) -> None:
+    catalogue = Catalogue([filled])
+    client = client_of(None, catalogue)
+    for address in ("/ask", "/lab"):
+        assert "--with-model" in client.get(address).text
+    assert client.post("/api/steer", json={}).status_code == 404
+    catalogue.close()
+
+
+def test_pages_begin_with_what_their_address_says(client: TestClient) -> None:
+    page = client.get("/lab", params={"feature": 17, "strength": -2.5, "unit": "kl"}).text
+    assert 'value="17"' in page
+    assert 'value="-2.5"' in page
+    assert client.get("/lab", params={"strength": "nan"}).status_code == 422
+    assert client.get("/lab", params={"run": 9}).status_code == 404
+    assert client.get("/ask", params={"run": 9}).status_code == 404
+    assert client.get("/ask", params={"picture": "x"}).status_code == 422
+
+
+def test_models_that_are_not_the_runs_are_refused(filled: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(filled, tmp_path / "run"))
+    with Run.writing(folder) as run:
+        run.rows("UPDATE run SET value = '\"other\"' WHERE name = 'identity'")
+    catalogue = Catalogue([folder])
+    with pytest.raises(UnusablePath, match="not what .* was made of"):
+        laboratory_of(catalogue, Brought(), SMALL, COMMON, Output(COMMON), 60.0)
+    catalogue.close()
