@@ -1,5 +1,6 @@
 """What a picture activates, held against the SAE's codes of its patches."""
 
+import math
 import re
 from pathlib import Path
 
@@ -87,7 +88,10 @@ def test_a_run_lends_its_words_and_tells_how_rare_features_are(
             known[each.feature_id].max_activation,
         )
     assert all(each.words == "" and each.frequency is None for each in seen if each.feature_id not in known)
-    rare = [each.frequency or 0.0 for each in ask(encoder, late, photo, run=str(filled), n=MOST, order="rarity")]
+    rare = [
+        math.inf if each.frequency is None else each.frequency
+        for each in ask(encoder, late, photo, run=str(filled), n=MOST, order="rarity")
+    ]
     assert rare == sorted(rare)
 
 

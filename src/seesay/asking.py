@@ -4,6 +4,7 @@ Shape suffixes: r row, c column of patches.
 """
 
 import base64
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -245,12 +246,10 @@ def _reduction(run: Run | None, layer: int) -> Reduction:
 
 
 def _frequencies(run: Run | None, found: Pairs) -> torch.Tensor:
-    """On which share of the run's patches each feature is active; of those that it does not know, none."""
-    if run is None:
-        return torch.zeros(len(found.feature_ids))
-    known = dict(run.rows("SELECT feature_id, frequency FROM features"))
-    values = [known.get(feature_id, 0.0) for feature_id in found.feature_ids.tolist()]
-    return torch.tensor([value if isinstance(value, float) else 0.0 for value in values])
+    """On which share of the run's patches each feature is active; those that it does not know come last."""
+    known = {} if run is None else dict(run.rows("SELECT feature_id, frequency FROM features"))
+    values = [known.get(feature_id) for feature_id in found.feature_ids.tolist()]
+    return torch.tensor([value if isinstance(value, float) else math.inf for value in values])
 
 
 def _in_words(run: Run, fired: Fired) -> Fired:

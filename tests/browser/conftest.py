@@ -36,6 +36,14 @@ def viewer(filled: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def answering(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a viewer of one run, with its models."""
+    folder = Path(shutil.copytree(filled, tmp_path_factory.mktemp("answering") / "run"))
+    with served(folder, options=("--with-model", "--device", "cpu")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
 def viewer_of_two(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The same with a second run, whose words are a stranger's."""
     with making(tmp_path_factory.mktemp("strange") / "strange", 3) as run:

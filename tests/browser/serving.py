@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,16 +17,17 @@ _STARTING_S = 120.0
 
 
 @contextmanager
-def served(*folders: Path) -> Generator[str]:
+def served(*folders: Path, options: Sequence[str] = ()) -> Generator[str]:
     """The address of a viewer that has read its runs.
 
     Args:
         folders: of the runs.
+        options: of the command.
     """
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
-    command = [sys.executable, "-m", "seesay", "serve", *map(str, folders), "--port", str(port)]
+    command = [sys.executable, "-m", "seesay", "serve", *map(str, folders), "--port", str(port), *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
         try:

@@ -125,18 +125,19 @@ class Pages:
         words = self._words({(number, feature_id) for each in differing for number, feature_id, *_ in each.features})
         return self._rendered("compare.html", compared=compared, is_new=is_new, words=words)
 
-    def ask(self, number: int, picture: str) -> str:
+    def ask(self, number: int, picture: str, order: Order) -> str:
         """What a picture activates, for whoever brings one.
 
         Args:
             number: of the run, from outside.
             picture: name of one that was brought; empty for none yet.
+            order: which features come first.
 
         Raises:
             FeatureNotFound: there is no such run.
         """
         self._catalogue.folder(number)
-        return self._rendered("ask.html", number=number, picture=picture, orders=get_args(Order))
+        return self._rendered("ask.html", number=number, picture=picture, order=order, orders=get_args(Order))
 
     def lab(self, push: Push, kept: Bookmark | None = None) -> str:
         """Features pushed, and what is said then.

@@ -26,6 +26,7 @@ _LARGEST = 2**63 - 1
 _Number = Annotated[int, Field(ge=0, le=_LARGEST)]
 _InPath = Annotated[int, Path(ge=0, le=_LARGEST)]
 _HASH = "^[0-9a-f]{64}$"
+_MaybeHash = Annotated[str, Query(pattern="^([0-9a-f]{64})?$")]
 _LINES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A line of JSON for each thing that is told: waiting (a place in the queue), what is found so "
@@ -130,8 +131,8 @@ def _add_pages(
     router: APIRouter, catalogue: Catalogue, pages: Pages, brought: Brought, laboratory: Laboratory | None
 ) -> None:
     @router.get("/ask", include_in_schema=False)
-    def ask(run: _Number = 0, picture: Annotated[str, Query(pattern="^([0-9a-f]{64})?$")] = "") -> HTMLResponse:
-        return HTMLResponse(pages.ask(run, picture))
+    def ask(run: _Number = 0, picture: _MaybeHash = "", order: Order = "activation") -> HTMLResponse:
+        return HTMLResponse(pages.ask(run, picture, order))
 
     @router.get("/lab", include_in_schema=False)
     def lab(begun: Annotated[Begun, Query()]) -> HTMLResponse:

@@ -84,7 +84,7 @@ if (ask) {
 
   async function run() {
     if (!picture) return;
-    history.replaceState(null, "", `/ask?run=${ask.run.value}&picture=${picture}`);
+    history.replaceState(null, "", `/ask?run=${ask.run.value}&picture=${picture}&order=${ask.order.value}`);
     const wanted = { run: Number(ask.run.value), picture, order: ask.order.value };
     for await (const news of lines("/api/ask", wanted)) show(news);
   }
@@ -112,8 +112,9 @@ if (ask) {
     words.title = feature.words;
     if (!feature.words) words.className = "faint";
     const facts = made("span", "faint", `${number(feature.activation)}, peak ${number(feature.peak)}` + (feature.largest ? ` of ${number(feature.largest)}` : "") + (feature.sure === null ? "" : `, ${Math.round(100 * feature.sure)}% sure`));
-    const page = made("a", "", `feature ${feature.feature_id}`);
-    page.href = `/runs/${ask.run.value}/features/${feature.feature_id}`;
+    const isKnown = feature.words || feature.frequency !== null;
+    const page = made(isKnown ? "a" : "span", "", `feature ${feature.feature_id}`);
+    if (isKnown) page.href = `/runs/${ask.run.value}/features/${feature.feature_id}`;
     const steer = made("a", "", "steer");
     steer.href = `/lab?run=${ask.run.value}&feature=${feature.feature_id}`;
     const on = made("a", "", "steer it here");
