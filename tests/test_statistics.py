@@ -23,6 +23,7 @@ from seesay.statistics import (
     estimate,
     holm,
     mad,
+    ordinal_alpha,
     paired,
     pooled_auc,
     rank_correlation,
@@ -556,3 +557,81 @@ def test_what_is_no_probability_and_no_outcome_is_refused(probabilities: list[fl
     for of in (reliability, calibration_error, coverage_accuracy):
         with pytest.raises(AssertionError):
             of(np.array(probabilities), np.array(outcomes))
+
+
+# Raters
+
+PUBLISHED = """
+    1 2 3 3 2 1 4 1 2 . . .
+    1 2 3 3 2 2 4 1 2 5 . 3
+    . 3 3 3 2 3 4 2 2 5 1 .
+    1 2 3 3 2 4 4 1 2 5 1 .
+"""
+"""Four observers, twelve units, from Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011, part C."""
+
+RATINGS = st.integers(2, 4).flatmap(
+    lambda n: st.lists(
+        st.lists(st.sampled_from([0.0, 0.5, 1.0, math.nan]), min_size=n, max_size=n), min_size=1, max_size=8
+    )
+)
+
+
+def ratings_of(text: str) -> np.ndarray:
+    return np.array(
+        [[math.nan if word == "." else float(word) for word in line.split()] for line in text.split("\n")[1:-1]]
+    )
+
+
+def test_alpha_is_as_published() -> None:
+    found = ordinal_alpha(ratings_of(PUBLISHED))
+    assert found is not None
+    assert found.value == pytest.approx(0.815, abs=5e-4)
+    assert found.n == 11
+    assert found.low < found.value < found.high <= 1
+    assert ordinal_alpha(ratings_of(PUBLISHED)) == found
+    assert ordinal_alpha(ratings_of(PUBLISHED), seed=1) != found
+
+
+def test_two_raters_of_two_values_agree_as_published() -> None:
+    # The same paper, part A: two observers and ten units, alpha 0.095, whatever the level where there are two values.
+    found = ordinal_alpha(np.array([[0, 1, 0, 0, 0, 0, 0, 0, 1, 0], [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]], dtype=np.float64))
+    assert found is not None
+    assert found.value == pytest.approx(0.095, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    "ratings",
+    [
+        np.zeros((0, 0)),
+        np.zeros((2, 0)),
+        np.array([[1.0, 0.0, 0.5]]),
+        np.array([[1.0, math.nan], [math.nan, 0.0]]),
+        np.array([[1.0, 1.0, 0.0], [1.0, 1.0, math.nan]]),
+    ],
+)
+def test_alpha_is_not_said_where_nobody_rates_the_same_or_all_ratings_are_the_same(ratings: np.ndarray) -> None:
+    assert ordinal_alpha(ratings) is None
+
+
+def test_items_of_one_cluster_are_drawn_together() -> None:
+    ratings = ratings_of(PUBLISHED)
+    assert ordinal_alpha(ratings, np.arange(12)) == ordinal_alpha(ratings)
+    found = ordinal_alpha(ratings, np.zeros(12, dtype=np.int64))
+    assert found is not None
+    assert found.low == found.high == found.value
+
+
+@settings(max_examples=5)
+@given(RATINGS)
+def test_alpha_is_one_where_raters_agree_and_the_order_of_raters_and_items_tells_nothing(ratings: list) -> None:
+    given_ri = np.array(ratings).T
+    found = ordinal_alpha(given_ri)
+    assume(found is not None)
+    assert found is not None
+    other = ordinal_alpha(given_ri[::-1, ::-1])
+    assert other is not None
+    assert other.value == pytest.approx(found.value)
+    assert found.low - 1e-12 <= found.high <= 1
+    same = np.where(np.isnan(given_ri), math.nan, np.arange(given_ri.shape[1]))
+    agreed = ordinal_alpha(same)
+    assert agreed is None or agreed.value == 1

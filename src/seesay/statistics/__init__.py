@@ -1,5 +1,6 @@
 """Statistics of scores: pure functions on numbers, in 64 bits, without torch."""
 
+from seesay.statistics.agreement import Alpha, ordinal_alpha
 from seesay.statistics.certainty import Bin, calibration_error, coverage_accuracy, reliability
 from seesay.statistics.clusters import clusters_of
 from seesay.statistics.comparison import Paired, holm, paired
@@ -8,6 +9,7 @@ from seesay.statistics.discrimination import balanced_accuracy, mad, pooled_auc,
 from seesay.statistics.estimates import Estimate, estimate
 
 __all__ = [
+    "Alpha",
     "Bin",
     "Correlation",
     "Estimate",
@@ -19,6 +21,7 @@ __all__ = [
     "estimate",
     "holm",
     "mad",
+    "ordinal_alpha",
     "paired",
     "pooled_auc",
     "rank_correlation",
