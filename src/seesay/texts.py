@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _JOINERS = "\u200c\u200d"  # invisible, but they belong to words and to emoji
+_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def one_line(text: str) -> str:
@@ -14,6 +15,26 @@ def one_line(text: str) -> str:
     """
     kept = (each if each.isprintable() or each in _JOINERS else " " if each.isspace() else "" for each in text)
     return " ".join("".join(kept).split())
+
+
+def cell(text: str) -> str:
+    """A text that a spreadsheet takes for nothing but a text: no formula, and one line.
+
+    Args:
+        text: anything, from anyone.
+    """
+    guarded = text.startswith(_STARTS_A_FORMULA)
+    line = one_line(text)
+    return f"'{line}" if guarded or line.startswith(_STARTS_A_FORMULA) else line
+
+
+def same_words(text: str) -> str:
+    """What is equal for words that nobody tells apart.
+
+    Args:
+        text: somebody's words.
+    """
+    return " ".join(text.casefold().split())
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:

@@ -194,7 +194,7 @@ def _next_steps(folder: Path, comparison: "Comparison") -> list[str]:
     from seesay.comparison.contender import AIDS
 
     rows = [(each.quantity.score, row) for each in comparison.standings if each.of_words for row in each.rows]
-    lacking = [score for score, row in rows if any(aid not in row.aids for aid in AIDS)]
+    lacking = [score for score, row in rows if score != "people" and any(aid not in row.aids for aid in AIDS)]
     # Whose random directions are scored by anything has their words.
     has_random = {row.contender for _, row in rows if "random" in row.aids}
     methods = dict.fromkeys(row.contender.partition(",")[0] for _, row in rows if row.contender not in has_random)

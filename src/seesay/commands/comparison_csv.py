@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seesay.files import unwritable
-from seesay.texts import one_line
+from seesay.texts import cell
 
 if TYPE_CHECKING:
     from seesay.comparison.contender import Contender, FeatureKey
@@ -20,8 +20,6 @@ COLUMNS = (
 )  # fmt: skip
 """What a line says: `aid` is empty for a method's own words; `contender` is the method's name in the tables; `images`
 says `shared` where explainers were shown the images of a score."""
-
-_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_csv(path: Path, contest: "Contest", comparison: "Comparison", sure: "Sequence[Sureness]") -> None:
@@ -47,17 +45,6 @@ def write_csv(path: Path, contest: "Contest", comparison: "Comparison", sure: "S
         path.write_text(text.getvalue(), "utf-8")
     except OSError as error:
         raise unwritable(path, error.strerror or str(error)) from error
-
-
-def cell(text: str) -> str:
-    """A text that a spreadsheet takes for nothing but a text: no formula, and one line.
-
-    Args:
-        text: anything, from anyone.
-    """
-    guarded = text.startswith(_STARTS_A_FORMULA)
-    line = one_line(text)
-    return f"'{line}" if guarded or line.startswith(_STARTS_A_FORMULA) else line
 
 
 def _lines(contest: "Contest", comparison: "Comparison") -> Iterator[tuple[str | float, ...]]:

@@ -78,9 +78,15 @@ class Bench:
             score: which.
 
         Raises:
-            InvalidSetting: it needs the embedded world's records, and the run is not of it.
+            InvalidSetting: it needs the embedded world's records, and the run is not of it; or people.
             MissingExtra: it needs a package that is not installed.
         """
+        if "people" in SCORES[score].needs:
+            raise InvalidSetting(
+                f"{score}, which no model computes",
+                expected="people who judge",
+                remedy=f"they do so in seesay serve {self._run.folder}, and seesay compare reads what they say",
+            )
         if "synthesiser" in SCORES[score].needs:
             self._instruments.check_synthesiser()
         if "world" in SCORES[score].needs and not self.of_world:
@@ -205,6 +211,8 @@ class Bench:
                 return Counterfactual(self._models.activations, scoring)
             case "faithfulness" | "ground_truth":
                 raise AssertionError(f"{score} depends on the setting")
+            case "people":
+                raise AssertionError(f"{score} is refused before anything is loaded")
 
     def _faithfulness(self, setting: "StoredSetting") -> "Scorer":
         from seesay.scorers.faithfulness import Faithfulness

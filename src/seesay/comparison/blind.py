@@ -17,6 +17,7 @@ from seesay.store.explanations import StoredSetting, explanations, settings, sho
 from seesay.store.held_out import RunHeldOut
 from seesay.store.run import Run
 from seesay.store.studies import Study, StudyItem, begin_study
+from seesay.texts import same_words
 
 LEAST_IMAGES = 3
 """Nobody can say what fewer pictures have in common."""
@@ -108,15 +109,6 @@ def order_for(items: Sequence[StudyItem], rater: str) -> list[StudyItem]:
         n_left[last] -= 1
         found.append(item)
     return found
-
-
-def same_words(text: str) -> str:
-    """What is equal for words that nobody tells apart.
-
-    Args:
-        text: somebody's words.
-    """
-    return " ".join(text.casefold().split())
 
 
 @final

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int64
 
 from seesay.comparison.contender import AidName, FeatureKey
 from seesay.comparison.parts import Parts, parts_of
+from seesay.comparison.people import PEOPLE
 from seesay.comparison.quantities import Quantity
 from seesay.comparison.reading import TRUTH, Contest
 from seesay.comparison.results import Agreement, Comparison, Curve, Group, Kind, Pair, Point, Row, Standing, Values
@@ -123,7 +124,8 @@ class _Comparing:
             pairs=() if quantity.score in _NEVER_COMPARED else self._pairs(rows),
             groups={kind: self._groups(rows, kind) for kind in self._parts},
             curves=self._curves(rows),
-            truth=self._truth(),
+            truth=self._agreement_with(TRUTH),
+            people=self._agreement_with(PEOPLE),
             notes=(*self._scored.notes, *self._missing()),
             keys=self._keys,
         )
@@ -212,18 +214,18 @@ class _Comparing:
                 found.append(Curve(_in_common([row.contender for _, row in members]), unit, points))
         return tuple(found)
 
-    def _truth(self) -> Agreement | None:
-        known = self._contest.scored.get(TRUTH)
-        truth = None if known is None else _Field.of(self._contest, known, Quantity(TRUTH, SCORES[TRUTH].value))
-        if truth is None or self._quantity.score == TRUTH:
+    def _agreement_with(self, measure: Score) -> Agreement | None:
+        known = self._contest.scored.get(measure)
+        other = None if known is None else _Field.of(self._contest, known, Quantity(measure, SCORES[measure].value))
+        if other is None or self._quantity.score == measure:
             return None
-        keys = sorted(frozenset(truth.keys) & frozenset(self._keys))
+        keys = sorted(frozenset(other.keys) & frozenset(self._keys))
         both = {
             self._contest.contenders[number].name: (
                 self._field.values(number if self._of_words else 0, keys),
-                truth.values(number, keys),
+                other.values(number, keys),
             )
-            for number in truth.numbers
+            for number in other.numbers
             if number in self._field.numbers or not self._of_words
         }
         if not both or not keys:

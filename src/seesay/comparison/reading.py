@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from seesay.comparison.contender import Contender, FeatureKey, family_of, names_of, put_together
+from seesay.comparison.people import PEOPLE, by_people
 from seesay.comparison.shelf import Shelf
 from seesay.comparison.ways import Scored, Ways
 from seesay.errors import InvalidSetting, UnusablePath
@@ -109,8 +110,8 @@ def read(
 
     Args:
         runs: open; may be strangers'.
-        scores: that are to be compared; `ground_truth` is read besides, to hold others against it. None for all that
-            there are, and can be compared.
+        scores: that are to be compared; `ground_truth` and `people` are read besides, to hold others against them.
+            None for all that there are, and can be compared.
         part: which features.
         methods: only these; None for all.
         explainer: only this model's words, by its name; None for all.
@@ -134,7 +135,8 @@ def read(
         raise InvalidSetting(
             f"no {part} feature is explained in {_folders(runs)}", expected="some", remedy="give another --split"
         )
-    scored, notes = _scored(Ways(runs, shelves, contenders, holding), scores)
+    people = by_people(runs, contenders, origin_of)
+    scored, notes = _scored(Ways(runs, shelves, contenders, holding), people, scores)
     frequencies: dict[FeatureKey, float] = {}
     nearest: dict[str, dict[int, Sequence[tuple[int, float]]]] = defaultdict(dict)
     for place, known in enumerate(stats):
@@ -199,16 +201,21 @@ def _contenders(
     return tuple(found)
 
 
-def _scored(ways: Ways, scores: Collection[Score] | None) -> tuple[dict[Score, Scored], tuple[str, ...]]:
+def _scored(
+    ways: Ways, people: Scored | None, scores: Collection[Score] | None
+) -> tuple[dict[Score, Scored], tuple[str, ...]]:
     """What is known of each score, and what is left out of those that were not asked for by name."""
     found: dict[Score, Scored] = {}
     notes: list[str] = []
     for score in SCORES:
         is_asked = scores is not None and score in scores
-        if not (is_asked or scores is None or score == TRUTH):
+        if not (is_asked or scores is None or score in (TRUTH, PEOPLE)):
             continue
         try:
-            scored = ways.of_words(score) if SCORES[score].of_words else ways.of_features(score)
+            if score == PEOPLE:
+                scored = people
+            else:
+                scored = ways.of_words(score) if SCORES[score].of_words else ways.of_features(score)
         except InvalidSetting as error:
             if is_asked:
                 raise

@@ -136,7 +136,7 @@ class Curve:
 @final
 @dataclass(frozen=True)
 class Agreement:
-    """How far a number puts features in the same order as the truth does.
+    """How far a number puts features in the same order as another does: the truth, or what people say.
 
     Args:
         by_contender: Spearman's correlation over features; None where one of the two is the same for all.
@@ -167,6 +167,7 @@ class Standing:
         groups: the same by parts of the features.
         curves: against strength.
         truth: how far it agrees with the truth; None where that is not known, and for the truth itself.
+        people: how far it agrees with people; None where nobody judged, and for what people say itself.
         notes: what is left aside, in words.
         keys: the features, the same for all.
     """
@@ -182,6 +183,7 @@ class Standing:
     groups: Mapping[Kind, tuple[Group, ...]]
     curves: tuple[Curve, ...]
     truth: Agreement | None
+    people: Agreement | None
     notes: tuple[str, ...]
     keys: tuple[FeatureKey, ...] = field(repr=False, metadata=_NOT_TOLD)
 

@@ -24,7 +24,7 @@ Key = tuple[int, int, int]
 """Of an explanation: its setting's number, its feature and its sample."""
 
 _NEEDING_NO_TRUTH: list[Score] = [
-    name for name, measure in SCORES.items() if measure.of_words and "world" not in measure.needs
+    name for name, measure in SCORES.items() if measure.of_words and not measure.needs & {"world", "people"}
 ]
 _ALGORITHM = 1
 _LEFT_OUT = frozenset({"unanswered", "coefficient"})

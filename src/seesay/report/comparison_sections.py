@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, final
 from seesay.report.comparison_tables import (
     AIDS,
     SURE,
+    agreement_table,
     curve_table,
     group_table,
     number,
     pair_table,
     standing_table,
     sureness_table,
-    truth_table,
 )
 from seesay.report.sections import Section, Sentence
 
@@ -78,7 +78,11 @@ class Told:
         for title, table in (
             (
                 "Rank correlation with ground_truth over features: the measure of the measures",
-                truth_table(self.comparison),
+                agreement_table({each.title: each.truth for each in self.comparison.standings}),
+            ),
+            (
+                "Rank correlation with people over features: which scores see what people see",
+                agreement_table({each.title: each.people for each in self.comparison.standings}),
             ),
             ("Score against strength", curve_table(self.comparison)),
         ):

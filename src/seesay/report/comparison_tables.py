@@ -7,7 +7,7 @@ from seesay.report.sections import Column, Row, Table
 
 if TYPE_CHECKING:
     from seesay.comparison.contender import AidName
-    from seesay.comparison.results import Comparison, Group, Kind, Standing
+    from seesay.comparison.results import Agreement, Comparison, Group, Kind, Standing
     from seesay.comparison.sureness import Sureness
     from seesay.statistics import Correlation, Estimate
 
@@ -89,20 +89,20 @@ def group_table(standings: "Sequence[Standing]", kind: "Kind") -> Table:
     return Table((*_words("score", "method"), *map(Column, names)), tuple(rows))
 
 
-def truth_table(comparison: "Comparison") -> Table:
-    """How far each number agrees with the truth.
+def agreement_table(agreements: "Mapping[str, Agreement | None]") -> Table:
+    """How far each number agrees with the truth, or with people.
 
     Args:
-        comparison: what came of comparing.
+        agreements: of each number, by its title; numbers without one are left out.
     """
-    found = [(each.title, each.truth) for each in comparison.standings if each.truth is not None]
-    names = list(dict.fromkeys(name for _, truth in found for name in truth.by_contender))
+    found = [(title, each) for title, each in agreements.items() if each is not None]
+    names = list(dict.fromkeys(name for _, agreement in found for name in agreement.by_contender))
     rows: list[Row] = []
-    for title, truth in found:
-        cells = [_of_correlation(truth.by_contender.get(name)) for name in names]
+    for title, agreement in found:
+        cells = [_of_correlation(agreement.by_contender.get(name)) for name in names]
         # Methods often say the same of a feature, so that its p value would be too small.
-        pooled = _NOT_SCORED if truth.pooled is None else f"{truth.pooled.rho:+.2f}"
-        rows.append(Row((title, str(truth.n), *cells, pooled)))
+        pooled = _NOT_SCORED if agreement.pooled is None else f"{agreement.pooled.rho:+.2f}"
+        rows.append(Row((title, str(agreement.n), *cells, pooled)))
     return Table((*_words("score"), *map(Column, ("features", *names, "pooled"))), tuple(rows))
 
 

@@ -17,14 +17,15 @@ Score = Literal[
     "faithfulness",
     "ground_truth",
     "counterfactual",
+    "people",
     "monosemanticity",
     "distinctness",
 ]
 """What is measured together; see [seesay.scorers.config.SCORES][]."""
 
-Need = Literal["segmenter", "embedder", "synthesiser", "judge", "subject", "explainer", "images", "world"]
+Need = Literal["segmenter", "embedder", "synthesiser", "judge", "subject", "explainer", "images", "world", "people"]
 """What a score cannot do without: an instrument, the subject's encoder and SAE, the explainer, a pass over the images,
-or the embedded world's records."""
+the embedded world's records, or people. What people say is kept as they said it, and never as a number."""
 
 Holding = Literal["held-out", "shared"]
 """Which images scores are computed on: those of the scoring half, which no explainer was shown; or, as the paper did,
@@ -119,6 +120,13 @@ SCORES: Mapping[Score, Measure] = MappingProxyType({
         0.5,
         "does the feature answer to what is named, all else being equal?",
     ),
+    "people": Measure(
+        "people",
+        (),
+        _needs("people"),
+        None,
+        "do people say that the words are right?",
+    ),
     "monosemanticity": Measure(
         "monosemanticity",
         (),
@@ -136,7 +144,8 @@ SCORES: Mapping[Score, Measure] = MappingProxyType({
         of_words=False,
     ),
 })  # fmt: skip
-"""Every score, by name; each is a file of [seesay.scorers][], the world's two of [seesay.world.scorers][]."""
+"""Every score, by name; each is a file of [seesay.scorers][], the world's two of [seesay.world.scorers][]; what people
+say is read by [seesay.comparison.people][]."""
 
 
 @final

@@ -222,7 +222,7 @@ def _finite(value: float | None) -> float | None:
 def _scoring(run: Run, row: Sequence[Any]) -> StoredScoring:
     scoring_id, identity, score, setting_id, aid, facts = row
     try:
-        if score not in SCORES:
+        if score not in SCORES or "people" in SCORES[score].needs:  # what people say is kept nowhere as a number
             raise ValueError(f"score {score!r}")
         if aid not in ("", *get_args(Aid)):
             raise ValueError(f"aid {aid!r}")

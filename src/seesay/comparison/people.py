@@ -1,0 +1,116 @@
+"""What people say of explanations as a score of the contenders, with decoys beside it."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from seesay.comparison.contender import AidName, Contender, FeatureKey
+from seesay.comparison.judgements import Judgement, judgements
+from seesay.comparison.shelf import Numbers
+from seesay.comparison.ways import Scored
+from seesay.scorers.config import Score
+from seesay.store.run import Run
+from seesay.texts import same_words
+
+PEOPLE: Score = "people"
+"""The score that other scores are held against, where people judged."""
+
+
+class _Vote(NamedTuple):
+    """What a judgement says of a contender's words for a feature."""
+
+    contender: int
+    key: FeatureKey
+    judgement: Judgement
+
+
+def by_people(runs: Sequence[Run], contenders: Sequence[Contender], origins: Sequence[int]) -> Scored | None:
+    """What is known of what people say of contenders: of each feature the mean over raters.
+
+    Where there are ratings of blind studies, they alone count, of all studies together; otherwise open verdicts do. Of
+    words that have been replaced since nobody has said anything.
+
+    Args:
+        runs: may be strangers'.
+        contenders: who is compared.
+        origins: of each run what its features belong to.
+
+    Returns:
+        None if nobody said anything.
+
+    Raises:
+        UnusablePath: what a run says is damaged.
+    """
+    votes = [
+        vote for place, run in enumerate(runs) for vote in _votes(judgements(run), contenders, place, origins[place])
+    ]
+    return of_votes(votes)
+
+
+def of_judgements(found: Iterable[Judgement], contenders: Sequence[Contender]) -> Scored | None:
+    """The same of some judgements of one run.
+
+    Args:
+        found: those that count, as for `by_people`.
+        contenders: who is compared, in that run alone.
+    """
+    return of_votes(list(_votes(found, contenders, 0, 0)))
+
+
+def of_votes(votes: Sequence[_Vote]) -> Scored | None:
+    """Numbers out of votes.
+
+    Args:
+        votes: of all runs.
+    """
+    is_blind = any(each.judgement.is_blind and not each.judgement.is_decoy for each in votes)
+    counted = [each for each in votes if each.judgement.is_blind == is_blind]
+    own = _means(counted, lambda each: not each.is_decoy)
+    if not own:
+        return None
+    decoys = _means(counted, lambda each: each.is_decoy)
+    aids: dict[int, dict[AidName, Numbers]] = {
+        number: {"permuted": decoys[number]} if number in decoys else {} for number in own
+    }
+    return Scored(PEOPLE, {"kind": "blind" if is_blind else "open"}, own, aids, tuple(_notes(votes, is_blind)))
+
+
+def _votes(found: Iterable[Judgement], contenders: Sequence[Contender], place: int, origin: int) -> Iterator[_Vote]:
+    """Of whose words judgements are, as far as these words still stand."""
+    numbers: dict[int, int] = {
+        each.settings[place].setting_id: number for number, each in enumerate(contenders) if place in each.settings
+    }
+    for each in found:
+        said_of = each.feature_id if each.donor_id is None else each.donor_id
+        for number in (numbers[one] for one in each.said_by if one in numbers):
+            words = contenders[number].words
+            standing = words.get(FeatureKey(origin, said_of), {}).values()
+            key = FeatureKey(origin, each.feature_id)
+            if key in words and same_words(each.text) in map(same_words, standing):
+                yield _Vote(number, key, each)
+
+
+def _means(votes: Iterable[_Vote], is_meant: Callable[[Judgement], bool]) -> dict[int, Numbers]:
+    found: Mapping[int, dict[FeatureKey, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for each in votes:
+        if is_meant(each.judgement):
+            found[each.contender][each.key].append(each.judgement.worth)
+    return {
+        number: Numbers({PEOPLE: {key: float(np.mean(several)) for key, several in own.items()}})
+        for number, own in sorted(found.items())
+    }
+
+
+def _notes(votes: Sequence[_Vote], is_blind: bool) -> Iterator[str]:
+    counted = [each.judgement for each in votes if each.judgement.is_blind == is_blind]
+    raters, studies = ({getattr(each, name) for each in counted} for name in ("rater", "study"))
+    by = "1 person" if len(raters) == 1 else f"{len(raters)} people"
+    if not is_blind:
+        yield f"judged by {by}, not blindly: they saw whose words they judged"
+        return
+    yield f"judged by {by}, blindly, in {'1 study' if len(studies) == 1 else f'{len(studies)} studies'}"
+    n_open = len({each.judgement for each in votes if not each.judgement.is_blind})
+    if n_open:
+        yield f"{'1 verdict that was' if n_open == 1 else f'{n_open} verdicts that were'} not blind: left aside"
