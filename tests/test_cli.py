@@ -31,6 +31,7 @@ BARE = {
     "label": ["x"],
     "compare": ["x"],
     "trust": ["x"],
+    "people": ["x"],
     "report": ["x"],
     "serve": ["x"],
 }

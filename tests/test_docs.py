@@ -27,6 +27,7 @@ NOT_RUN = (
     "seesay label",
     "seesay compare",
     "seesay trust",
+    "seesay people",
     "seesay report",
     "seesay serve",
 )

@@ -24,6 +24,7 @@ from seesay.commands.explain import Explain
 from seesay.commands.features import Features
 from seesay.commands.inspect import Inspect
 from seesay.commands.label import Label
+from seesay.commands.people import People
 from seesay.commands.report import Report
 from seesay.commands.score import ScoreCommand
 from seesay.commands.serve import Serve
@@ -63,6 +64,7 @@ COMMANDS: Mapping[str, type[Command]] = {
     "label": Label,
     "compare": Compare,
     "trust": Trust,
+    "people": People,
     "report": Report,
     "serve": Serve,
     "doctor": Doctor,
@@ -84,6 +86,7 @@ _Overview = (
     | Annotated[Label, subcommand("label")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Trust, subcommand("trust")]
+    | Annotated[People, subcommand("people")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Serve, subcommand("serve")]
     | Annotated[Doctor, subcommand("doctor")]
@@ -110,6 +113,7 @@ In order of use:
   seesay label runs/x             which speak of colours and textures, which of things
   seesay compare runs/x           methods side by side, with tests
   seesay trust runs/x             which words are how sure
+  seesay people runs/x            what people say; blind studies
   seesay report runs/x            one file to be read, kept or sent
   seesay serve runs/x             all of it in a browser
   seesay world evaluate           what these models can do, and what they must

@@ -44,12 +44,12 @@ Count = Annotated[
 """A whole number of at least 1."""
 
 
-def _or_nothing(nothing: str) -> PrimitiveConstructorSpec[int | None]:
-    """How tyro reads and shows a count that need not be given."""
+def _or_nothing(nothing: str, parse: Callable[[list[str]], int] = parse_count) -> PrimitiveConstructorSpec[int | None]:
+    """How tyro reads and shows a whole number that need not be given."""
     return PrimitiveConstructorSpec(
         nargs=1,
         metavar="N",
-        instance_from_str=parse_count,
+        instance_from_str=parse,
         is_instance=lambda instance: instance is None or isinstance(instance, int),
         str_from_instance=lambda number: [nothing if number is None else str(number)],
     )
@@ -90,3 +90,9 @@ Seed = Annotated[
     _whole_number(parse_seed),
 ]
 """The start of everything random: a whole number, 0 or more."""
+
+OptionalNumber = Annotated[
+    int | None,
+    _or_nothing(UNSET, parse_seed),
+]
+"""A whole number, 0 or more, or None if it is not given."""

@@ -18,12 +18,17 @@ PEOPLE: Score = "people"
 """The score that other scores are held against, where people judged."""
 
 
-class _Vote(NamedTuple):
-    """What a judgement says of a contender's words for a feature."""
+class Vote(NamedTuple):
+    """What a judgement says of a contender's words."""
 
     contender: int
+    """Its place."""
+
     key: FeatureKey
+    """The feature whose pictures were looked at."""
+
     judgement: Judgement
+    """What was said."""
 
 
 def by_people(runs: Sequence[Run], contenders: Sequence[Contender], origins: Sequence[int]) -> Scored | None:
@@ -44,23 +49,13 @@ def by_people(runs: Sequence[Run], contenders: Sequence[Contender], origins: Seq
         UnusablePath: what a run says is damaged.
     """
     votes = [
-        vote for place, run in enumerate(runs) for vote in _votes(judgements(run), contenders, place, origins[place])
+        vote for place, run in enumerate(runs) for vote in votes_of(judgements(run), contenders, place, origins[place])
     ]
-    return of_votes(votes)
+    return by_votes(votes)
 
 
-def of_judgements(found: Iterable[Judgement], contenders: Sequence[Contender]) -> Scored | None:
-    """The same of some judgements of one run.
-
-    Args:
-        found: those that count, as for `by_people`.
-        contenders: who is compared, in that run alone.
-    """
-    return of_votes(list(_votes(found, contenders, 0, 0)))
-
-
-def of_votes(votes: Sequence[_Vote]) -> Scored | None:
-    """Numbers out of votes.
+def by_votes(votes: Sequence[Vote]) -> Scored | None:
+    """The same, of votes that were found before.
 
     Args:
         votes: of all runs.
@@ -77,8 +72,17 @@ def of_votes(votes: Sequence[_Vote]) -> Scored | None:
     return Scored(PEOPLE, {"kind": "blind" if is_blind else "open"}, own, aids, tuple(_notes(votes, is_blind)))
 
 
-def _votes(found: Iterable[Judgement], contenders: Sequence[Contender], place: int, origin: int) -> Iterator[_Vote]:
-    """Of whose words judgements are, as far as these words still stand."""
+def votes_of(
+    found: Iterable[Judgement], contenders: Sequence[Contender], place: int = 0, origin: int = 0
+) -> Iterator[Vote]:
+    """Whose words judgements are of, as far as these words still stand.
+
+    Args:
+        found: of one run.
+        contenders: who is compared.
+        place: of the run among all that are compared.
+        origin: place of what its features belong to.
+    """
     numbers: dict[int, int] = {
         each.settings[place].setting_id: number for number, each in enumerate(contenders) if place in each.settings
     }
@@ -89,10 +93,10 @@ def _votes(found: Iterable[Judgement], contenders: Sequence[Contender], place: i
             standing = words.get(FeatureKey(origin, said_of), {}).values()
             key = FeatureKey(origin, each.feature_id)
             if key in words and same_words(each.text) in map(same_words, standing):
-                yield _Vote(number, key, each)
+                yield Vote(number, key, each)
 
 
-def _means(votes: Iterable[_Vote], is_meant: Callable[[Judgement], bool]) -> dict[int, Numbers]:
+def _means(votes: Iterable[Vote], is_meant: Callable[[Judgement], bool]) -> dict[int, Numbers]:
     found: Mapping[int, dict[FeatureKey, list[float]]] = defaultdict(lambda: defaultdict(list))
     for each in votes:
         if is_meant(each.judgement):
@@ -103,7 +107,7 @@ def _means(votes: Iterable[_Vote], is_meant: Callable[[Judgement], bool]) -> dic
     }
 
 
-def _notes(votes: Sequence[_Vote], is_blind: bool) -> Iterator[str]:
+def _notes(votes: Sequence[Vote], is_blind: bool) -> Iterator[str]:
     counted = [each.judgement for each in votes if each.judgement.is_blind == is_blind]
     raters, studies = ({getattr(each, name) for each in counted} for name in ("rater", "study"))
     by = "1 person" if len(raters) == 1 else f"{len(raters)} people"

@@ -108,7 +108,7 @@ class Told:
             standing.title,
             f", {len(standing.keys)} {part}features: {standing.what}",
             tuple(_captions(standing)),
-            (standing_table(standing), pair_table(standing)),
+            (standing_table(standing), pair_table(standing.pairs)),
         )
 
     def _by_parts(self) -> Iterator[Section]:

@@ -7,7 +7,7 @@ from seesay.report.sections import Column, Row, Table
 
 if TYPE_CHECKING:
     from seesay.comparison.contender import AidName
-    from seesay.comparison.results import Agreement, Comparison, Group, Kind, Standing
+    from seesay.comparison.results import Agreement, Comparison, Group, Kind, Pair, Standing
     from seesay.comparison.sureness import Sureness
     from seesay.statistics import Correlation, Estimate
 
@@ -35,7 +35,7 @@ def standing_table(standing: "Standing") -> Table:
     rows: list[Row] = []
     for row in standing.rows:
         found = row.estimate
-        cells = [row.contender, number(found.mean), _from_to(found), str(row.n_explained)]
+        cells = [row.contender, number(found.mean), from_to(found), str(row.n_explained)]
         if standing.of_words:
             cells += [_of_aid(row.aids.get(aid), found.n) for aid in AIDS]
         if is_pooled:
@@ -44,13 +44,13 @@ def standing_table(standing: "Standing") -> Table:
     return Table(tuple(columns), tuple(rows))
 
 
-def pair_table(standing: "Standing") -> Table:
+def pair_table(pairs: "Sequence[Pair]") -> Table:
     """All pairs of contenders, with their tests.
 
     Args:
-        standing: of one number.
+        pairs: by one number.
     """
-    names = ("mean", "95 % interval", "effect", "p", f"Holm, {len(standing.pairs)} tests")
+    names = ("mean", "95 % interval", "effect", "p", f"Holm, {len(pairs)} tests")
     rows = [
         Row(
             (
@@ -58,14 +58,14 @@ def pair_table(standing: "Standing") -> Table:
                 f"{pair.difference.mean:+.3f}"
                 if abs(pair.difference.mean) < _LARGE
                 else f"{pair.difference.mean:+.4g}",
-                _from_to(pair.difference),
+                from_to(pair.difference),
                 f"{pair.effect:+.2f}",
                 probability(pair.p_value),
                 probability(pair.adjusted),
             ),
             "strong" if pair.adjusted < SURE else "plain",
         )
-        for pair in standing.pairs
+        for pair in pairs
     ]
     return Table((Column("difference", is_words=True), *map(Column, names)), tuple(rows))
 
@@ -119,7 +119,7 @@ def curve_table(comparison: "Comparison") -> Table:
                 "" if place else curve.name,
                 f"{point.strength:g} {curve.unit}",
                 number(point.estimate.mean),
-                _from_to(point.estimate),
+                from_to(point.estimate),
                 *(_NOT_SCORED if aid not in point.aids else number(point.aids[aid].mean) for aid in AIDS),
             )
         )
@@ -175,7 +175,12 @@ def _words(*names: str) -> tuple[Column, ...]:
     return tuple(Column(name, is_words=True) for name in names)
 
 
-def _from_to(found: "Estimate") -> str:
+def from_to(found: "Estimate") -> str:
+    """An interval as a text.
+
+    Args:
+        found: of any number of features.
+    """
     from seesay.comparison.results import FEW
 
     if found.n < FEW:
