@@ -1,6 +1,7 @@
 """`seesay people`: what people say of a run's explanations, and blind studies of them."""
 
 import csv
+import shlex
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -133,14 +134,15 @@ class People:
 
     def _finish_with(self, output: Output, study: "Study", invited: "list[Rater]") -> None:
         paths = {each.name: f"/rate/{each.key}" for each in invited}
+        named = f"--study {shlex.quote(one_line(study.name))}"
         steps = [f"seesay serve {self.path}   then whoever judges opens, below the address that is printed:"]
         steps += [one_line(f"{path}   {name}") for name, path in paths.items()]
         if not paths:
             steps = [
-                f"seesay people {self.path} --study {study.name} --raters NAME,NAME   who judges",
+                f"seesay people {self.path} {named} --raters NAME,NAME   who judges",
                 f"seesay serve {self.path}   where they do",
             ]
-        steps.append(f"seesay people {self.path} --study {study.name}   what they say")
+        steps.append(f"seesay people {self.path} {named}   what they say")
         result = {"name": study.name, "begun_at": study.begun_at, "facts": study.facts, "raters": paths}
         output.finish({"run": str(self.path), "study": result}, next_steps=steps)
 
