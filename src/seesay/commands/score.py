@@ -39,7 +39,8 @@ class ScoreCommand:
 
     Scores: iou (words segmented in images, against the heatmap), clip (words against masked images), auroc (images made
     from the words), detection and fuzzing (a judge looks), faithfulness; in the embedded world ground_truth and
-    counterfactual; and of features themselves, whatever is said of them: monosemanticity and distinctness.
+    counterfactual; and of features themselves, whatever is said of them: monosemanticity and distinctness. What people
+    say is no model's to compute: seesay people.
 
     Images that an explainer was shown are never looked at: scores are computed on the other half. Beside the words
     themselves, permuted and constant ones are scored, so that one sees what a score is worth.
