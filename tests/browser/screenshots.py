@@ -5,6 +5,7 @@
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import chromium
 from tests.browser.serving import served
+from tests.viewer.studying import judged
 
 WIDTHS = {"wide": 1440, "narrow": 360}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -67,6 +69,9 @@ def addresses(browser: Browser, address: str) -> dict[str, str]:
     """
     with browser.new_context() as context:
         features: list[dict[str, Any]] = context.request.get(f"{address}/api/features?order=sure").json()["features"]
+        studies = re.findall(r'"(/runs/\d+/studies/\d+)"', context.request.get(f"{address}/studies").text())
+        page = context.request.get(address + studies[0]).text() if studies else ""
+        raters = re.findall(r'"(/rate/[^"]+)"', page)
     first = features[0]
     word = (first["text"] or "red").split()[-1]
     return {
@@ -76,6 +81,9 @@ def addresses(browser: Browser, address: str) -> dict[str, str]:
         "feature": f"/runs/{first['run']}/features/{first['feature_id']}",
         "compare": "/compare",
         "error": "/runs/0/features/999999999",
+        "studies": "/studies",
+        **dict(zip(("study",), studies, strict=False)),
+        **dict(zip(("rated", "rate"), raters, strict=False)),
     }
 
 
@@ -100,6 +108,7 @@ def made() -> Iterator[Path]:
             print(f"seesay {line.format(run=run.name)}", flush=True)
             command = [sys.executable, "-m", "seesay", *line.format(run=run).split(), "--device", "cpu"]
             subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, check=True)
+        judged(run)
         yield run
 
 

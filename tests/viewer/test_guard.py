@@ -1,12 +1,15 @@
 """Who is answered, and what pages may do."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.guard import Guard
 from tests.viewer.conftest import client_of
+from tests.viewer.studying import begun, copied
 
 
 @pytest.mark.parametrize(("name", "status"), [("127.0.0.1:8765", 200), ("localhost:1", 200), ("[::1]:8765", 200),
@@ -20,7 +23,7 @@ def test_pages_say_what_they_may_load(catalogue: Catalogue) -> None:
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "unsafe" not in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
 
 
 def test_another_sites_page_may_change_nothing(catalogue: Catalogue) -> None:
@@ -73,3 +76,28 @@ def test_nobody_can_send_more_than_is_taken(catalogue: Catalogue) -> None:
             yield bytes(2**20)
 
     assert client.post("/api/brought", content=pieces()).status_code == 413, "without a word of how much it is"
+
+
+def test_a_raters_link_opens_without_the_token_and_nothing_else_does(filled: Path, tmp_path: Path) -> None:
+    folder = copied(filled, tmp_path)
+    study, (ann,) = begun(folder, "Ann")
+    opened = Catalogue([folder])
+    client = client_of(opened, Guard.of("192.0.2.7"), "192.0.2.7:8765")
+    page = client.get(f"/rate/{ann.key}")
+    assert page.status_code == 200
+    (picture, *_) = re.findall(r'src="(/rate/[^"]+)"', page.text)
+    for path in (picture, *re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text)):
+        assert client.get(path).status_code == 200, path
+    data = {"item": 1, "verdict": "right"}
+    assert client.post(f"/rate/{ann.key}", data=data, headers={"origin": "http://evil.example"}).status_code == 403
+    assert client.post(f"/rate/{ann.key}", data=data).status_code == 303
+    assert client.get("/rate/wrong").status_code == 404
+    for path in (
+        "/", "/studies", f"/runs/0/studies/{study.study_id}", f"/api/runs/0/studies/{study.study_id}", "/rate",
+        "/api/runs", "/api/openapi.json", "/statics/", picture.replace(f"/rate/{ann.key}/1", "/pictures/0"),
+    ):  # fmt: skip
+        assert client.get(path).status_code == 401, path
+    for path in ("/rate/../", "/rate/%2e%2e/studies", "/rate//", "/static/../studies", "/static/%2e%2e/studies"):
+        assert client.get(path).status_code in (401, 404), path
+    assert client.get(f"/rate/{ann.key}", headers={"host": "evil.example"}).status_code == 421
+    opened.close()

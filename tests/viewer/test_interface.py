@@ -23,6 +23,7 @@ from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.guard import Guard
 from seesay.viewer.meaning import Meaning
 from seesay.world.instruments import embedder
+from tests.viewer.studying import begun, copied
 
 WITH_PARAMETERS = (
     ("GET", "/api/features"),
@@ -34,6 +35,10 @@ WITH_PARAMETERS = (
     ("POST", "/api/ask"),
     ("POST", "/api/steer"),
     ("POST", "/api/bookmarks"),
+    ("GET", "/api/runs/{number}/verdicts"),
+    ("POST", "/api/runs/{number}/verdicts"),
+    ("GET", "/api/runs/{number}/studies/{study_id}"),
+    ("GET", "/api/runs/{number}/studies/{study_id}.csv"),
 )
 WITHOUT_PARAMETERS = (
     ("GET", "/api/version"),
@@ -44,8 +49,10 @@ WITHOUT_PARAMETERS = (
 
 
 @pytest.fixture(scope="module")
-def interface(filled: Path) -> Iterator[OpenApiSchema]:
-    catalogue = Catalogue([filled])
+def interface(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenApiSchema]:
+    folder = copied(filled, tmp_path_factory.mktemp("asked"))
+    begun(folder, "Ann")
+    catalogue = Catalogue([folder])
     catalogue.refresh()
     space = embedder(device="cpu")
     brought = Brought()

@@ -61,6 +61,8 @@ class Statement:
     """One explanation as a page tells it.
 
     Args:
+        setting_id: number of the setting in the run.
+        sample: number among the answers in that setting.
         method: how it was found.
         title: method and control.
         control: whether it is one.
@@ -76,6 +78,8 @@ class Statement:
         n_others: settings of other strengths that it stands for.
     """
 
+    setting_id: int
+    sample: int
     method: Method
     title: str
     control: bool
@@ -100,6 +104,8 @@ def statements_of(card: Card) -> list[Statement]:
     differing = particulars([setting for setting, *_ in card.told])
     return [
         Statement(
+            setting.setting_id,
+            sample.sample,
             setting.method,
             setting.title,
             setting.control is not None,

@@ -26,12 +26,15 @@ from seesay.errors import (
 from seesay.viewer.brought import Brought
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.comparing import Comparer
-from seesay.viewer.guard import IN_FRAME, Guard, Guarded
+from seesay.viewer.guard import IN_FRAME, RATING, Guard, Guarded
 from seesay.viewer.interface import FOR_EVER, Asked, interface_of
+from seesay.viewer.judging import judging_of
 from seesay.viewer.laboratory import Laboratory
 from seesay.viewer.meaning import Meaning
 from seesay.viewer.pages import Pages
 from seesay.viewer.questioning import questioning_of
+from seesay.viewer.rating import Desk, rating_of
+from seesay.viewer.studying import Studies, studying_of
 
 _NO_PAGES = ("/api/", "/pictures/", "/brought/", "/static/")
 _UNASKABLE = (InvalidDecoding, InvalidSetting, InvalidStrength, LayerNotFound, UnknownChoice, UnreadablePrompt)
@@ -56,7 +59,11 @@ def create_app(
     _add_comparison(app, pages, comparer)
     app.include_router(interface_of(catalogue, comparer, meaning, brought))
     app.include_router(questioning_of(catalogue, pages, brought, laboratory))
-    _add_errors(app, pages, catalogue)
+    app.include_router(judging_of(catalogue))
+    app.include_router(studying_of(Studies(catalogue, pages)))
+    desk = Desk(catalogue)
+    app.include_router(rating_of(desk))
+    _add_errors(app, pages, catalogue, desk)
     app.mount("/static", StaticFiles(packages=[("seesay.viewer", "static"), ("seesay.report", "static")]))
     return Guarded(app, guard)
 
@@ -94,9 +101,12 @@ def _add_comparison(app: FastAPI, pages: Pages, comparer: Comparer) -> None:
         return Response(get_plotlyjs(), media_type="text/javascript", headers={"cache-control": FOR_EVER})
 
 
-def _add_errors(app: FastAPI, pages: Pages, catalogue: Catalogue) -> None:
+def _add_errors(app: FastAPI, pages: Pages, catalogue: Catalogue, desk: Desk) -> None:
     def told(request: Request, status: int, title: str, what: str) -> Response:
-        if request.url.path.startswith(_NO_PAGES):
+        if request.url.path.startswith(RATING):
+            return HTMLResponse(desk.refusal(status), status)
+        # a part of a page that is asked for anew puts what was refused where it fits
+        if request.url.path.startswith(_NO_PAGES) or request.headers.get("hx-request") == "true":
             return JSONResponse({"detail": what}, status)
         return HTMLResponse(pages.error(status, title, what), status)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from seesay.comparison.reading import Contest
 from seesay.comparison.results import Standing
-from seesay.errors import SeesayError
+from seesay.errors import SeesayError, UnusablePath
 from seesay.report.comparison_figures import figure_of
 from seesay.report.evidence import read_evidence
 from seesay.report.sections import as_html
@@ -19,6 +19,7 @@ from seesay.store.run import Run
 from seesay.viewer.catalogue import Catalogue
 
 _N_DIFFERING = 12
+_SAID = "SELECT count(*), max(given_at), total(unicode(verdict)) FROM {}"
 
 
 @final
@@ -72,7 +73,7 @@ class Comparer:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._lock = threading.Lock()
-        self._found: tuple[int, Compared] | None = None
+        self._found: tuple[object, Compared] | None = None
         self._is_running = False
 
     def found(self) -> tuple[Compared | None, bool]:
@@ -80,15 +81,15 @@ class Comparer:
 
         Where it is not, it is being computed when this returns.
         """
+        state = self._catalogue.version, *map(_said_in, self._catalogue.folders)
         with self._lock:
-            version = self._catalogue.version
-            is_new = self._found is not None and self._found[0] == version
+            is_new = self._found is not None and self._found[0] == state
             if not is_new and not self._is_running:
                 self._is_running = True
-                threading.Thread(target=self._run, args=(version,), name="comparing", daemon=True).start()
+                threading.Thread(target=self._run, args=(state,), name="comparing", daemon=True).start()
             return (self._found[1] if self._found else None), is_new
 
-    def _run(self, version: int) -> None:
+    def _run(self, state: object) -> None:
         found = Compared(problem="comparing failed; the terminal tells why")
         try:
             found = _compared(self._catalogue.folders, self._catalogue.names)
@@ -96,7 +97,16 @@ class Comparer:
             found = Compared(problem=self._catalogue.told(error))
         finally:
             with self._lock:  # both at once, or whoever asks in between would start it again
-                self._found, self._is_running = (version, found), False
+                self._found, self._is_running = (state, found), False
+
+
+def _said_in(folder: Path) -> object:
+    """Something else whenever people say something of a run, of which the catalogue knows nothing."""
+    try:
+        with Run.open(folder) as run:
+            return [run.rows(_SAID.format(table)) for table in ("verdicts", "ratings")]
+    except UnusablePath:
+        return None
 
 
 def _compared(folders: Sequence[Path], names: Sequence[str]) -> Compared:

@@ -15,6 +15,12 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+RATING: Final = "/rate/"
+"""Where raters of a study judge; the key that follows it opens a rater's own pages."""
+
+_OPEN = (RATING, "/static/")
+"""What is answered without the viewer's token: what shows nothing of a run to whoever has no key."""
+
 _COOKIE = "seesay"
 _LARGEST_BODY = 17 * 2**20  # a little more than the largest picture, which is refused in its own words
 _CHANGES_NOTHING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -80,7 +86,8 @@ class Guarded:
             return PlainTextResponse(f"More than {_LARGEST_BODY // 2**20} MiB are not taken.", 413)
         if request.method not in _CHANGES_NOTHING and not _from_our_page(request.headers):
             return PlainTextResponse("Another site's page may change nothing here.", 403)
-        return self._locked(request) if self._guard.token else None
+        is_open = request.url.path.startswith(_OPEN)
+        return self._locked(request) if self._guard.token and not is_open else None
 
     def _is_ours(self, host: str) -> bool:
         # An unspecified address is reached under any of the machine's names; the token stands for them.
@@ -131,7 +138,9 @@ def _with_headers(send: Send) -> Callable[[Message], Awaitable[None]]:
             headers = MutableHeaders(scope=message)
             headers.setdefault("content-security-policy", _POLICY)
             headers.setdefault("x-content-type-options", "nosniff")
-            headers.setdefault("referrer-policy", "no-referrer")
+            # Without a referrer browsers send forms with the origin `null`, like a page of another site. This viewer
+            # is told itself, nobody else is.
+            headers.setdefault("referrer-policy", "same-origin")
             headers.setdefault("cross-origin-resource-policy", "same-origin")
             headers.setdefault("cache-control", "no-store")
         await send(message)

@@ -23,15 +23,20 @@ from seesay.viewer.meaning import Meaning, version_of
 FOR_EVER = "private, max-age=31536000, immutable"
 """How long browsers keep what is another whenever its address is."""
 
-_LARGEST = 2**63 - 1
+LARGEST_NUMBER = 2**63 - 1
+"""That a run holds."""
 
 
-def _none_if_empty(value: Any) -> Any:
+def none_if_empty(value: Any) -> Any:
+    """None for what a form sends empty, as it was not chosen.
+
+    Args:
+        value: of a field.
+    """
     return None if value == "" else value
 
 
-_NoneIfEmpty = BeforeValidator(_none_if_empty)
-"""A form sends empty what is not chosen."""
+_NoneIfEmpty = BeforeValidator(none_if_empty)
 
 _Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, _NoneIfEmpty]
 _PixelHash = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
@@ -44,7 +49,7 @@ class Asked(BaseModel):
     text: Annotated[str, Field(max_length=200)] = ""
     by: searching.By = "words"
     picture: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
-    run: Annotated[Annotated[int, Field(ge=0, le=_LARGEST)] | None, _NoneIfEmpty] = None
+    run: Annotated[Annotated[int, Field(ge=0, le=LARGEST_NUMBER)] | None, _NoneIfEmpty] = None
     method: Annotated[Method | None, _NoneIfEmpty] = None
     level: Annotated[Level | None, _NoneIfEmpty] = None
     split: Annotated[Split | None, _NoneIfEmpty] = None
@@ -70,10 +75,10 @@ class Refused(BaseModel):
 
 
 def refusals(**told: str) -> dict[int | str, dict[str, Any]]:
-    """Statuses by which something is refused, as the interface tells of them.
+    """What `/api/openapi.json` tells of answers that are none.
 
     Args:
-        told: what each means, by name: `_404` for example.
+        told: why, by the status after a `_`.
     """
     return {int(status[1:]): {"model": Refused, "description": what} for status, what in told.items()}
 
@@ -139,7 +144,14 @@ def _add_features(router: APIRouter, catalogue: Catalogue, meaning: Meaning | No
     @router.get("/api/runs/{number}/features/{feature_id}", summary="All that is known of one feature.")
     def feature(number: int, feature_id: int) -> dict[str, Any]:
         with Run.open(catalogue.folder(number)) as run:
-            return {"run": number, "feature_id": feature_id, **read_card(run, feature_id).as_json()}
+            card = read_card(run, feature_id)
+        told = card.as_json()
+        # what is judged is named by the setting's number, which means nothing beside the run
+        numbered = [
+            {"setting_id": setting.setting_id, **each}
+            for (setting, _), each in zip(card.said, told["settings"], strict=True)
+        ]
+        return {"run": number, "feature_id": feature_id, **told, "settings": numbered}
 
 
 def _add_pictures(router: APIRouter, catalogue: Catalogue) -> None:

@@ -21,6 +21,7 @@ from seesay.store.bookmarks import Bookmark, bookmarks
 from seesay.store.run import Run
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.comparing import Comparer
+from seesay.viewer.judging import judgeable_of
 from seesay.viewer.laboratory import Laboratory, Push
 from seesay.viewer.meaning import Meaning, version_of
 from seesay.viewer.searching import ORDERS, Found, Query, find
@@ -67,10 +68,10 @@ class Pages:
             "address": lambda **changed: address_of(replace(query, **changed)),
         }
         if is_part:
-            return self._rendered("found.html", **shown)
+            return self.rendered("found.html", **shown)
         present = self._catalogue.present()
         scores = [score for score in SCORES if score in present.scores]
-        return self._rendered(
+        return self.rendered(
             "atlas.html",
             methods=[method for method in METHODS if method in present.methods],
             levels=[level for level in get_args(Level) if level in present.levels],
@@ -94,16 +95,18 @@ class Pages:
         with Run.open(self._catalogue.folder(number)) as run:
             card = read_card(run, feature_id)
             rows = exemplars_of(run, card, feature_id)
+            statements = statements_of(card)
+            judgeable = judgeable_of(run, feature_id, statements)
         before, after = self._beside(number, feature_id)
-        statements = statements_of(card)
         known = card.statistics
         others = {other for other, _ in (*known.nearest, *known.fires_with)} if known else set[int]()
-        return self._rendered(
+        return self.rendered(
             "feature.html",
             number=number,
             feature_id=feature_id,
             card=card,
             statements=statements,
+            judgeable=judgeable,
             best=best_of(statements),
             words=self._words({(number, other) for other in others}),
             columns=columns_of(statements),
@@ -123,7 +126,7 @@ class Pages:
         compared, is_new = comparer.found()
         differing = compared.differing if compared else ()
         words = self._words({(number, feature_id) for each in differing for number, feature_id, *_ in each.features})
-        return self._rendered("compare.html", compared=compared, is_new=is_new, words=words)
+        return self.rendered("compare.html", compared=compared, is_new=is_new, words=words)
 
     def ask(self, number: int, picture: str, order: Order) -> str:
         """What a picture activates, for whoever brings one.
@@ -137,7 +140,7 @@ class Pages:
             FeatureNotFound: there is no such run.
         """
         self._catalogue.folder(number)
-        return self._rendered("ask.html", number=number, picture=picture, order=order, orders=get_args(Order))
+        return self.rendered("ask.html", number=number, picture=picture, order=order, orders=get_args(Order))
 
     def lab(self, push: Push, kept: Bookmark | None = None) -> str:
         """Features pushed, and what is said then.
@@ -153,7 +156,7 @@ class Pages:
         with Run.open(self._catalogue.folder(push.run)) as run:
             found = bookmarks(run)
         loaded = self._laboratory.loaded(push.run) if self._laboratory else None
-        return self._rendered(
+        return self.rendered(
             "lab.html",
             push=push,
             kept=kept,
@@ -166,7 +169,7 @@ class Pages:
 
     def figure(self) -> str:
         """The frame in which figures are drawn."""
-        return self._rendered("figure.html")
+        return self.rendered("figure.html")
 
     def error(self, status: int, title: str, what: str) -> str:
         """What went wrong, and what to do.
@@ -176,9 +179,15 @@ class Pages:
             title: in few words.
             what: all of it.
         """
-        return self._rendered("error.html", status=status, title=title, what=what)
+        return self.rendered("error.html", status=status, title=title, what=what)
 
-    def _rendered(self, name: str, **values: Any) -> str:
+    def rendered(self, name: str, **values: Any) -> str:
+        """A page, or a part of one.
+
+        Args:
+            name: of the template.
+            values: what it shows, besides what every page does.
+        """
         return self._templates.get_template(name).render(
             runs=self._catalogue.names,
             version=version_of(self._catalogue, self._meaning),

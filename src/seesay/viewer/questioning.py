@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 
@@ -15,28 +15,29 @@ from seesay.store.bookmarks import LONGEST_TITLE, bookmark, bookmarks, remove_bo
 from seesay.store.run import Run
 from seesay.viewer.brought import Brought
 from seesay.viewer.catalogue import Catalogue
-from seesay.viewer.interface import refusals
+from seesay.viewer.forms import json_of, told_as_json
+from seesay.viewer.interface import LARGEST_NUMBER, refusals
 from seesay.viewer.laboratory import Laboratory, Push, push_of
 from seesay.viewer.pages import Pages
 from seesay.viewer.worker import Job
 
 LINES = "application/x-ndjson"
 
-_LARGEST = 2**63 - 1
-_Number = Annotated[int, Field(ge=0, le=_LARGEST)]
-_InPath = Annotated[int, Path(ge=0, le=_LARGEST)]
+_Number = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
+_InPath = Annotated[int, Path(ge=0, le=LARGEST_NUMBER)]
 _HASH = "^[0-9a-f]{64}$"
 _MaybeHash = Annotated[str, Query(pattern="^([0-9a-f]{64})?$")]
+_SENT = refusals(_403="A page of another site asks.", _413="It is too large.", _415="It is something else.")
 _LINES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A line of JSON for each thing that is told: waiting (a place in the queue), what is found so "
         "far, and at last the result, or why there is none (refused).",
         "content": {LINES: {"schema": {"type": "string"}}},
     },
-    **refusals(_400="It is no JSON.", _403="A page of another site asks.", _429="Too many wait: ask again later."),
+    **_SENT,
+    **refusals(_429="Too many wait: ask again later."),
 }
-
-_KEPT = refusals(_400="It is no JSON.", _403="A page of another site asks.", _409="The run cannot be written.")
+_KEPT = {**_SENT, **refusals(_409="The run cannot be written.")}
 
 
 class Question(BaseModel):
@@ -92,18 +93,28 @@ def _add_questions(router: APIRouter, laboratory: Laboratory) -> None:
 
         return StreamingResponse(lines(), media_type=LINES)
 
-    @router.post("/api/ask", summary="Which features a picture activates.", responses=_LINES, response_class=Response)
-    def ask(request: Request, question: Question) -> StreamingResponse:
+    @router.post(
+        "/api/ask",
+        summary="Which features a picture activates.",
+        openapi_extra=told_as_json(Question),
+        responses=_LINES,
+        response_class=Response,
+    )
+    def ask(request: Request, question: Annotated[Question, Depends(json_of(Question))]) -> StreamingResponse:
         return told(request, laboratory.ask(question.run, question.picture, question.n, question.order))
 
     @router.post(
-        "/api/steer", summary="What is said when a feature is pushed.", responses=_LINES, response_class=Response
+        "/api/steer",
+        summary="What is said when a feature is pushed.",
+        openapi_extra=told_as_json(Push),
+        responses=_LINES,
+        response_class=Response,
     )
-    def steer(request: Request, push: Push) -> StreamingResponse:
+    def steer(request: Request, push: Annotated[Push, Depends(json_of(Push))]) -> StreamingResponse:
         return told(request, laboratory.steer(push))
 
-    @router.post("/api/bookmarks", summary="Keep what was said.", responses=_KEPT)
-    def keep(found: Found) -> dict[str, int]:
+    @router.post("/api/bookmarks", summary="Keep what was said.", openapi_extra=told_as_json(Found), responses=_KEPT)
+    def keep(found: Annotated[Found, Depends(json_of(Found))]) -> dict[str, int]:
         push = laboratory.answered(found.result).push
         kept = laboratory.keep(found.result, found.name)
         return {"run": push.run, "bookmark_id": kept.bookmark_id}

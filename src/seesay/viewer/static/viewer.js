@@ -57,6 +57,7 @@ document.addEventListener("change", async (event) => {
 
 // What is asked for anew keeps to its page: an address with nothing in it for what is not asked.
 document.addEventListener("htmx:configRequest", (event) => {
+  if (event.detail.verb !== "get") return; // forms that change something are sent as they are
   const { parameters } = event.detail;
   for (const name of Object.keys(parameters)) if (parameters[name] === "") delete parameters[name];
   if (parameters.order === "id") delete parameters.order;
