@@ -19,7 +19,6 @@ import itertools
 import os
 import random
 import re
-import socket
 import statistics
 import subprocess
 import sys
@@ -27,8 +26,7 @@ import tempfile
 import threading
 import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import unescape
 from http.client import HTTPConnection, HTTPException
 from json import loads
@@ -37,6 +35,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from making.large_run import FRESH, HOW, WHAT, WHERE, make, write
+from making.serving import served
 
 from seesay.store.run import Run, exists
 
@@ -73,26 +72,6 @@ class Reader:
     def json(self, address: str) -> dict[str, Any]:
         """Ask for data."""
         return loads(self.get(address))
-
-
-@contextmanager
-def served(folder: Path) -> Generator[tuple[int, float]]:
-    """The viewer's port, and how long it took until its first page was there."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    started = time.perf_counter()
-    command = [sys.executable, "-m", "seesay", "serve", str(folder), "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        try:
-            while server.poll() is None:
-                try:
-                    Reader(port).get("/")
-                    break
-                except ConnectionError:
-                    time.sleep(0.02)
-            yield port, time.perf_counter() - started
-        finally:
-            server.terminate()
 
 
 def asked(n_features: int) -> Mapping[str, tuple[Callable[[int], str], bool]]:
@@ -186,7 +165,8 @@ def measure(folder: Path, n_features: int, seconds: float) -> Iterator[bool]:
     load = os.getloadavg()[0]
     print(f"{n_features} features; {os.cpu_count()} processors, of which {load:.1f} were busy before")
     started = time.perf_counter()
-    with served(folder) as (port, until_first):
+    with served(folder) as (port, _):
+        until_first = time.perf_counter() - started
         yield told("first page after", f"{until_first:.1f} s")
         reader = Reader(port)
         while (at := reader.json("/api/version"))["done"] < at["total"] or not at["total"]:

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import io
 import os
 import re
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any, Literal
 
 from playwright.sync_api import Browser, Page, expect
 
+from seesay.world.pictures import Pictures
 from tests.browser.chromium import chromium
 from tests.browser.serving import served
 from tests.viewer.studying import judged
@@ -32,6 +34,8 @@ _COMMANDS = (
     "score {run} --scores ground_truth",
 )
 """A run in which every part of a page has something to show; some minutes on a small machine."""
+
+_ASKED = ("ask", "lab")
 
 _ALL_PICTURES = """() => Promise.all([...document.images].map((each) => {
   each.loading = "eager";
@@ -55,6 +59,8 @@ def pictures(browser: Browser, address: str, out: Path) -> Iterator[Path]:
             for name, path in pages.items():
                 page.goto(address + path, wait_until="networkidle")
                 settle(page)
+                if name in _ASKED:
+                    ask(page)
                 file = out / f"{name}-{scheme}-{size}.png"
                 page.screenshot(path=file, full_page=True)
                 yield file
@@ -81,10 +87,28 @@ def addresses(browser: Browser, address: str) -> dict[str, str]:
         "feature": f"/runs/{first['run']}/features/{first['feature_id']}",
         "compare": "/compare",
         "error": "/runs/0/features/999999999",
+        "ask": "/ask",
+        "lab": f"/lab?run={first['run']}&feature={first['feature_id']}",
         "studies": "/studies",
         **dict(zip(("study",), studies, strict=False)),
         **dict(zip(("rated", "rate"), raters, strict=False)),
     }
+
+
+def ask(page: Page) -> None:
+    """Ask the model, if it is there, what the page is for.
+
+    Args:
+        page: where it is opened.
+    """
+    if page.locator("#ask").count():
+        file = io.BytesIO()
+        Pictures(1, 5).entry(0).read().save(file, "PNG")
+        page.set_input_files("#own", {"name": "photo.png", "mimeType": "image/png", "buffer": file.getvalue()})
+        page.locator(".fire").nth(1).focus()
+    elif page.locator("#push").count():
+        page.get_by_role("button", name="Sweep strengths").click()
+        expect(page.locator("#keep")).to_be_visible(timeout=300_000)
 
 
 def settle(page: Page) -> None:
@@ -126,7 +150,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with (
         given(options.run) if options.run else made() as run,
-        served(run) as address,
+        served(run, options=() if options.run else ("--with-model", "--device", "cpu")) as address,
         chromium() as browser,
     ):
         for file in pictures(browser, address, options.out):

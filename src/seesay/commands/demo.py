@@ -72,7 +72,7 @@ class Demo:
             summary,
             next_steps=[
                 f"python3 -m webbrowser {page.resolve().as_uri()}   the report, with figures and pictures",
-                f"seesay serve {self.out / RUN}   all features in a browser, searched and sorted",
+                f"seesay serve {self.out / RUN} --with-model   all features in a browser, and the model asked",
                 f"seesay show {self.out / RUN} 10   all that is known of one feature, with pictures",
                 f"seesay explain {self.out / RUN} --method one-word   another way, for all features of the run",
                 f"seesay steer --features 50,61 --subject {self.subject} --sae {self.sae}   features of your choice",
