@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 import seesay
-from seesay.asking import MOST, ask
+from seesay.asking import ask
 from seesay.errors import InvalidSetting, LayerNotFound, MismatchedSAE, UnreadableImage, UnusablePath
+from seesay.records import MOST_SIGHTED
 from seesay.sae import SAE
 from seesay.store.exemplars import features
 from seesay.store.run import Run
@@ -54,7 +55,7 @@ def dense(vlm: VLM, sae: SAE, image: Image.Image) -> np.ndarray:
 def test_features_come_with_what_they_are_on_each_patch(vlm: VLM) -> None:
     sae, photo = tiny_sae(), Image.effect_noise((90, 60), 90).convert("RGB")
     expected = dense(vlm, sae, photo)
-    seen = ask(vlm, sae, photo, n=MOST)
+    seen = ask(vlm, sae, photo, n=MOST_SIGHTED)
     assert {each.feature_id for each in seen} == set(np.flatnonzero(expected.max(1)).tolist())
     assert seen.n_active == len(seen)
     for each in seen:
@@ -68,14 +69,14 @@ def test_features_come_with_what_they_are_on_each_patch(vlm: VLM) -> None:
 
 
 def test_the_highest_peak_can_come_first(vlm: VLM) -> None:
-    peaks = [each.peak for each in ask(vlm, tiny_sae(), Image.effect_noise((90, 60), 90), n=MOST, order="peak")]
+    peaks = [each.peak for each in ask(vlm, tiny_sae(), Image.effect_noise((90, 60), 90), n=MOST_SIGHTED, order="peak")]
     assert peaks == sorted(peaks, reverse=True)
 
 
 def test_a_run_lends_its_words_and_tells_how_rare_features_are(
     encoder: Encoder, late: SAE, photo: Image.Image, filled: Path
 ) -> None:
-    seen = ask(encoder, late, photo, run=filled, n=MOST)
+    seen = ask(encoder, late, photo, run=filled, n=MOST_SIGHTED)
     with Run.open(filled) as run:
         known = {each.feature_id: each for each in features(run)}
     told = [each for each in seen if each.feature_id in known]
@@ -90,7 +91,7 @@ def test_a_run_lends_its_words_and_tells_how_rare_features_are(
     assert all(each.words == "" and each.frequency is None for each in seen if each.feature_id not in known)
     rare = [
         math.inf if each.frequency is None else each.frequency
-        for each in ask(encoder, late, photo, run=str(filled), n=MOST, order="rarity")
+        for each in ask(encoder, late, photo, run=str(filled), n=MOST_SIGHTED, order="rarity")
     ]
     assert rare == sorted(rare)
 
@@ -124,7 +125,7 @@ def test_a_picture_that_activates_nothing_is_told_so(vlm: VLM) -> None:
 
 def test_what_cannot_be_asked_is_refused(vlm: VLM, tmp_path: Path, filled: Path, late: SAE) -> None:
     blank = Image.new("RGB", (8, 8))
-    for n in (0, MOST + 1):
+    for n in (0, MOST_SIGHTED + 1):
         with pytest.raises(InvalidSetting, match=f"{n} features"):
             ask(vlm, tiny_sae(), blank, n=n)
     with pytest.raises(InvalidSetting, match="no run"):

@@ -86,6 +86,10 @@ def test_the_command_line_starts_without_anything_heavy() -> None:
     assert not imported_by("import seesay.cli") & HEAVY
 
 
+def test_a_viewer_without_models_does_not_wait_for_torch() -> None:
+    assert not imported_by("import seesay.viewer.serving") & {"torch", "transformers", "sae_lens", "datasets"}
+
+
 def test_configs_are_importable_without_anything_heavy() -> None:
     configs = [path for path in MODULES if path.stem in {"config", "options", "errors", "records", "selection"}]
     names = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in configs]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast, final, get_args, overload
+from typing import Any, cast, final, get_args, overload
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from seesay.exemplars.activity import Activity, Pairs, activity, pairs
 from seesay.exemplars.config import Reduction
 from seesay.images.decoding import decode, in_colour
 from seesay.images.grid import Box
-from seesay.records import Method
+from seesay.records import MOST_SIGHTED, Method, SightingOrder
 from seesay.report.features import best_of, statements_of
 from seesay.report.pictures import as_webp, heat_of
 from seesay.report.templating import templates_of
@@ -30,10 +30,6 @@ from seesay.sae import SAE
 from seesay.store.run import Run
 from seesay.vlm import VLM, Encoder
 
-Order = Literal["activation", "peak", "rarity"]
-"""Which features come first: by the image's activation, by its most active patch, or the rarest of the run."""
-
-MOST = 200
 _SIDE = 480
 
 
@@ -155,7 +151,7 @@ def ask(
     *,
     layer: int | None = None,
     n: int = 20,
-    order: Order = "activation",
+    order: SightingOrder = "activation",
     run: Run | Path | str | None = None,
 ) -> Sighting:
     """Find out which features an image activates, and where.
@@ -176,9 +172,9 @@ def ask(
         InvalidSetting: too many features, or an order that only a run can tell.
         UnusablePath: a run that cannot be read, or is of another block.
     """
-    check_choice(order, get_args(Order), "order")
-    if not 1 <= n <= MOST:
-        raise InvalidSetting(f"{n} features", expected=f"1 to {MOST}")
+    check_choice(order, get_args(SightingOrder), "order")
+    if not 1 <= n <= MOST_SIGHTED:
+        raise InvalidSetting(f"{n} features", expected=f"1 to {MOST_SIGHTED}")
     if order == "rarity" and run is None:
         raise InvalidSetting("the rarest features, and no run", expected="a run, which knows how rare they are")
     encoder = vlm.encoder if isinstance(vlm, VLM) else vlm
@@ -195,7 +191,7 @@ def ask(
 
 @torch.no_grad()
 def _asked(
-    encoder: Encoder, sae: SAE, layer: int, image: Image.Image, n: int, order: Order, run: Run | None
+    encoder: Encoder, sae: SAE, layer: int, image: Image.Image, n: int, order: SightingOrder, run: Run | None
 ) -> Sighting:
     reduction = _reduction(run, layer)
     encoded = encoder.encode_to([image], layer)

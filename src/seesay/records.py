@@ -42,6 +42,13 @@ Verdict = Literal["right", "partly", "wrong"]
 WORTH: Mapping[Verdict, float] = MappingProxyType({"right": 1.0, "partly": 0.5, "wrong": 0.0})
 """What a verdict counts where verdicts are averaged."""
 
+SightingOrder = Literal["activation", "peak", "rarity"]
+"""Which of the features that an image activates come first: by the image's activation, by its most active patch, or the
+rarest of a run."""
+
+MOST_SIGHTED = 200
+"""Features of an image that are told at most."""
+
 Level = Literal["low-level", "high-level", "other"]
 """What words speak of: colours, textures, edges; things and scenes; or neither."""
 

@@ -36,6 +36,7 @@ _COMMANDS = (
 """A run in which every part of a page has something to show; some minutes on a small machine."""
 
 _ASKED = ("ask", "lab")
+_MODEL = ("--with-model", "--device", "cpu")
 
 _ALL_PICTURES = """() => Promise.all([...document.images].map((each) => {
   each.loading = "eager";
@@ -146,11 +147,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/screenshots"))
     parser.add_argument("--run", type=Path)
+    parser.add_argument("--with-model", action="store_true", help="ask the model of that run, too")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with (
         given(options.run) if options.run else made() as run,
-        served(run, options=() if options.run else ("--with-model", "--device", "cpu")) as address,
+        served(run, options=_MODEL if options.with_model or not options.run else ()) as address,
         chromium() as browser,
     ):
         for file in pictures(browser, address, options.out):

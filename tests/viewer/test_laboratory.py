@@ -5,6 +5,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +301,45 @@ def test_pages_begin_with_what_their_address_says(client: TestClient) -> None:
     assert client.get("/lab", params={"run": 9}).status_code == 404
     assert client.get("/ask", params={"run": 9}).status_code == 404
     assert client.get("/ask", params={"picture": "x"}).status_code == 422
+
+
+def test_twenty_people_at_once_are_answered_or_told_that_others_are(folder: Path, laboratory: Laboratory) -> None:
+    full = Laboratory(
+        laboratory._catalogue,  # pyright: ignore[reportPrivateUsage]
+        {0: laboratory.loaded(0)},
+        Brought(),
+        Worker(most_waiting=5),
+    )
+    client = client_of(full)
+
+    def asks(feature: int) -> tuple[int, str]:
+        answer = client.post("/api/steer", json={"run": 0, "feature": feature, "strengths": [1.0], "max_new_tokens": 8})
+        return answer.status_code, answer.text.splitlines()[-1]
+
+    with ThreadPoolExecutor(20) as people:
+        ends = list(people.map(asks, range(20)))
+    assert {status for status, _ in ends} == {200, 429}
+    assert all("result" in json.loads(line) for status, line in ends if status == 200)
+    assert asks(0)[0] == 200, "and then again"
+    full.close()
+
+
+def test_the_line_for_a_terminal_names_all_that_words_depend_on(folder: Path) -> None:
+    prompts = seesay.world.checkpoint("world:S") / "prompts"
+    catalogue = Catalogue([folder])
+    who = ExplainerOptions(explainer="world:S", allow_different_encoder=True, prompts=prompts)
+    models = laboratory_of(catalogue, Brought(), who, COMMON, Output(COMMON), 60.0)
+    command = models.loaded(0).command
+    assert command[:4] == ("--subject", "world:M", "--sae", "world:late")
+    assert set(zip(command, command[1:], strict=False)) >= {
+        ("--explainer", "world:S"),
+        ("--prompts", str(prompts)),
+        ("--device", "cpu"),
+    }
+    assert "--allow-different-encoder" in command
+    assert "True" not in command
+    models.close()
+    catalogue.close()
 
 
 def test_models_that_are_not_the_runs_are_refused(filled: Path, tmp_path: Path) -> None:

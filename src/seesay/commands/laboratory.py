@@ -73,11 +73,6 @@ def _check_same(run: "Run", named: Named, found: Together) -> None:
 def _loaded(run: "Run", named: Named, found: Together, who: ExplainerOptions, common: Options) -> "Loaded":
     from seesay.viewer.laboratory import Loaded
 
-    usual = {"explainer": named.subject, "device": "auto", "dtype": "auto"}
-    own = {"explainer": who.explainer or named.subject, "device": common.device, "dtype": common.dtype}
-    names = {"subject": named.subject, "sae": named.sae}
-    names |= {name: str(value) for name, value in vars(named.finding).items() if value is not None}
-    names |= {name: value for name, value in own.items() if value != usual[name]}
     # The subject's own was loaded to be compared, in fewer bits; it is the explainer's unless that was told.
     eyes = load_encoder(named.subject, common) if found.encoder_differs_in else found.vlm.encoder
     return Loaded(
@@ -86,9 +81,21 @@ def _loaded(run: "Run", named: Named, found: Together, who: ExplainerOptions, co
         found.layer,
         eyes,
         found.encoder_differs_in,
-        _strength(run, named, own["explainer"]),
-        {name.replace("_", "-"): value for name, value in names.items()},
+        _strength(run, named, who.explainer or named.subject),
+        _command(named, who, common),
     )
+
+
+def _command(named: Named, who: ExplainerOptions, common: Options) -> tuple[str, ...]:
+    """What names the same models on the command line."""
+    usual = {**vars(ExplainerOptions()), "device": Options().device, "dtype": Options().dtype}
+    given = {**vars(who), "device": common.device, "dtype": common.dtype}
+    own = {name: value for name, value in given.items() if value != usual[name]}
+    found: list[str] = []
+    for name, value in {"subject": named.subject, "sae": named.sae, **vars(named.finding), **own}.items():
+        if value is not None:
+            found += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return tuple(found)
 
 
 def _strength(run: "Run", named: Named, explainer: str) -> Strength:

@@ -6,24 +6,23 @@ import shlex
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from pydantic import TypeAdapter, ValidationError
 
-from seesay.asking import Order, ask
 from seesay.errors import FeatureNotFound, InvalidSetting
 from seesay.explainers.config import METHODS, Empty, Positions, Setting
-from seesay.explainers.sights import Ground
-from seesay.explainers.steering import image_free
-from seesay.records import Control, Decoding, Explanation, Method, Mode, Strength, StrengthUnit
-from seesay.sae import SAE
+from seesay.records import Control, Decoding, Explanation, Method, Mode, SightingOrder, Strength, StrengthUnit
 from seesay.selection import parse_along
 from seesay.store.bookmarks import Bookmark, add_bookmark
 from seesay.store.run import Run
 from seesay.viewer.brought import Brought
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.worker import Job, News, Worker
-from seesay.vlm import VLM, Encoder
+
+if TYPE_CHECKING:
+    from seesay.sae import SAE
+    from seesay.vlm import VLM, Encoder
 
 MOST_STRENGTHS = 16
 LONGEST_PROMPT = 2000
@@ -43,16 +42,16 @@ class Loaded:
         eyes: the subject's encoder.
         encoder_differs_in: the first tensor in which the explainer's encoder is not the subject's.
         strength: what to begin with.
-        names: what the command line calls them: `subject`, `sae`, and whatever else is not as usual.
+        command: what names them on the command line: `--subject`, `--sae`, and whatever else is not as usual.
     """
 
-    vlm: VLM
-    sae: SAE
+    vlm: "VLM"
+    sae: "SAE"
     layer: int
-    eyes: Encoder
+    eyes: "Encoder"
     encoder_differs_in: str
     strength: Strength
-    names: Mapping[str, str]
+    command: tuple[str, ...]
 
     @property
     def prompts(self) -> Mapping[Method, str]:
@@ -146,16 +145,16 @@ class Push:
         random = [self.setting(self.strengths[0], "random")] if self.random else []
         return [*unsteered, *map(self.setting, self.strengths), *random]
 
-    def command(self, names: Mapping[str, str], strength: float, picture: str = "FILE") -> str:
+    def command(self, models: Sequence[str], strength: float, picture: str = "FILE") -> str:
         """The same on the command line.
 
         Args:
-            names: what the models are called there.
+            models: what names them there.
             strength: one of those asked for.
             picture: what a picture of one's own is called.
         """
         usual = Push(self.run, self.feature, self.strengths)
-        words = ["seesay", "steer", *(word for name, value in names.items() for word in (f"--{name}", value))]
+        words = ["seesay", "steer", *models]
         words += ["--features", str(self.feature), "--strength", f"{strength:g}", "--strength-unit", self.unit]
         for name in ("along", "layer", "method", "mode", "positions", "prompt", "temperature", "seed"):
             if getattr(self, name) != getattr(usual, name):
@@ -214,7 +213,7 @@ class Laboratory:
         self._catalogue.folder(number)
         return self._loaded[number]
 
-    def ask(self, number: int, picture: str, n: int, order: Order) -> Job:
+    def ask(self, number: int, picture: str, n: int, order: SightingOrder) -> Job:
         """Ask what a picture activates.
 
         Args:
@@ -231,6 +230,8 @@ class Laboratory:
         self.brought.small(picture)  # refused now, not when it is its turn
 
         def work(job: Job) -> News:
+            from seesay.asking import ask  # torch, which only whoever has models waits for
+
             job.check()
             with Run.open(folder) as run:
                 known = run if run.finished("collect") is not None or run.rows("SELECT 1 FROM settings") else None
@@ -266,6 +267,9 @@ class Laboratory:
             self.brought.small(push.picture)
 
         def work(job: Job) -> News:
+            from seesay.explainers.sights import Ground
+            from seesay.explainers.steering import image_free
+
             image = self.brought.image(push.picture) if push.picture else None
             answers: list[Mapping[str, Any]] = []
             for number, setting in enumerate(settings):
@@ -289,7 +293,7 @@ class Laboratory:
                 ((explanation,),) = explainer.explain([push.feature])
                 answers.append(_told(explanation))
                 job.tell({"number": number, "answer": answers[-1]})
-            command = push.command(loaded.names, push.strengths[len(push.strengths) // 2])
+            command = push.command(loaded.command, push.strengths[len(push.strengths) // 2])
             return {"result": self._remember(Answered(push, answers)), "command": command}
 
         return self.worker.submit(work)

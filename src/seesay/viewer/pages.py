@@ -8,11 +8,10 @@ from dataclasses import replace
 from typing import Any, final, get_args
 from urllib.parse import urlencode
 
-from seesay.asking import Order
 from seesay.cards import read_card
 from seesay.errors import UnusablePath
 from seesay.explainers.config import METHODS, Empty, Positions
-from seesay.records import Level, Mode, Split, StrengthUnit
+from seesay.records import Level, Mode, SightingOrder, Split, StrengthUnit
 from seesay.report.features import bars_of, best_of, best_pictures, columns_of, exemplars_of, statements_of, sweeps_of
 from seesay.report.pictures import Shown
 from seesay.report.templating import templates_of
@@ -128,7 +127,7 @@ class Pages:
         words = self._words({(number, feature_id) for each in differing for number, feature_id, *_ in each.features})
         return self.rendered("compare.html", compared=compared, is_new=is_new, words=words)
 
-    def ask(self, number: int, picture: str, order: Order) -> str:
+    def ask(self, number: int, picture: str, order: SightingOrder) -> str:
         """What a picture activates, for whoever brings one.
 
         Args:
@@ -140,7 +139,7 @@ class Pages:
             FeatureNotFound: there is no such run.
         """
         self._catalogue.folder(number)
-        return self.rendered("ask.html", number=number, picture=picture, order=order, orders=get_args(Order))
+        return self.rendered("ask.html", number=number, picture=picture, order=order, orders=get_args(SightingOrder))
 
     def lab(self, push: Push, kept: Bookmark | None = None) -> str:
         """Features pushed, and what is said then.

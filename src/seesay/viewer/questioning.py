@@ -8,9 +8,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 
-from seesay.asking import MOST, Order
 from seesay.errors import FeatureNotFound
-from seesay.records import StrengthUnit
+from seesay.records import MOST_SIGHTED, SightingOrder, StrengthUnit
 from seesay.store.bookmarks import LONGEST_TITLE, bookmark, bookmarks, remove_bookmark
 from seesay.store.run import Run
 from seesay.viewer.brought import Brought
@@ -45,8 +44,8 @@ class Question(BaseModel):
 
     picture: Annotated[str, Field(pattern=_HASH)]
     run: _Number = 0
-    n: Annotated[int, Field(ge=1, le=MOST)] = 30
-    order: Order = "activation"
+    n: Annotated[int, Field(ge=1, le=MOST_SIGHTED)] = 30
+    order: SightingOrder = "activation"
 
 
 class Found(BaseModel):
@@ -142,7 +141,7 @@ def _add_pages(
     router: APIRouter, catalogue: Catalogue, pages: Pages, brought: Brought, laboratory: Laboratory | None
 ) -> None:
     @router.get("/ask", include_in_schema=False)
-    def ask(run: _Number = 0, picture: _MaybeHash = "", order: Order = "activation") -> HTMLResponse:
+    def ask(run: _Number = 0, picture: _MaybeHash = "", order: SightingOrder = "activation") -> HTMLResponse:
         return HTMLResponse(pages.ask(run, picture, order))
 
     @router.get("/lab", include_in_schema=False)

@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, final
 
 from seesay.errors import Busy, SeesayError
-from seesay.vlm.batches import is_out_of_memory
 
 News = Mapping[str, Any]
 """What is told of a job while it goes on, as plain data."""
@@ -82,6 +81,8 @@ class Job:
         except SeesayError as error:
             self.tell({"refused": self._told(error)})
         except Exception as error:  # whatever it is, the thread goes on for others
+            from seesay.vlm.batches import is_out_of_memory
+
             if is_out_of_memory(error):
                 self.tell({"refused": _NO_MEMORY})
             else:
@@ -203,4 +204,8 @@ class Worker:
             if job not in self._waiting:
                 return
             self._waiting.remove(job)
-        job.run()
+        try:
+            job.run()
+        finally:
+            with self._lock:
+                self._futures.pop(job, None)  # even if nobody has ever followed it
