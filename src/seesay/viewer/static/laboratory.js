@@ -128,7 +128,7 @@ if (ask) {
   function veil(place) {
     const image = $("seen").querySelector("image");
     if (place === null) image.removeAttribute("href"); else image.setAttribute("href", heats[place]);
-    [...$("fired").children].forEach((each, other) => each.classList.toggle("shown", other === place));
+    [...$("fired").children].forEach((each, other) => each.classList.toggle("seen", other === place));
   }
 
   // What is active on the patch under the cursor, the most active first.
