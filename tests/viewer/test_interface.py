@@ -39,6 +39,7 @@ WITH_PARAMETERS = (
     ("POST", "/api/runs/{number}/verdicts"),
     ("GET", "/api/runs/{number}/studies/{study_id}"),
     ("GET", "/api/runs/{number}/studies/{study_id}.csv"),
+    ("GET", "/api/runs/{number}/judgements.csv"),
 )
 WITHOUT_PARAMETERS = (
     ("GET", "/api/version"),

@@ -1,8 +1,10 @@
 """Whoever runs a study begins it, asks raters, and sees what comes of it; no key goes further than its link."""
 
+import csv
 import re
 import sqlite3
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from seesay.store.run import Run
 from seesay.store.studies import raters, studies, study_items
 from seesay.viewer.catalogue import Catalogue
 from tests.viewer.conftest import client_of
-from tests.viewer.studying import CONFIG, NASTY, begun, copied, judge_all
+from tests.viewer.studying import CONFIG, NASTY, begun, copied, judge_all, judged
 
 FORM = {"name": "first", "n_features": 4, "n_images": 4, "n_decoys": 1, "seed": 3}
 
@@ -114,6 +116,18 @@ def test_what_raters_say_is_shown_and_had_without_their_keys(client: TestClient,
     assert f"'=2+2{NASTY}" in table.text
     for rater in asked:
         assert rater.key not in data.text + table.text
+
+
+def test_all_that_people_say_is_had_as_one_table(client: TestClient, folder: Path) -> None:
+    _, asked, feature_id = judged(folder)
+    table = client.get("/api/runs/0/judgements.csv")
+    rows = list(csv.DictReader(StringIO(table.text)))
+    assert {row["kind"] for row in rows} == {"open", "blind"}
+    assert {row["feature_id"] for row in rows if row["kind"] == "open"} == {str(feature_id)}
+    assert "/api/runs/0/judgements.csv" in client.get("/studies").text
+    assert client.get("/api/runs/9/judgements.csv").status_code == 404
+    for rater in asked:
+        assert rater.key not in table.text
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,10 @@ from seesay.viewer.pages import Pages
 from seesay.viewer.studied import Opened, Results
 
 _REFUSALS = refusals(_404="There is no such study.", _422="That was not understood.", _500="The run is damaged.")
+_TABLE: dict[int | str, dict[str, Any]] = {
+    **_REFUSALS,
+    200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
+}
 
 _Count = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
 
@@ -172,18 +176,18 @@ class Studies:
             self._results[key] = (state, found)
         return found
 
-    def table(self, number: int, study_id: int) -> str:
-        """All that raters say in a study as lines for spreadsheets and scripts.
+    def table(self, number: int, study_id: int | None = None) -> str:
+        """All that people say as lines for spreadsheets and scripts.
 
         Args:
             number: of the run.
-            study_id: of the study.
+            study_id: of the study; None for all of them, and verdicts that were given openly.
 
         Raises:
             FeatureNotFound: there is none.
             UnusablePath: what the run says is damaged.
         """
-        study = self.read(number, study_id).study
+        study = None if study_id is None else self.read(number, study_id).study
         with Run.open(self._catalogue.folder(number)) as run:
             rows = list(lines(judgements(run, study), settings(run)))
         text = StringIO()
@@ -248,12 +252,19 @@ def studying_of(found: Studies) -> APIRouter:
         f"/api{of_one}.csv",
         summary="What raters say in a blind study, a line for each time.",
         response_class=Response,
-        responses={**_REFUSALS, 200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+        responses=_TABLE,
     )
     def table(number: int, study_id: int) -> Response:
-        name = f"study-{number}-{study_id}.csv"
-        headers = {"content-disposition": f'attachment; filename="{name}"'}
-        return Response(found.table(number, study_id), media_type="text/csv", headers=headers)
+        return _as_table(found.table(number, study_id), f"study-{number}-{study_id}.csv")
+
+    @router.get(
+        "/api/runs/{number}/judgements.csv",
+        summary="All that people say of a run's words, openly and blindly, a line for each time.",
+        response_class=Response,
+        responses=_TABLE,
+    )
+    def everything(number: int) -> Response:
+        return _as_table(found.table(number), f"judgements-{number}.csv")
 
     @router.get(f"/api{of_one}", summary="A blind study, and what raters say in it.", responses=_REFUSALS)
     def data(number: int, study_id: int) -> dict[str, Any]:
@@ -261,6 +272,11 @@ def studying_of(found: Studies) -> APIRouter:
         return {**opened.as_json(), "results": found.results(number, opened).numbers}
 
     return router
+
+
+def _as_table(text: str, name: str) -> Response:
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return Response(text, media_type="text/csv", headers=headers)
 
 
 def _told(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
