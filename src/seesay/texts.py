@@ -66,3 +66,12 @@ def without_folders(text: str, folders: Sequence[Path], names: Sequence[str]) ->
         if len(folder.parts) > 1:  # a bare name tells nothing, and may be part of any word
             text = text.replace(str(folder), name)
     return text
+
+
+def exact(number: float) -> str:
+    """A number as one types it to have the very same.
+
+    Args:
+        number: finite.
+    """
+    return repr(number).removesuffix(".0")

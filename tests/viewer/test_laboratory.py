@@ -90,7 +90,7 @@ def bring(client: TestClient, data: bytes) -> str:
         {},
         {"unit": "coefficient", "strengths": [25.0]},
         {"unit": "kl", "strengths": [2.0]},
-        {"strengths": [-3.0]},
+        {"strengths": [-3.123456789012345]},
         {"picture": True},
         {"along": "7:-1.5,9:2", "positions": "patches"},
         {"prompt": "which colour is it ? it's 'new'"},
@@ -128,7 +128,7 @@ def test_a_sweep_is_each_of_its_strengths_beside_nothing_and_a_random_direction(
     assert [(each["control"], each["strength"]) for each in said] == [
         ("none", None),
         *((None, each) for each in strengths),
-        ("random", 1.0),
+        ("random", 4.0),
     ]
     for strength, each in zip(strengths, said[1:4], strict=True):
         alone = answers(lines(client, "/api/steer", run=0, feature=42, strengths=[strength], unit="residual_norm"))

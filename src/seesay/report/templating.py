@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from seesay.texts import one_line
+from seesay.texts import exact, one_line
 
 STATIC = files("seesay.report") / "static"
 """What browsers are given as it is: the look of all pages."""
@@ -24,7 +24,7 @@ def templates_of(*packages: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "share": share, "sure": sure, "line": one_line}
+    environment.filters |= {"number": number, "share": share, "sure": sure, "line": one_line, "exact": exact}
     return environment
 
 

@@ -16,6 +16,7 @@ from seesay.records import Control, Decoding, Explanation, Method, Mode, Sightin
 from seesay.selection import parse_along
 from seesay.store.bookmarks import Bookmark, add_bookmark
 from seesay.store.run import Run
+from seesay.texts import exact
 from seesay.viewer.brought import Brought
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.worker import Job, News, Worker
@@ -82,7 +83,7 @@ class Push:
         positions: where it is pushed.
         picture: name of a picture that was brought; empty for none.
         prompt: what to ask instead; empty for the method's own question.
-        random: whether a random direction is pushed, too, as hard as the first strength says.
+        random: whether a random direction is pushed, too, as hard as the middle one of the strengths says.
         temperature: of the words; 0 for the most probable ones.
         max_new_tokens: of an answer.
         seed: of all that is drawn.
@@ -133,6 +134,11 @@ class Push:
         )
 
     @property
+    def middle(self) -> float:
+        """The strength that stands for all of them."""
+        return self.strengths[len(self.strengths) // 2]
+
+    @property
     def settings(self) -> list[Setting]:
         """All questions: nothing pushed, each strength, and a random direction if that is asked for.
 
@@ -142,20 +148,19 @@ class Push:
         if not 1 <= len(self.strengths) <= MOST_STRENGTHS:
             raise InvalidSetting(f"{len(self.strengths)} strengths", expected=f"1 to {MOST_STRENGTHS}")
         unsteered = [self.setting(None)] if METHODS[self.method].generates else []
-        random = [self.setting(self.strengths[0], "random")] if self.random else []
+        random = [self.setting(self.middle, "random")] if self.random else []
         return [*unsteered, *map(self.setting, self.strengths), *random]
 
-    def command(self, models: Sequence[str], strength: float, picture: str = "FILE") -> str:
-        """The same on the command line.
+    def command(self, models: Sequence[str], picture: str = "FILE") -> str:
+        """The same on the command line, at the middle one of the strengths.
 
         Args:
             models: what names them there.
-            strength: one of those asked for.
             picture: what a picture of one's own is called.
         """
         usual = Push(self.run, self.feature, self.strengths)
         words = ["seesay", "steer", *models]
-        words += ["--features", str(self.feature), "--strength", f"{strength:g}", "--strength-unit", self.unit]
+        words += ["--features", str(self.feature), "--strength", exact(self.middle), "--strength-unit", self.unit]
         for name in ("along", "layer", "method", "mode", "positions", "prompt", "temperature", "seed"):
             if getattr(self, name) != getattr(usual, name):
                 words += [f"--{name}", str(getattr(self, name))]
@@ -293,7 +298,7 @@ class Laboratory:
                 ((explanation,),) = explainer.explain([push.feature])
                 answers.append(_told(explanation))
                 job.tell({"number": number, "answer": answers[-1]})
-            command = push.command(loaded.command, push.strengths[len(push.strengths) // 2])
+            command = push.command(loaded.command)
             return {"result": self._remember(Answered(push, answers)), "command": command}
 
         return self.worker.submit(work)

@@ -178,7 +178,7 @@ if (push) {
     const asked = wanted(factors);
     const { run, feature, unit, picture } = asked;
     history.replaceState(null, "", `/lab?${new URLSearchParams({ run, feature, strength: push.strength.value, unit, ...(picture ? { picture } : {}) })}`);
-    const steps = [...(["steering", "one-word"].includes(asked.method) ? ["nothing pushed"] : []), ...asked.strengths.map(number), ...(asked.random ? [`${number(asked.strengths[0])} of a random direction`] : [])];
+    const steps = [...(["steering", "one-word"].includes(asked.method) ? ["nothing pushed"] : []), ...asked.strengths.map(number), ...(asked.random ? [`${number(asked.strengths[Math.floor(asked.strengths.length / 2)])} of a random direction`] : [])];
     const rows = steps.map((each) => {
       const item = made("li", "answer waits");
       item.append(made("span", "n faint", each), made("span", "words", "…"));
