@@ -1,6 +1,7 @@
 """Pictures that people bring: bounded before they are decoded, and kept in memory alone."""
 
 import threading
+from collections.abc import Mapping
 from typing import final
 
 from PIL import Image
@@ -63,9 +64,7 @@ class Brought:
         Raises:
             FeatureNotFound: there is none.
         """
-        data = self._files.get(name)
-        if data is None:
-            raise _unknown()
+        data = _known(self._files, name)
         with self._decoding:
             return decode(data, "the picture")
 
@@ -78,11 +77,11 @@ class Brought:
         Raises:
             FeatureNotFound: there is none.
         """
-        data = self._small.get(name)
-        if data is None:
-            raise _unknown()
-        return data
+        return _known(self._small, name)
 
 
-def _unknown() -> FeatureNotFound:
-    return FeatureNotFound("this picture", expected="one that was brought lately", remedy="bring it again")
+def _known(files: Mapping[str, bytes], name: str) -> bytes:
+    found = files.get(name)
+    if found is None:
+        raise FeatureNotFound("this picture", expected="one that was brought lately", remedy="bring it again")
+    return found
