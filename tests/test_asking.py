@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import seesay
-from seesay.asking import ask
+from seesay.asking import ask, sighting
 from seesay.errors import InvalidSetting, LayerNotFound, MismatchedSAE, UnreadableImage, UnusablePath
 from seesay.records import MOST_SIGHTED
 from seesay.sae import SAE
@@ -101,9 +101,8 @@ def test_in_a_notebook_it_is_a_picture_in_which_nothing_is_anyone_elses(
 ) -> None:
     nasty = "<script>alert(1)</script>"
     with making(tmp_path / "x", 3) as run:
-        run.rows("UPDATE run SET value = ? WHERE name = 'layer'", (str(late.provenance.layer),))
         said(run, dict.fromkeys(range(late.n_features), nasty))
-        seen = ask(encoder, late, photo, run=run, n=4)
+        seen = sighting(encoder, late, late.provenance.layer or 0, photo, 4, "activation", run)
     html = seen._repr_html_()
     assert nasty not in html
     assert "&lt;script&gt;" in html
@@ -136,7 +135,13 @@ def test_what_cannot_be_asked_is_refused(vlm: VLM, tmp_path: Path, filled: Path,
         ask(vlm, late, blank)
     with pytest.raises(UnreadableImage):
         ask(vlm, tiny_sae(), tmp_path / "none.png")
-    with pytest.raises(UnusablePath, match="is a run of block 5"):
+    with pytest.raises(UnusablePath, match="is of other features"):
         ask(vlm, tiny_sae(), blank, run=filled)
     with pytest.raises(UnusablePath, match="no run"):
         ask(vlm, tiny_sae(), blank, run=tmp_path / "none")
+
+
+def test_a_run_of_another_sae_lends_no_words(encoder: Encoder, photo: Image.Image, filled: Path) -> None:
+    early = seesay.load_sae(seesay.world.sae("world:early"))
+    with pytest.raises(UnusablePath, match="is of other features"):
+        ask(encoder, early, photo, layer=5, run=filled)

@@ -27,6 +27,7 @@ from seesay.report.features import best_of, statements_of
 from seesay.report.pictures import as_webp, heat_of
 from seesay.report.templating import templates_of
 from seesay.sae import SAE
+from seesay.sae.identity import identity_of
 from seesay.store.run import Run
 from seesay.vlm import VLM, Encoder
 
@@ -170,7 +171,7 @@ def ask(
         LayerNotFound: a block that the encoder does not have, or none given where the SAE names none.
         MismatchedSAE: an SAE for residuals of another width.
         InvalidSetting: too many features, or an order that only a run can tell.
-        UnusablePath: a run that cannot be read, or is of another block.
+        UnusablePath: a run that cannot be read, or is of another encoder, block or SAE.
     """
     check_choice(order, get_args(SightingOrder), "order")
     if not 1 <= n <= MOST_SIGHTED:
@@ -186,14 +187,31 @@ def ask(
     seen = in_colour(image) if isinstance(image, Image.Image) else decode(Path(image))
     with ExitStack() as stack:
         known = stack.enter_context(Run.open(Path(run))) if isinstance(run, str | Path) else run
-        return _asked(encoder, sae, layer, seen, n, order, known)
+        if known is not None and known.subject.get("identity") != identity_of(encoder, sae, layer):
+            raise UnusablePath(
+                f"{known.folder} is of other features",
+                expected=f"a run of this encoder, block {layer} and SAE",
+                remedy="leave it out, or load what it is of",
+            )
+        return sighting(encoder, sae, layer, seen, n, order, known)
 
 
 @torch.no_grad()
-def _asked(
+def sighting(
     encoder: Encoder, sae: SAE, layer: int, image: Image.Image, n: int, order: SightingOrder, run: Run | None
 ) -> Sighting:
-    reduction = _reduction(run, layer)
+    """The same as `ask`, for whoever has checked before that all of it belongs together.
+
+    Args:
+        encoder: that looks.
+        sae: of the block.
+        layer: the block.
+        image: RGB.
+        n: how many features to tell, at most.
+        order: which of them.
+        run: of the same features; None for none.
+    """
+    reduction = _reduction(run)
     encoded = encoder.encode_to([image], layer)
     active = activity(sae, encoded, 0)
     found = pairs(active, sae.n_features, reduction)
@@ -228,14 +246,10 @@ def _heatmap(active: Activity, found: Pairs, place: int, grid: tuple[int, int]) 
     return heatmap.reshape(grid)
 
 
-def _reduction(run: Run | None, layer: int) -> Reduction:
+def _reduction(run: Run | None) -> Reduction:
     """How an image's activation is made of its patches': as in the run."""
     if run is None:
         return "mean"
-    if run.subject.get("layer") != layer:
-        raise UnusablePath(
-            f"{run.folder} is a run of block {run.subject.get('layer')}", expected=f"one of block {layer}"
-        )
     reduction = run.configured("collect").get("reduction", "mean")
     check_choice(reduction, get_args(Reduction), "reduction")
     return cast("Reduction", reduction)

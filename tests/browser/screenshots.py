@@ -89,7 +89,7 @@ def addresses(browser: Browser, address: str) -> dict[str, str]:
         "compare": "/compare",
         "error": "/runs/0/features/999999999",
         "ask": "/ask",
-        "lab": f"/lab?run={first['run']}&feature={first['feature_id']}",
+        "lab": f"/steer?run={first['run']}&feature={first['feature_id']}",
         "studies": "/studies",
         **dict(zip(("study",), studies, strict=False)),
         **dict(zip(("rated", "rate"), raters, strict=False)),

@@ -42,7 +42,7 @@ def asked(visit: Visit, answering: str, photo: bytes, width: int = 1280) -> Page
 
 
 def steered(visit: Visit, answering: str, button: str = "Steer") -> Page:
-    page = visit(f"{answering}/lab?feature=42")
+    page = visit(f"{answering}/steer?feature=42")
     page.get_by_role("button", name=button).click()
     expect(page.get_by_role("button", name="Bookmark")).to_be_visible()
     return page
@@ -86,6 +86,7 @@ def test_what_is_no_picture_is_refused_in_words(visit: Visit, answering: str) ->
     page = visit(f"{answering}/ask")
     drop(page, b"no picture", "x.png")
     expect(page.get_by_role("alert")).to_contain_text("the picture")
+    expect(page.get_by_role("alert")).to_contain_text("x.png")
     assert visit.complaints == [UNSUPPORTED]
     visit.complaints.clear()
 
@@ -107,7 +108,7 @@ def test_a_sweep_is_kept_and_found_again(visit: Visit, answering: str) -> None:
     said = answers(page)
     page.get_by_label("Keep it as").fill("<b>mine</b>")
     page.get_by_role("button", name="Bookmark").click()
-    expect(page).to_have_url(re.compile(r"/lab/0/\d+$"))
+    expect(page).to_have_url(re.compile(r"/steer/0/\d+$"))
     expect(page.get_by_role("heading", level=1)).to_have_text("<b>mine</b>")
     assert answers(page) == said
     link = page.url
@@ -116,8 +117,29 @@ def test_a_sweep_is_kept_and_found_again(visit: Visit, answering: str) -> None:
     other.get_by_role("button", name="Steer").click()
     expect(other.get_by_role("button", name="Bookmark")).to_be_visible()
     page.get_by_role("button", name="Forget <b>mine</b>").click()
-    expect(page).to_have_url(f"{answering}/lab?run=0")
+    expect(page).to_have_url(f"{answering}/steer?run=0")
     expect(page.locator(".kept")).to_have_count(0)
+
+
+def test_the_address_keeps_the_whole_question(visit: Visit, answering: str) -> None:
+    page = visit(f"{answering}/steer?feature=42")
+    page.get_by_text("More", exact=True).click()
+    page.get_by_label("Push along").fill("7:1")
+    page.get_by_label("Ask", exact=True).fill("what is it ?")
+    page.get_by_label("Where").select_option("patches")
+    page.get_by_role("button", name="Steer", exact=True).click()
+    expect(page.get_by_role("button", name="Bookmark")).to_be_visible()
+    other = visit(page.url)
+    expect(other.get_by_label("Ask", exact=True)).to_have_value("what is it ?")
+    expect(other.get_by_label("Push along")).to_have_value("7:1")
+    expect(other.get_by_label("Where")).to_have_value("patches")
+
+
+def test_a_sweep_in_nats_is_of_positive_ones(visit: Visit, answering: str) -> None:
+    page = visit(f"{answering}/steer?feature=42&strength=2&unit=kl")
+    page.get_by_role("button", name="Sweep strengths").click()
+    expect(page.get_by_role("button", name="Bookmark")).to_be_visible()
+    expect(page.locator(".answer")).to_have_count(9)
 
 
 def test_a_picture_is_steered_from_what_it_activates(visit: Visit, answering: str, photo: bytes) -> None:
@@ -138,7 +160,7 @@ def test_a_picture_is_steered_from_what_it_activates(visit: Visit, answering: st
 
 
 def test_what_nobody_waits_for_any_more_is_cancelled_and_the_page_stays_usable(visit: Visit, answering: str) -> None:
-    page = visit(f"{answering}/lab?feature=42")
+    page = visit(f"{answering}/steer?feature=42")
     page.get_by_role("button", name="Sweep strengths").click()
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#told")).to_contain_text("Cancelled.")
@@ -148,7 +170,7 @@ def test_what_nobody_waits_for_any_more_is_cancelled_and_the_page_stays_usable(v
 
 
 def test_others_are_told_how_many_go_before_them_and_look_at_pages_meanwhile(visit: Visit, answering: str) -> None:
-    pages = [visit(f"{answering}/lab?feature={each}") for each in (1, 2, 3)]
+    pages = [visit(f"{answering}/steer?feature={each}") for each in (1, 2, 3)]
     for page in pages:
         page.get_by_role("button", name="Sweep strengths").click()
     expect(pages[2].locator("#told")).to_contain_text("before this")
@@ -159,7 +181,7 @@ def test_others_are_told_how_many_go_before_them_and_look_at_pages_meanwhile(vis
 
 
 def test_what_cannot_be_asked_is_told_beside_the_form(visit: Visit, answering: str) -> None:
-    page = visit(f"{answering}/lab?feature=42")
+    page = visit(f"{answering}/steer?feature=42")
     page.get_by_text("More", exact=True).click()
     page.get_by_label("Mode").select_option("replace")
     page.get_by_label("Push along").fill("7:1")

@@ -1,11 +1,12 @@
 """Pictures from outside: bounded before anything is decoded, and kept as they are."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
 
-from seesay.errors import FeatureNotFound, UnreadableImage
+from seesay.errors import Busy, FeatureNotFound, UnreadableImage
 from seesay.images.decoding import decode
 from seesay.viewer.brought import MOST_PIXELS, Brought
 from tests.images.making import encoded, picture, pixels_of, png_header
@@ -27,6 +28,21 @@ def test_a_picture_of_too_many_pixels_is_refused_by_its_header_alone() -> None:
     side = int(MOST_PIXELS**0.5) + 1
     with pytest.raises(UnreadableImage, match=f"at most {MOST_PIXELS} pixels"):
         Brought().take(png_header(side, side))
+
+
+@pytest.mark.parametrize("kind", ["ICO", "ICNS"])
+def test_a_format_that_is_decoded_to_be_opened_is_not_taken(kind: str) -> None:
+    with pytest.raises(UnreadableImage):
+        Brought().take(encoded(Image.new("RGB", (32, 32)), kind))
+
+
+def test_more_than_can_be_looked_at_are_refused_at_once() -> None:
+    brought, data = Brought(), encoded(picture(1, 1500, 1500), "PNG")
+    with ThreadPoolExecutor(40) as people:
+        taken = [people.submit(brought.take, data) for _ in range(40)]
+    refused = [each for each in taken if isinstance(each.exception(), Busy)]
+    assert 0 < len(refused) < 40
+    assert brought.take(data) == next(each.result() for each in taken if each not in refused), "and later again"
 
 
 def test_what_is_no_picture_is_refused() -> None:

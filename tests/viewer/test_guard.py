@@ -1,11 +1,14 @@
 """Who is answered, and what pages may do."""
 
+import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from seesay.viewer.app import create_app
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.guard import Guard
 from tests.viewer.conftest import client_of
@@ -63,6 +66,28 @@ def test_on_loopback_no_token_is_asked_for() -> None:
 def test_under_an_unspecified_address_the_token_stands_for_the_name(catalogue: Catalogue) -> None:
     client = client_of(catalogue, Guard.of("0.0.0.0"), "my-machine:8765")
     assert client.get("/").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "host", ["x/rate/", "127.0.0.1:8765/rate/", "a b", "", "x?/rate/", "x:1:2", "[::1", "x\r", "é"]
+)
+@pytest.mark.parametrize("listening", ["0.0.0.0", "192.0.2.7"])
+def test_no_name_opens_what_only_the_token_does(catalogue: Catalogue, host: str, listening: str) -> None:
+    app = create_app(catalogue, Guard.of(listening))
+    statuses: list[int] = []
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: MutableMapping[str, object]) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(cast("int", message["status"]))
+
+    headers = [(b"host", host.encode())]
+    scope = {"type": "http", "method": "GET", "path": "/api/runs", "query_string": b"", "headers": headers}
+    scope |= {"scheme": "http", "server": ("127.0.0.1", 8765), "raw_path": b"/api/runs", "root_path": ""}
+    asyncio.run(app(scope, receive, send))  # as no client would send it
+    assert statuses in ([421], [401])
 
 
 def test_nobody_can_send_more_than_is_taken(catalogue: Catalogue) -> None:

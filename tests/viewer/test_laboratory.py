@@ -6,6 +6,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from seesay.viewer.app import create_app
 from seesay.viewer.brought import Brought
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.guard import Guard
-from seesay.viewer.laboratory import Laboratory
+from seesay.viewer.laboratory import Laboratory, Push
 from seesay.viewer.worker import Worker
 
 COMMON = Options(device="cpu")
@@ -94,6 +95,8 @@ def bring(client: TestClient, data: bytes) -> str:
         {"picture": True},
         {"along": "7:-1.5,9:2", "positions": "patches"},
         {"prompt": "which colour is it ? it's 'new'"},
+        {"prompt": "--help"},
+        {"strengths": [-1e-05]},
         {"layer": 3},
         {"mode": "replace", "empty": "grey"},
         {"method": "one-word", "strengths": [8.0], "unit": "coefficient"},
@@ -177,6 +180,10 @@ def test_a_picture_is_asked_about_as_in_a_notebook(
         ({"max_new_tokens": 10**9}, 422),
         ({"temperature": -1}, 422),
         ({"seed": -1}, 422),
+        ({"strengths": [2.0, -2.0], "unit": "kl"}, 422),
+        ({"unit": "max_activation"}, 422),
+        ({"empty": "mean"}, 422),
+        ({"strenght": 2.0}, 422),
     ],
     ids=str,
 )
@@ -189,23 +196,17 @@ def test_what_cannot_be_asked_is_refused_before_anybody_waits(
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "told"),
     [
-        {"unit": "max_activation"},
-        {"strengths": [1e9]},
-        {"empty": "mean"},
-        {"prompt": "what is {this}"},
-        {"along": "7:1", "mode": "replace"},
+        ({"strengths": [1e9]}, "coefficient"),
+        ({"prompt": "what is {this}"}, "{this}"),
+        ({"along": "7:1", "mode": "replace"}, "pushed along"),
     ],
     ids=str,
 )
-def test_what_the_model_refuses_is_told_in_a_line(client: TestClient, wrong: dict[str, Any], folder: Path) -> None:
-    asked = {"run": 0, "feature": 42, "strengths": [1.0], **wrong}
-    answer = client.post("/api/steer", json=asked)
-    told = answer.json()["detail"] if answer.status_code != 200 else json.loads(answer.text.splitlines()[-1])["refused"]
-    assert answer.status_code in (200, 422)
-    assert told
-    assert str(folder.parent) not in told
+def test_what_the_model_refuses_is_told_in_a_line(client: TestClient, wrong: dict[str, Any], told: str) -> None:
+    news = lines(client, "/api/steer", **{"run": 0, "feature": 42, "strengths": [1.0], **wrong})
+    assert told in news[-1]["refused"]
 
 
 def test_numbers_that_are_none_are_refused(client: TestClient) -> None:
@@ -235,19 +236,19 @@ def test_what_was_found_is_kept_with_its_settings_and_picture(client: TestClient
     assert kept.status_code == 200, kept.text
     number = kept.json()["bookmark_id"]
     (listed,) = [each for each in client.get("/api/runs/0/bookmarks").json() if each["bookmark_id"] == number]
-    assert listed["answers"] == answers(news)
+    assert listed["replies"] == answers(news)
     catalogue = Catalogue([folder])
     later = client_of(None, catalogue)
-    page = later.get(f"/lab/0/{number}").text
+    page = later.get(f"/steer/0/{number}").text
     assert answers(news)[-1]["text"] in page
     assert NASTY not in page
     assert "&lt;script&gt;" in page
     assert later.get(f"/brought/{picture}.webp").status_code == 200, "under the name that it had"
-    assert later.get("/lab/0/9999").status_code == 404
-    sent = later.post(f"/lab/0/{number}/forget")
-    assert (sent.status_code, sent.headers["location"]) == (303, "/lab?run=0")
-    assert later.post(f"/lab/0/{number}/forget").status_code == 303, "whoever is second finds it done"
-    assert later.get(f"/lab/0/{number}").status_code == 404
+    assert later.get("/steer/0/9999").status_code == 404
+    sent = later.post(f"/steer/0/{number}/forget")
+    assert (sent.status_code, sent.headers["location"]) == (303, "/steer?run=0")
+    assert later.post(f"/steer/0/{number}/forget").status_code == 303, "whoever is second finds it done"
+    assert later.get(f"/steer/0/{number}").status_code == 404
     assert later.delete(f"/api/runs/0/bookmarks/{number}").status_code == 404
     catalogue.close()
 
@@ -270,35 +271,57 @@ def test_what_nobody_remembers_cannot_be_kept(client: TestClient) -> None:
     assert "steer again" in answer.json()["detail"]
 
 
-def test_a_bookmark_that_is_damaged_is_told_in_a_line(client: TestClient, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("settings", "replies", "status"),
+    [
+        ('{"feature": "x", "strengths": 3}', "[]", 422),
+        ('{"feature": 1, "strengths": []}', "[]", 422),
+        ('{"feature": 1, "strengths": [1.0], "more": 1}', "[]", 422),
+        ("[", "[]", 500),
+        ('{"feature": 1, "strengths": [1.0]}', "[{}]", 500),
+        ('{"feature": 1, "strengths": [1.0]}', '[[["a", "b"]]]', 500),
+        ('{"feature": 1, "strengths": [1.0]}', '[{"status": "ok", "text": 5}]', 500),
+    ],
+)
+def test_a_bookmark_that_is_damaged_is_told_in_a_line_and_hides_no_other(
+    client: TestClient, folder: Path, settings: str, replies: str, status: int
+) -> None:
     with Run.noting(folder) as run:
-        run.rows(
-            "INSERT INTO bookmarks (name, settings, answers, made_at) VALUES "
-            """('strange', '{"feature": "x", "strengths": 3}', '[]', ''), ('none', '[', '[]', '')"""
-        )
-        ((strange, none),) = run.rows("SELECT max(bookmark_id) - 1, max(bookmark_id) FROM bookmarks")
-    assert client.get(f"/lab/0/{strange}").status_code == 422
-    assert client.get(f"/lab/0/{none}").status_code == 500
-    assert client.get("/lab").status_code == 500
+        query = "INSERT INTO bookmarks (name, settings, answers, made_at) VALUES ('strange', ?, ?, '')"
+        run.rows(query, (settings, replies))
+        ((number,),) = run.rows("SELECT max(bookmark_id) FROM bookmarks")
+    answer = client.get(f"/steer/0/{number}")
+    assert answer.status_code == status
+    assert "damaged" in answer.text or "strengths" in answer.text
+    for address in ("/steer", "/api/runs/0/bookmarks"):
+        assert client.get(address).status_code == 200
     with Run.noting(folder) as run:
-        run.rows("DELETE FROM bookmarks WHERE bookmark_id >= ?", (strange,))
+        run.rows("DELETE FROM bookmarks WHERE bookmark_id = ?", (number,))
+
+
+def test_a_picture_that_cannot_be_read_hides_no_words(client: TestClient, folder: Path) -> None:
+    news = lines(client, "/api/steer", run=0, feature=42, strengths=[4.0])
+    number = client.post("/api/bookmarks", json={"result": news[-1]["result"], "name": "x"}).json()["bookmark_id"]
+    with Run.noting(folder) as run:
+        run.rows("UPDATE bookmarks SET picture = x'00' WHERE bookmark_id = ?", (number,))
+    assert answers(news)[-1]["text"] in client.get(f"/steer/0/{number}").text
 
 
 def test_pages_of_a_viewer_without_models_say_how_to_load_them(filled: Path) -> None:
     catalogue = Catalogue([filled])
     client = client_of(None, catalogue)
-    for address in ("/ask", "/lab"):
+    for address in ("/ask", "/steer"):
         assert "--with-model" in client.get(address).text
     assert client.post("/api/steer", json={}).status_code == 404
     catalogue.close()
 
 
 def test_pages_begin_with_what_their_address_says(client: TestClient) -> None:
-    page = client.get("/lab", params={"feature": 17, "strength": -2.5, "unit": "kl"}).text
+    page = client.get("/steer", params={"feature": 17, "strength": -2.5, "unit": "kl"}).text
     assert 'value="17"' in page
     assert 'value="-2.5"' in page
-    assert client.get("/lab", params={"strength": "nan"}).status_code == 422
-    assert client.get("/lab", params={"run": 9}).status_code == 404
+    assert client.get("/steer", params={"strength": "nan"}).status_code == 422
+    assert client.get("/steer", params={"run": 9}).status_code == 404
     assert client.get("/ask", params={"run": 9}).status_code == 404
     assert client.get("/ask", params={"picture": "x"}).status_code == 422
 
@@ -322,6 +345,17 @@ def test_twenty_people_at_once_are_answered_or_told_that_others_are(folder: Path
     assert all("result" in json.loads(line) for status, line in ends if status == 200)
     assert asks(0)[0] == 200, "and then again"
     full.close()
+
+
+def test_a_run_of_another_block_than_the_saes_is_named_in_the_line_for_a_terminal(
+    folder: Path, laboratory: Laboratory
+) -> None:
+    loaded = laboratory.loaded(0)
+    moved = replace(loaded, layer=2)
+    assert "--layer" not in Push(0, 1, (1.0,)).command(loaded)
+    assert "--layer 2" in Push(0, 1, (1.0,)).command(moved)
+    assert "--layer 3" in Push(0, 1, (1.0,), layer=3).command(moved)
+    assert "--layer" not in Push(0, 1, (1.0,), layer=loaded.layer).command(moved), "as that is the SAE's own"
 
 
 def test_the_line_for_a_terminal_names_all_that_words_depend_on(folder: Path) -> None:

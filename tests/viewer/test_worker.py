@@ -116,7 +116,7 @@ def test_whoever_leaves_the_queue_is_never_answered(worker: Worker) -> None:
     worker.submit(gate)
     until(gate.is_begun.is_set)
     left, after = worker.submit(work), worker.submit(says("after"))
-    assert (worker.place(left), worker.place(after)) == (1, 2)
+    assert (worker.place(left), worker.place(after)) == (1, 2), "the one that is being answered goes before, too"
     worker.leave(left)
     assert worker.place(after) == 1
     gate.is_open.set()

@@ -59,10 +59,9 @@ def laboratory_of(
 
 
 def _check_same(run: "Run", named: Named, found: Together) -> None:
-    from seesay.pipeline.collecting import Subject
+    from seesay.sae.identity import identity_of
 
-    subject = Subject(found.eyes, found.sae, found.layer, run.subject)
-    if subject.as_json()["identity"] != run.subject.get("identity"):
+    if identity_of(found.eyes, found.sae, found.layer) != run.subject.get("identity"):
         raise UnusablePath(
             f"{named.subject} and {named.sae} are not what {run.folder} was made of",
             expected="the same weights",

@@ -59,7 +59,8 @@ class RunModels:
             UnusablePath: they are not those that the run was made with.
         """
         from seesay.exemplars.config import Reduction
-        from seesay.pipeline.collecting import STAGE, Subject
+        from seesay.pipeline.collecting import STAGE
+        from seesay.sae.identity import identity_of
         from seesay.scorers.activations import Activations
 
         named = self._of
@@ -68,8 +69,8 @@ class RunModels:
         layer = named.finding.layer(named.sae, sae, named.layer)
         sae.check_fits(encoder.d_model)
         encoder.check_layer(layer)
-        subject = Subject(encoder, sae.to(encoder.device), layer, self._run.subject)
-        if subject.as_json()["identity"] != self._run.subject.get("identity"):
+        sae = sae.to(encoder.device)
+        if identity_of(encoder, sae, layer) != self._run.subject.get("identity"):
             raise UnusablePath(
                 f"{named.subject} and {named.sae} are not what {self._run.folder} was made of",
                 expected="the same weights",
@@ -79,7 +80,7 @@ class RunModels:
         has_images = self._run.finished(STAGE) is not None
         reduction = self._run.configured(STAGE).get("reduction") if has_images else "mean"
         check_choice(reduction, get_args(Reduction), "reduction")
-        return Activations(encoder, subject.sae, layer, cast("Reduction", reduction))
+        return Activations(encoder, sae, layer, cast("Reduction", reduction))
 
     @cached_property
     def truth(self) -> "Truth":

@@ -85,15 +85,21 @@ class Serve:
             return self._listed(output, runs_below(Path()))
         if not 0 < self.port <= _LARGEST_PORT:
             raise InvalidSetting(f"--port {self.port}", expected=f"1 to {_LARGEST_PORT}")
-        if not 0 < self.time_limit < math.inf:
-            raise InvalidSetting(f"--time-limit {self.time_limit}", expected="seconds")
-        if self.who != ExplainerOptions() and not self.with_model:
-            raise InvalidSetting("an explainer for a viewer that asks none", expected="--with-model beside it")
+        from seesay.store.run import exists
         from seesay.viewer.brought import Brought
         from seesay.viewer.catalogue import Catalogue
         from seesay.viewer.guard import Guard
         from seesay.viewer.serving import ending_well, serve
 
+        if not 0 < self.time_limit < math.inf:
+            raise InvalidSetting(f"--time-limit {self.time_limit}", expected="seconds, more than 0")
+        usual = (self.who, self.time_limit) == (ExplainerOptions(), Serve.time_limit)
+        if not usual and not self.with_model:
+            raise InvalidSetting("options of a model for a viewer that asks none", expected="--with-model beside them")
+        for path in self.path:
+            below = [] if exists(path) else runs_below(path)
+            if below:
+                raise UnusablePath(f"{path} is no run, but a folder of some", expected=" or ".join(map(str, below[:3])))
         guard, brought = Guard.of(self.host), Brought()
         with ending_well(), ExitStack() as stack:
             catalogue = stack.enter_context(closing(Catalogue(list(dict.fromkeys(self.path)))))

@@ -5,6 +5,7 @@ Source: "Language Models Can Explain Visual Features via Steering", arXiv 2603.2
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 from PIL import Image
@@ -14,6 +15,7 @@ from seesay.explainers.config import Empty, Positions, Setting
 from seesay.explainers.explainer import Explainer
 from seesay.explainers.gallery import NoImages
 from seesay.explainers.sights import NO_OTHER, Ground
+from seesay.images.decoding import decode
 from seesay.records import Ablation, Control, Decoding, Explanation, Method, Mode, Strength
 from seesay.sae import SAE
 from seesay.vlm import VLM, Encoder
@@ -38,7 +40,7 @@ def steer(
     decoding: Decoding = GREEDY,
     seed: int = 0,
     batch_size: int = 64,
-    image: Image.Image | None = None,
+    image: Image.Image | Path | str | None = None,
     along: Mapping[int, float] = _NOTHING,
     prompt: str | None = None,
     subject: VLM | Encoder | None = None,
@@ -60,7 +62,7 @@ def steer(
         decoding: how words are chosen.
         seed: of the control and of a noise image.
         batch_size: features at a time; halved when memory runs out, without changing the words.
-        image: one's own to steer on; None for the empty one.
+        image: one's own to steer on, of any size and mode, or a file; None for the empty one.
         along: features that are pushed along with each of the others, and how hard, in the strength's unit.
         prompt: what to ask instead.
         subject: the model whose encoder the SAE was trained on, if that is not `vlm`: the encoders are then compared.
@@ -71,6 +73,7 @@ def steer(
         `failed`, one that the model finds no word for `empty`.
 
     Raises:
+        UnreadableImage: no image.
         MismatchedEncoder: a `vlm` whose encoder is not the subject's.
         FeatureNotFound: an id that the SAE does not have, or a permuted control of a single feature.
         InvalidStrength: a strength that is no finite number, or in a unit that cannot be had without images.
@@ -98,7 +101,7 @@ def steer(
         setting,
         layer=sae.provenance.layer if layer is None else layer,
         encoder_differs_in=_difference(subject, vlm, allowed=allow_different_encoder),
-        ground=Ground(image, tuple(along.items())),
+        ground=Ground(decode(Path(image)) if isinstance(image, str | Path) else image, tuple(along.items())),
         prompt=prompt,
     )
     return [explanation for batch in explainer.explain(feature_ids, batch_size) for explanation in batch]

@@ -8,6 +8,7 @@ import io
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,9 @@ def decode(source: Path | bytes, name: str = "", *, most_pixels: int | None = No
     Args:
         source: a file, or what is in one.
         name: what to call it if it cannot be read; the file's path if empty.
-        most_pixels: that an image may have, told by its header before anything is decoded; None for as many as Pillow
-            takes to be safe (`Image.MAX_IMAGE_PIXELS`).
+        most_pixels: that an image may have, told by its header before anything is decoded, for which only the most
+            common formats are taken, as others are decoded to be opened; None for as many as Pillow takes to be safe
+            (`Image.MAX_IMAGE_PIXELS`), in any format.
 
     Raises:
         UnreadableImage: a file that is missing, empty or damaged, in an unknown format, of too many pixels, or in a
@@ -71,7 +73,7 @@ def decode(source: Path | bytes, name: str = "", *, most_pixels: int | None = No
     name = name or ("image" if isinstance(source, bytes) else str(source))
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
-            image = _opened(stream, name)
+            image = _opened(stream, name, None if most_pixels is None else _COMMON)
             _check_size(image, name, Image.MAX_IMAGE_PIXELS if most_pixels is None else most_pixels)
             image.load()
             orientation = _orientation(image)
@@ -135,14 +137,14 @@ def suffixes() -> frozenset[str]:
     return frozenset(suffix.lower() for suffix, kind in known if kind in Image.OPEN and kind not in NOT_DECODED)
 
 
-def _opened(stream: io.BytesIO | io.BufferedReader, name: str) -> ImageFile.ImageFile:
+def _opened(stream: io.BytesIO | io.BufferedReader, name: str, kinds: Sequence[str] | None) -> ImageFile.ImageFile:
     """As `Image.open`, but the size is left to us: Pillow tells it by a warning, which threads cannot catch."""
     prefix = stream.read(16)
     if not prefix:
         raise _unreadable(name, "the file is empty")
     Image.init()
     refusals: list[str] = []
-    for kind in dict.fromkeys((*_COMMON, *Image.ID)):
+    for kind in dict.fromkeys(kinds or (*_COMMON, *Image.ID)):
         if kind in NOT_DECODED or kind not in Image.OPEN:
             continue
         make, accepts = Image.OPEN[kind]

@@ -23,14 +23,13 @@ from seesay.images.sources import ImageSource
 from seesay.interruption import gently_interrupted
 from seesay.pipeline.checkpoint import Checkpoint
 from seesay.sae import SAE
-from seesay.sae.identity import digest as sae_digest
+from seesay.sae.identity import identity_of
 from seesay.sae.nearest import nearest
 from seesay.store.collected import add_exemplars, add_features, add_images
 from seesay.store.database import refusing, transaction
 from seesay.store.run import Run
 from seesay.store.thumbnails import LARGEST_SIDE
 from seesay.vlm.encoder import Encoder
-from seesay.vlm.identity import digest, fingerprint
 
 STAGE = "collect"
 _ALGORITHM = 1
@@ -59,8 +58,8 @@ class Subject:
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data, with a hash of what counts: weights and block, not names."""
-        parts = [digest(fingerprint(self.encoder, self.layer)), str(self.layer), sae_digest(self.sae)]
-        return {**self.names, "layer": self.layer, "identity": _hash(parts)}
+        identity = identity_of(self.encoder, self.sae, self.layer)
+        return {**self.names, "layer": self.layer, "identity": identity}
 
 
 def collect(
@@ -108,7 +107,7 @@ def collect(
     }
     checkpoint = Checkpoint(run)
     # The source's name is for people: the same images may have come to lie elsewhere.
-    identity = _hash([json.dumps(facts, sort_keys=True)])
+    identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     run.begin(STAGE, identity, {"images": source.name, **facts}, anew=not checkpoint.exists())
     summary = run.finished(STAGE)
     if summary is None:
@@ -209,7 +208,3 @@ def _write(run: Run, subject: Subject, collection: Collection) -> dict[str, Any]
         summary["n_kept_images"] = add_exemplars(run.connection, choose(collection))
         run.finish(STAGE, summary)
     return summary
-
-
-def _hash(parts: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

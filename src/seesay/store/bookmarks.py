@@ -1,20 +1,51 @@
 """What people found by steering and kept, in `run.db`; without torch, and checked, as it may be a stranger's."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, final
 
-from seesay.errors import FeatureNotFound, InvalidSetting
-from seesay.store.checks import checked_id, checked_text
+from seesay.errors import FeatureNotFound, InvalidSetting, UnusablePath
+from seesay.store.checks import checked_id, checked_number, checked_text
 from seesay.store.database import refusing, transaction
 from seesay.store.run import DAMAGE, Run, parsed
 from seesay.store.verdicts import now
+
+_log = logging.getLogger(__name__)
 
 LONGEST_TITLE = 120
 """Characters of what a bookmark is called."""
 
 _COLUMNS = "bookmark_id, name, settings, answers, made_at"
+
+
+@final
+@dataclass(frozen=True)
+class Reply:
+    """What was said to one of its questions.
+
+    Args:
+        control: what took the feature's place: `none` if nothing was pushed, `random` for a random direction.
+        strength: how hard it was pushed; None for not at all.
+        unit: of the strength.
+        coefficient: what it came to.
+        status: how it came out.
+        text: the words.
+        raw_text: the model's own, untouched.
+        reason: why there are none.
+        log_probability: mean natural log-probability of each token; None if nothing was said.
+    """
+
+    control: str | None
+    strength: float | None
+    unit: str | None
+    coefficient: float | None
+    status: str
+    text: str
+    raw_text: str
+    reason: str
+    log_probability: float | None
 
 
 @final
@@ -26,14 +57,14 @@ class Bookmark:
         bookmark_id: number in the run.
         name: what it is called.
         settings: of the question, as plain data.
-        answers: what was said, as plain data.
+        replies: what was said.
         made_at: when, in UTC.
     """
 
     bookmark_id: int
     name: str
     settings: Mapping[str, Any]
-    answers: Sequence[Mapping[str, Any]]
+    replies: Sequence[Reply]
     made_at: str
 
 
@@ -41,7 +72,7 @@ def add_bookmark(
     run: Run,
     name: str,
     settings: Mapping[str, Any],
-    answers: Sequence[Mapping[str, Any]],
+    replies: Sequence[Reply],
     picture: bytes | None = None,
 ) -> Bookmark:
     """Keep what was found.
@@ -50,7 +81,7 @@ def add_bookmark(
         run: open for a note, or to be written.
         name: what to call it.
         settings: of the question, as plain data.
-        answers: what was said, as plain data.
+        replies: what was said.
         picture: a PNG file of what was steered, if that was one's own.
 
     Raises:
@@ -63,10 +94,10 @@ def add_bookmark(
     with refusing(run.folder), transaction(run.connection):
         bookmark_id = run.connection.execute(
             "INSERT INTO bookmarks (name, settings, answers, made_at, picture) VALUES (?,?,?,?,?)",
-            (name, json.dumps(settings), json.dumps(answers), made_at, picture),
+            (name, json.dumps(settings), json.dumps([asdict(each) for each in replies]), made_at, picture),
         ).lastrowid
     assert bookmark_id is not None
-    return Bookmark(bookmark_id, name, settings, answers, made_at)
+    return Bookmark(bookmark_id, name, settings, replies, made_at)
 
 
 def remove_bookmark(run: Run, bookmark_id: int) -> None:
@@ -84,15 +115,21 @@ def remove_bookmark(run: Run, bookmark_id: int) -> None:
 
 
 def bookmarks(run: Run) -> list[Bookmark]:
-    """All that was kept, the latest first.
+    """All that was kept and can be read, the latest first: one that is damaged keeps no other from being had.
 
     Args:
         run: may be a stranger's.
 
     Raises:
-        UnusablePath: what the run says is damaged.
+        UnusablePath: the run cannot be read.
     """
-    return [_bookmark(run, row) for row in run.rows(f"SELECT {_COLUMNS} FROM bookmarks ORDER BY bookmark_id DESC")]
+    found: list[Bookmark] = []
+    for row in run.rows(f"SELECT {_COLUMNS} FROM bookmarks ORDER BY bookmark_id DESC"):
+        try:
+            found.append(_bookmark(run, row))
+        except UnusablePath as error:
+            _log.warning("%s", error)
+    return found
 
 
 def bookmark(run: Run, bookmark_id: int) -> tuple[Bookmark, bytes | None]:
@@ -116,9 +153,17 @@ def bookmark(run: Run, bookmark_id: int) -> tuple[Bookmark, bytes | None]:
 def _bookmark(run: Run, row: Sequence[Any]) -> Bookmark:
     bookmark_id, name, settings, answers, made_at = row
     try:
-        told = [dict(each) for each in parsed(answers)]
+        replies = [_checked(Reply(**each)) for each in parsed(answers)]
         return Bookmark(
-            checked_id(bookmark_id), checked_text(name), dict(parsed(settings)), told, checked_text(made_at)
+            checked_id(bookmark_id), checked_text(name), dict(parsed(settings)), replies, checked_text(made_at)
         )
     except DAMAGE as error:
         raise run.damaged(f"bookmark {bookmark_id!r}", error) from error
+
+
+def _checked(reply: Reply) -> Reply:
+    for text in (reply.status, reply.text, reply.raw_text, reply.reason):
+        checked_text(text)
+    for number in (reply.strength, reply.coefficient, reply.log_probability):
+        checked_number(number)
+    return reply

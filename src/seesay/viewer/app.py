@@ -103,10 +103,11 @@ def _add_comparison(app: FastAPI, pages: Pages, comparer: Comparer) -> None:
 
 def _add_errors(app: FastAPI, pages: Pages, catalogue: Catalogue, desk: Desk) -> None:
     def told(request: Request, status: int, title: str, what: str) -> Response:
-        if request.url.path.startswith(RATING):
+        path: str = request.scope["path"]
+        if path.startswith(RATING):
             return HTMLResponse(desk.refusal(status), status)
         # a part of a page that is asked for anew puts what was refused where it fits
-        if request.url.path.startswith(_NO_PAGES) or request.headers.get("hx-request") == "true":
+        if path.startswith(_NO_PAGES) or request.headers.get("hx-request") == "true":
             return JSONResponse({"detail": what}, status)
         return HTMLResponse(pages.error(status, title, what), status)
 
@@ -132,5 +133,5 @@ def _add_errors(app: FastAPI, pages: Pages, catalogue: Catalogue, desk: Desk) ->
 
     @app.exception_handler(RequestValidationError)
     async def of_input(request: Request, error: RequestValidationError) -> Response:  # pyright: ignore[reportUnusedFunction]
-        what = "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors())
+        what = "; ".join(": ".join((*map(str, each["loc"][1:]), each["msg"])) for each in error.errors())
         return told(request, 422, "That was not understood", what)

@@ -4,6 +4,7 @@ A page of another site can make a browser ask a server on this machine. So only 
 (DNS rebinding), nothing that changes anything is taken from another page, and what a page may load is said with it.
 """
 
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ RATING: Final = "/rate/"
 _OPEN = (RATING, "/static/")
 """What is answered without the viewer's token: what shows nothing of a run to whoever has no key."""
 
+_HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 _COOKIE = "seesay"
 _LARGEST_BODY = 17 * 2**20  # a little more than the largest picture, which is refused in its own words
 _CHANGES_NOTHING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -86,14 +88,14 @@ class Guarded:
             return PlainTextResponse(f"More than {_LARGEST_BODY // 2**20} MiB are not taken.", 413)
         if request.method not in _CHANGES_NOTHING and not _from_our_page(request.headers):
             return PlainTextResponse("Another site's page may change nothing here.", 403)
-        is_open = request.url.path.startswith(_OPEN)
+        is_open = request.scope["path"].startswith(_OPEN)  # a URL is made of what the host is said to be, too
         return self._locked(request) if self._guard.token and not is_open else None
 
     def _is_ours(self, host: str) -> bool:
         # An unspecified address is reached under any of the machine's names; the token stands for them.
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        found = _HOST.fullmatch(host)
         is_open = bool(self._guard.token) and bool({"0.0.0.0", "::"} & {*self._guard.hosts})
-        return is_open or name.strip("[]").lower() in self._guard.hosts
+        return found is not None and (is_open or found["name"].strip("[]").lower() in self._guard.hosts)
 
     def _locked(self, request: Request) -> Response | None:
         assert self._guard.token is not None
@@ -104,7 +106,7 @@ class Guarded:
         given = request.query_params.get("token", "")
         if secrets.compare_digest(given.encode(), self._guard.token.encode()):
             # The token goes where no link, log or picture of the page shows it.
-            found = RedirectResponse(request.url.path, 303)
+            found = RedirectResponse("/" + request.scope["path"].lstrip("/"), 303)
             # Lax, as the address may be opened from a chat or a mail; what changes anything is guarded by itself.
             found.set_cookie(name, self._guard.token, httponly=True, samesite="lax", path="/")
             return found

@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import BaseModel, BeforeValidator, Field
 from starlette.exceptions import HTTPException
@@ -36,9 +35,9 @@ def none_if_empty(value: Any) -> Any:
     return None if value == "" else value
 
 
-_NoneIfEmpty = BeforeValidator(none_if_empty)
+NONE_IF_EMPTY = BeforeValidator(none_if_empty)
 
-_Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, _NoneIfEmpty]
+_Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, NONE_IF_EMPTY]
 _PixelHash = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 _Side = Annotated[int | None, Query(ge=16, le=512)]
 
@@ -49,13 +48,13 @@ class Asked(BaseModel):
     text: Annotated[str, Field(max_length=200)] = ""
     by: searching.By = "words"
     picture: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
-    run: Annotated[Annotated[int, Field(ge=0, le=LARGEST_NUMBER)] | None, _NoneIfEmpty] = None
-    method: Annotated[Method | None, _NoneIfEmpty] = None
-    level: Annotated[Level | None, _NoneIfEmpty] = None
-    split: Annotated[Split | None, _NoneIfEmpty] = None
+    run: Annotated[Annotated[int, Field(ge=0, le=LARGEST_NUMBER)] | None, NONE_IF_EMPTY] = None
+    method: Annotated[Method | None, NONE_IF_EMPTY] = None
+    level: Annotated[Level | None, NONE_IF_EMPTY] = None
+    split: Annotated[Split | None, NONE_IF_EMPTY] = None
     least_sure: _Share = None
-    score: Annotated[Score | None, _NoneIfEmpty] = None
-    at_least: Annotated[Annotated[float, Field(allow_inf_nan=False)] | None, _NoneIfEmpty] = None
+    score: Annotated[Score | None, NONE_IF_EMPTY] = None
+    at_least: Annotated[Annotated[float, Field(allow_inf_nan=False)] | None, NONE_IF_EMPTY] = None
     rarest: _Share = None
     commonest: _Share = None
     apart: _Share = None
@@ -180,7 +179,12 @@ def _add_brought(router: APIRouter, brought: Brought, meaning: Meaning | None) -
         "/api/brought",
         summary="Bring a picture that features shall be near to, or that is asked about; it is given a name.",
         openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": _FILE}}},
-        responses=refusals(_403="A page of another site asks.", _413="It is too large.", _415="It is no picture."),
+        responses=refusals(
+            _403="A page of another site asks.",
+            _413="It is too large.",
+            _415="It is no picture.",
+            _429="Many others bring one.",
+        ),
     )
     async def bring(request: Request) -> dict[str, str]:
         data, refused = bytearray(), HTTPException(413, f"a picture of more than {LARGEST_FILE // 2**20} MiB")
@@ -191,7 +195,7 @@ def _add_brought(router: APIRouter, brought: Brought, meaning: Meaning | None) -
                     raise refused
         except ClientDisconnect as error:  # by itself, so that nobody reads this, or by the guard
             raise refused from error
-        return {"picture": await run_in_threadpool(brought.take, bytes(data))}
+        return {"picture": await brought.bring(bytes(data))}
 
 
 def _as_picture(data: bytes) -> Response:

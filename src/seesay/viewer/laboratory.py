@@ -6,15 +6,16 @@ import shlex
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, ClassVar, final
 
-from pydantic import TypeAdapter, ValidationError
+from PIL import Image
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from seesay.errors import FeatureNotFound, InvalidSetting
+from seesay.errors import FeatureNotFound, InvalidSetting, InvalidStrength
 from seesay.explainers.config import METHODS, Empty, Positions, Setting
 from seesay.records import Control, Decoding, Explanation, Method, Mode, SightingOrder, Strength, StrengthUnit
 from seesay.selection import parse_along
-from seesay.store.bookmarks import Bookmark, add_bookmark
+from seesay.store.bookmarks import Bookmark, Reply, add_bookmark
 from seesay.store.run import Run
 from seesay.texts import exact
 from seesay.viewer.brought import Brought
@@ -29,6 +30,7 @@ MOST_STRENGTHS = 16
 LONGEST_PROMPT = 2000
 _MOST_TOKENS = 256
 _MOST_REMEMBERED = 64
+_LARGEST_KEPT = 32 * 2**20
 
 
 @final
@@ -106,6 +108,8 @@ class Push:
     max_new_tokens: int = 64
     seed: int = 0
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     def setting(self, strength: float | None, control: Control | None = None) -> Setting:
         """One of its questions, for the library.
 
@@ -147,26 +151,44 @@ class Push:
         """
         if not 1 <= len(self.strengths) <= MOST_STRENGTHS:
             raise InvalidSetting(f"{len(self.strengths)} strengths", expected=f"1 to {MOST_STRENGTHS}")
+        if self.unit == "max_activation" or (self.unit == "kl" and min(self.strengths) <= 0):
+            raise InvalidStrength(
+                f"strengths of {', '.join(map(exact, self.strengths))} in {self.unit}",
+                expected="numbers above 0 for kl, or another unit, which is known without a run's images",
+            )
+        if self.empty == "mean":
+            raise InvalidSetting("the mean image", expected="an empty image that needs no others")
         unsteered = [self.setting(None)] if METHODS[self.method].generates else []
         random = [self.setting(self.middle, "random")] if self.random else []
         return [*unsteered, *map(self.setting, self.strengths), *random]
 
-    def command(self, models: Sequence[str], picture: str = "FILE") -> str:
+    def command(self, loaded: Loaded, picture: str = "FILE") -> str:
         """The same on the command line, at the middle one of the strengths.
 
         Args:
-            models: what names them there.
+            loaded: the models.
             picture: what a picture of one's own is called.
         """
         usual = Push(self.run, self.feature, self.strengths)
-        words = ["seesay", "steer", *models]
-        words += ["--features", str(self.feature), "--strength", exact(self.middle), "--strength-unit", self.unit]
-        for name in ("along", "layer", "method", "mode", "positions", "prompt", "temperature", "seed"):
+        options: dict[str, object] = {
+            "features": self.feature,
+            "strength": exact(self.middle),
+            "strength-unit": self.unit,
+        }
+        for name in ("along", "method", "mode", "positions", "prompt", "temperature", "seed", "max_new_tokens"):
             if getattr(self, name) != getattr(usual, name):
-                words += [f"--{name}", str(getattr(self, name))]
-        if self.max_new_tokens != usual.max_new_tokens:
-            words += ["--max-new-tokens", str(self.max_new_tokens)]
-        words += ["--image", picture] if self.picture else [] if self.empty == usual.empty else ["--empty", self.empty]
+                options[name.replace("_", "-")] = getattr(self, name)
+        layer = loaded.layer if self.layer is None else self.layer
+        if layer != loaded.sae.provenance.layer:
+            options["layer"] = layer
+        if self.picture:
+            options["image"] = picture
+        elif self.empty != usual.empty:
+            options["empty"] = self.empty
+        words = ["seesay", "steer", *loaded.command]
+        for name, value in options.items():
+            # What begins with a dash would be taken for an option.
+            words += [f"--{name}={value}"] if str(value).startswith("-") else [f"--{name}", str(value)]
         return shlex.join(words)
 
 
@@ -180,11 +202,11 @@ class Answered:
 
     Args:
         push: what was asked.
-        answers: of each question, as plain data.
+        replies: to each question.
     """
 
     push: Push
-    answers: Sequence[Mapping[str, Any]]
+    replies: Sequence[Reply]
 
 
 @final
@@ -235,20 +257,13 @@ class Laboratory:
         self.brought.small(picture)  # refused now, not when it is its turn
 
         def work(job: Job) -> News:
-            from seesay.asking import ask  # torch, which only whoever has models waits for
+            from seesay.asking import sighting  # torch, which only whoever has models waits for
 
             job.check()
             with Run.open(folder) as run:
                 known = run if run.finished("collect") is not None or run.rows("SELECT 1 FROM settings") else None
-                seen = ask(
-                    loaded.eyes,
-                    loaded.sae,
-                    self.brought.image(picture),
-                    layer=loaded.layer,
-                    n=n,
-                    order=order,
-                    run=known,
-                )
+                image = self.brought.image(picture)
+                seen = sighting(loaded.eyes, loaded.sae, loaded.layer, image, n, order, known)
             return {"sighting": seen.as_json(), "heats": [each.heat for each in seen]}
 
         return self.worker.submit(work)
@@ -276,7 +291,7 @@ class Laboratory:
             from seesay.explainers.steering import image_free
 
             image = self.brought.image(push.picture) if push.picture else None
-            answers: list[Mapping[str, Any]] = []
+            replies: list[Reply] = []
             for number, setting in enumerate(settings):
                 job.check()
 
@@ -296,10 +311,10 @@ class Laboratory:
                     watch=watch,
                 )
                 ((explanation,),) = explainer.explain([push.feature])
-                answers.append(_told(explanation))
-                job.tell({"number": number, "answer": answers[-1]})
-            command = push.command(loaded.command)
-            return {"result": self._remember(Answered(push, answers)), "command": command}
+                replies.append(_reply(explanation))
+                job.tell({"number": number, "answer": asdict(replies[-1])})
+            command = push.command(loaded)
+            return {"result": self._remember(Answered(push, replies)), "command": command}
 
         return self.worker.submit(work)
 
@@ -332,13 +347,10 @@ class Laboratory:
         found = self.answered(result)
         picture = None
         if found.push.picture:
-            file = io.BytesIO()
-            # The pixels alone: what else a file says may be nobody's business, such as where it was taken.
-            self.brought.image(found.push.picture).save(file, "PNG")
-            picture = file.getvalue()
+            picture = _as_kept(self.brought.image(found.push.picture))
         settings = {name: value for name, value in asdict(found.push).items() if name != "run"}
         with Run.noting(self._catalogue.folder(found.push.run)) as run:
-            return add_bookmark(run, name, settings, found.answers, picture)
+            return add_bookmark(run, name, settings, found.replies, picture)
 
     def close(self) -> None:
         """End the thread that owns the models."""
@@ -364,23 +376,37 @@ def push_of(bookmark: Bookmark, number: int) -> Push:
         InvalidSetting: it is no question that could have been asked.
     """
     try:
-        return _PUSH.validate_python({**bookmark.settings, "run": number})
+        push = _PUSH.validate_python({**bookmark.settings, "run": number})
+        _ = push.settings
     except ValidationError as error:
         what = "; ".join(str(each["loc"][0]) for each in error.errors())
         raise InvalidSetting(f"bookmark {bookmark.bookmark_id} is damaged: {what}", expected="a question") from error
+    return push
 
 
-def _told(explanation: Explanation) -> dict[str, Any]:
-    """An answer as plain data."""
+def _as_kept(image: Image.Image) -> bytes:
+    """The pixels alone: what else a file says may be nobody's business, such as where it was taken."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    if file.tell() > _LARGEST_KEPT:
+        raise InvalidSetting(
+            f"a picture of {image.width}x{image.height} pixels, which would take {file.tell() / 2**20:.0f} MiB",
+            expected=f"at most {_LARGEST_KEPT // 2**20} MiB to be kept in a run",
+            remedy="make it smaller, and steer on that one",
+        )
+    return file.getvalue()
+
+
+def _reply(explanation: Explanation) -> Reply:
     strength = explanation.strength
-    return {
-        "control": explanation.control,
-        "strength": None if strength is None else strength.value,
-        "unit": None if strength is None else strength.unit,
-        "coefficient": explanation.coefficient,
-        "status": explanation.status,
-        "text": explanation.text,
-        "raw_text": explanation.raw_text,
-        "reason": explanation.reason,
-        "log_probability": explanation.mean_log_probability,
-    }
+    return Reply(
+        control=explanation.control,
+        strength=None if strength is None else strength.value,
+        unit=None if strength is None else strength.unit,
+        coefficient=explanation.coefficient,
+        status=explanation.status,
+        text=explanation.text,
+        raw_text=explanation.raw_text,
+        reason=explanation.reason,
+        log_probability=explanation.mean_log_probability,
+    )

@@ -1,26 +1,31 @@
 """The addresses at which the models are asked: answers come line by line, as they are found."""
 
 import json
+import logging
 from collections.abc import AsyncIterator
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from seesay.errors import FeatureNotFound
-from seesay.records import MOST_SIGHTED, SightingOrder, StrengthUnit
+from seesay.errors import FeatureNotFound, UnreadableImage
+from seesay.explainers.config import Empty, Positions
+from seesay.records import MOST_SIGHTED, Method, Mode, SightingOrder, Strength, StrengthUnit
 from seesay.store.bookmarks import LONGEST_TITLE, bookmark, bookmarks, remove_bookmark
 from seesay.store.run import Run
 from seesay.viewer.brought import Brought
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.forms import json_of, told_as_json
-from seesay.viewer.interface import LARGEST_NUMBER, refusals
-from seesay.viewer.laboratory import Laboratory, Push, push_of
+from seesay.viewer.interface import LARGEST_NUMBER, NONE_IF_EMPTY, refusals
+from seesay.viewer.laboratory import LONGEST_PROMPT, Laboratory, Push, push_of
 from seesay.viewer.pages import Pages
 from seesay.viewer.worker import Job
 
 LINES = "application/x-ndjson"
+
+_log = logging.getLogger(__name__)
 
 _Number = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
 _InPath = Annotated[int, Path(ge=0, le=LARGEST_NUMBER)]
@@ -42,6 +47,8 @@ _KEPT = {**_SENT, **refusals(_409="The run cannot be written.")}
 class Question(BaseModel):
     """What a picture activates."""
 
+    model_config = ConfigDict(extra="forbid")
+
     picture: Annotated[str, Field(pattern=_HASH)]
     run: _Number = 0
     n: Annotated[int, Field(ge=1, le=MOST_SIGHTED)] = 30
@@ -51,18 +58,41 @@ class Question(BaseModel):
 class Found(BaseModel):
     """What is to be kept."""
 
+    model_config = ConfigDict(extra="forbid")
+
     result: Annotated[str, Field(max_length=40)]
     name: Annotated[str, Field(min_length=1, max_length=LONGEST_TITLE)]
 
 
 class Begun(BaseModel):
-    """What the address of the laboratory begins with."""
+    """What the address of the laboratory begins with; see [seesay.viewer.laboratory.Push][]."""
 
     run: _Number = 0
     feature: _Number = 0
     strength: Annotated[float, Field(allow_inf_nan=False)] | None = None
     unit: StrengthUnit | None = None
+    along: Annotated[str, Field(max_length=400)] = ""
+    layer: Annotated[_Number | None, NONE_IF_EMPTY] = None
+    method: Method = "steering"
+    mode: Annotated[Mode | None, NONE_IF_EMPTY] = None
+    empty: Empty = "white"
+    positions: Positions = "all"
     picture: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    prompt: Annotated[str, Field(max_length=LONGEST_PROMPT)] = ""
+    random: bool = False
+    temperature: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    max_new_tokens: int = 64
+    seed: int = 0
+
+    def push(self, usual: Strength) -> Push:
+        """The same with one strength.
+
+        Args:
+            usual: the strength, where none is given.
+        """
+        given = self.model_dump(exclude={"strength", "unit"})
+        value = usual.value if self.strength is None else self.strength
+        return Push(**given, strengths=(value,), unit=self.unit or usual.unit)
 
 
 def questioning_of(catalogue: Catalogue, pages: Pages, brought: Brought, laboratory: Laboratory | None) -> APIRouter:
@@ -123,7 +153,7 @@ def _add_bookmarks(router: APIRouter, catalogue: Catalogue) -> None:
     @router.get("/api/runs/{number}/bookmarks", summary="What was kept of a run, the latest first.")
     def kept(number: _InPath) -> list[dict[str, Any]]:
         with Run.open(catalogue.folder(number)) as run:
-            return [dict(vars(each)) for each in bookmarks(run)]
+            return [asdict(each) for each in bookmarks(run)]
 
     @router.delete(
         "/api/runs/{number}/bookmarks/{bookmark_id}",
@@ -144,22 +174,19 @@ def _add_pages(
     def ask(run: _Number = 0, picture: _MaybeHash = "", order: SightingOrder = "activation") -> HTMLResponse:
         return HTMLResponse(pages.ask(run, picture, order))
 
-    @router.get("/lab", include_in_schema=False)
+    @router.get("/steer", include_in_schema=False)
     def lab(begun: Annotated[Begun, Query()]) -> HTMLResponse:
-        chosen = laboratory.loaded(begun.run).strength if laboratory else None
-        unit = begun.unit or (chosen.unit if chosen else "coefficient")
-        strength = begun.strength if begun.strength is not None else (chosen.value if chosen else 1.0)
-        return HTMLResponse(pages.lab(Push(begun.run, begun.feature, (strength,), unit, picture=begun.picture)))
+        usual = laboratory.loaded(begun.run).strength if laboratory else Strength(1.0)
+        return HTMLResponse(pages.lab(begun.push(usual)))
 
-    @router.get("/lab/{number}/{bookmark_id}", include_in_schema=False)
+    @router.get("/steer/{number}/{bookmark_id}", include_in_schema=False)
     def kept(number: _InPath, bookmark_id: _InPath) -> HTMLResponse:
         with Run.open(catalogue.folder(number)) as run:
             found, picture = bookmark(run, bookmark_id)
-        if picture is not None:
-            brought.take(picture)  # under the name that it had
-        return HTMLResponse(pages.lab(push_of(found, number), found))
+        push = push_of(found, number)
+        return HTMLResponse(pages.lab(replace(push, picture=_brought_again(brought, push, picture)), found))
 
-    @router.post("/lab/{number}/{bookmark_id}/forget", include_in_schema=False)
+    @router.post("/steer/{number}/{bookmark_id}/forget", include_in_schema=False)
     def forget(number: _InPath, bookmark_id: _InPath) -> RedirectResponse:
         with Run.noting(catalogue.folder(number)) as run:
             try:
@@ -168,4 +195,19 @@ def _add_pages(
                 pass
             else:
                 remove_bookmark(run, bookmark_id)
-        return RedirectResponse(f"/lab?run={number}", 303)
+        return RedirectResponse(f"/steer?run={number}", 303)
+
+
+def _brought_again(brought: Brought, push: Push, picture: bytes | None) -> str:
+    """The name of a bookmark's picture, which is decoded only if it is not known any more; empty without one."""
+    if picture is None:
+        return ""
+    try:
+        brought.small(push.picture)
+    except FeatureNotFound:
+        try:
+            return brought.take(picture)
+        except UnreadableImage as error:  # which keeps nobody from reading what was said
+            _log.warning("%s", error)
+            return ""
+    return push.picture

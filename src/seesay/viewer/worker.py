@@ -114,6 +114,7 @@ class Worker:
         self._limit_s, self._patience_s, self._most_waiting, self._told = limit_s, patience_s, most_waiting, told
         self._lock = threading.Lock()
         self._waiting: list[Job] = []
+        self._is_busy = False
         self._futures: dict[Job, Future[None]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="model")
 
@@ -139,13 +140,13 @@ class Worker:
         return job
 
     def place(self, job: Job) -> int:
-        """How many must be done before it, 0 if it is being done, or is done.
+        """How many must be done before it.
 
         Args:
             job: one of its own.
         """
         with self._lock:
-            return self._waiting.index(job) + 1 if job in self._waiting else 0
+            return self._waiting.index(job) + self._is_busy if job in self._waiting else 0
 
     def leave(self, job: Job) -> None:
         """Do without it: if it is not begun it never is, otherwise it ends when it next asks whether to go on.
@@ -204,8 +205,10 @@ class Worker:
             if job not in self._waiting:
                 return
             self._waiting.remove(job)
+            self._is_busy = True
         try:
             job.run()
         finally:
             with self._lock:
+                self._is_busy = False
                 self._futures.pop(job, None)  # even if nobody has ever followed it

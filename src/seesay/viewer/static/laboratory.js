@@ -50,11 +50,13 @@ async function* lines(address, body) {
 async function bring(file) {
   if (!file) return;
   refuse("");
-  told("Bringing the picture …");
+  if ($("asked")) $("asked").hidden = true; // what stands there is of another picture
+  if (file.size > 16 * 2 ** 20) return refuse(`${file.name} is larger than 16 MiB: make it smaller.`);
+  told(`Bringing ${file.name} …`);
   const answer = await fetch("/api/brought", { method: "POST", body: file }).catch(() => null);
   const found = await answer?.json().catch(() => null);
   told("");
-  if (!answer?.ok) return refuse(found?.detail ?? "The viewer does not answer.");
+  if (!answer?.ok) return refuse(`${file.name}: ${found?.detail ?? (answer ? `the viewer answered ${answer.status}` : "the viewer does not answer")}`);
   onPicture(found.picture);
 }
 if ($("drop")) {
@@ -85,7 +87,7 @@ if (ask) {
   async function run() {
     if (!picture) return;
     history.replaceState(null, "", `/ask?run=${ask.run.value}&picture=${picture}&order=${ask.order.value}`);
-    const wanted = { run: Number(ask.run.value), picture, order: ask.order.value };
+    const wanted = { run: Number(ask.run.value), picture, order: ask.order.value, n: Number(ask.n.value) };
     for await (const news of lines("/api/ask", wanted)) show(news);
   }
 
@@ -116,9 +118,10 @@ if (ask) {
     const page = made(isKnown ? "a" : "span", "", `feature ${feature.feature_id}`);
     if (isKnown) page.href = `/runs/${ask.run.value}/features/${feature.feature_id}`;
     const steer = made("a", "", "steer");
-    steer.href = `/lab?run=${ask.run.value}&feature=${feature.feature_id}`;
+    steer.href = `/steer?run=${ask.run.value}&feature=${feature.feature_id}`;
     const on = made("a", "", "steer it here");
     on.href = `${steer.href}&picture=${picture}`;
+    item.classList.toggle("wordless", !feature.words);
     item.append(words, facts, page, steer, on);
     for (const event of ["pointerenter", "focusin"]) item.addEventListener(event, () => veil(place));
     item.addEventListener("pointerleave", () => veil(null));
@@ -173,11 +176,15 @@ if (push) {
     return { ...rest, strengths: factors.map((each) => round(each * Number(strength))), random: random !== undefined, mode: mode || null, layer: layer === "" ? null : Number(layer) };
   }
 
+  const usual = { along: "", method: "steering", empty: "white", positions: "all", temperature: "0", seed: "0", max_new_tokens: "64" };
+
   async function steer(factors) {
     if (!push.reportValidity()) return;
     const asked = wanted(factors);
-    const { run, feature, unit, picture } = asked;
-    history.replaceState(null, "", `/lab?${new URLSearchParams({ run, feature, strength: push.strength.value, unit, ...(picture ? { picture } : {}) })}`);
+    const { run, feature } = asked;
+    const settings = [...new FormData(push)].map(([name, value]) => [name, value === "on" ? "true" : value]);
+    const own = settings.filter(([name, value]) => value !== "" && usual[name] !== value);
+    history.replaceState(null, "", `/steer?${new URLSearchParams(own)}`);
     const steps = [...(["steering", "one-word"].includes(asked.method) ? ["nothing pushed"] : []), ...asked.strengths.map(number), ...(asked.random ? [`${number(asked.strengths[Math.floor(asked.strengths.length / 2)])} of a random direction`] : [])];
     const rows = steps.map((each) => {
       const item = made("li", "answer waits");
@@ -189,7 +196,6 @@ if (push) {
       $("of").href = `/runs/${run}/features/${feature}`;
       $("of").textContent = feature;
     }
-    $("answered").hidden = false;
     $("keep").hidden = $("command").hidden = true;
     for await (const news of lines("/api/steer", asked)) {
       if (news.result) return finish(news, asked);
@@ -216,7 +222,10 @@ if (push) {
   }
 
   push.addEventListener("submit", (event) => { event.preventDefault(); steer([1]); });
-  $("sweep").addEventListener("click", () => steer($("sweep").dataset.factors.split(",").map(Number)));
+  $("sweep").addEventListener("click", () => {
+    const factors = $("sweep").dataset.factors.split(",").map(Number);
+    steer(push.unit.value === "kl" ? factors.filter((each) => each > 0) : factors); // nats are never negative
+  });
   onPicture = (name) => {
     push.picture.value = name;
     $("shown").src = `/brought/${name}.webp`;
@@ -226,12 +235,12 @@ if (push) {
     push.picture.value = "";
     $("shown").hidden = $("empty").hidden = true;
   });
-  push.elements.run.addEventListener("change", () => location.assign(`/lab?run=${push.elements.run.value}`));
+  push.elements.run.addEventListener("change", () => location.assign(`/steer?run=${push.elements.run.value}`));
   $("keep").addEventListener("submit", async (event) => {
     event.preventDefault();
     const answer = await fetch("/api/bookmarks", { method: "POST", body: JSON.stringify({ result, name: $("keep").name.value }), headers: { "content-type": "application/json" } }).catch(() => null);
     const found = await answer?.json().catch(() => null);
-    if (answer?.ok) location.assign(`/lab/${found.run}/${found.bookmark_id}`);
+    if (answer?.ok) location.assign(`/steer/${found.run}/${found.bookmark_id}`);
     else refuse(found?.detail ?? "The viewer does not answer.");
   });
 }
