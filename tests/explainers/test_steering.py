@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from seesay.errors import (
     MismatchedEncoder,
     MismatchedSAE,
     UnknownChoice,
+    UnreadableImage,
     UnreadablePrompt,
 )
 from seesay.explainers import steering
@@ -502,3 +504,12 @@ def test_whoever_watches_can_end_it(vlm: VLM, sae: SAE) -> None:
     with pytest.raises(KeyboardInterrupt):
         list(explainer.explain([3]))
     assert texts(steer(vlm, sae, 3)) == texts(steer(vlm, sae, 3)), "nothing is left behind"
+
+
+def test_a_picture_may_be_a_file(vlm: VLM, sae: SAE, tmp_path: Path) -> None:
+    photo = Image.effect_noise((90, 60), 90).convert("RGB")
+    photo.save(tmp_path / "photo.png")
+    for file in (tmp_path / "photo.png", str(tmp_path / "photo.png")):
+        assert texts(steer(vlm, sae, 3, image=file)) == texts(steer(vlm, sae, 3, image=photo))
+    with pytest.raises(UnreadableImage):
+        steer(vlm, sae, 3, image="nowhere.png")
