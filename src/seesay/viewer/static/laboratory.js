@@ -159,7 +159,7 @@ if (ask) {
     $("seen").querySelector("rect").setAttribute("hidden", "");
   });
   onPicture = (name) => { picture = name; run(); };
-  ask.addEventListener("change", (event) => { if (event.target !== $("own")) run(); });
+  ask.addEventListener("change", (event) => { if (event.target.matches("select")) run(); });
   ask.addEventListener("submit", (event) => event.preventDefault());
   run();
 }
