@@ -131,10 +131,16 @@ def test_a_study_is_begun_with_addresses_for_its_raters(fresh: Path, capsys: pyt
     assert len(items) == 9 * 4
     assert {len(each.image_ids) for each in items} == {4}
     assert "36 items of 9 features, 18 of them decoys, by steering, topk" in shown.replace("\n", " ")
+    assert "shown twice" not in shown
     assert all(path in shown for path in paths.values())
     again, _ = told(capsys, fresh, "--study", "first", "--raters", "ann,eve")
     assert again["study"]["raters"]["ann"] == paths["ann"]
     assert "eve" in again["study"]["raters"]
+
+
+def test_decoys_that_may_be_known_by_their_words_are_told(fresh: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, shown = told(capsys, fresh, "--begin", "first", "--n-features", len(IDS))
+    assert f"{len(IDS)} decoys are in words that are shown twice" in shown
 
 
 def test_a_study_of_decoys_none_and_raters_none_is_begun(fresh: Path, capsys: pytest.CaptureFixture[str]) -> None:

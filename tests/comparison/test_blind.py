@@ -16,6 +16,7 @@ from seesay.store.calibrations import Calibration, add_calibration
 from seesay.store.explanations import add
 from seesay.store.run import Run
 from seesay.store.studies import StudyItem, studies, study_items
+from seesay.texts import same_words
 from tests.comparison.making import making, said
 from tests.comparison.studying import IDS, STEERING, TOPK, picture, studied, words_of
 
@@ -38,7 +39,7 @@ def test_every_way_is_judged_on_the_same_test_features_beside_decoys(tmp_path: P
     assert Counter(each.feature_id for each in own) == dict.fromkeys(drawn, 3)
     assert Counter(each.feature_id for each in decoys) == dict.fromkeys(drawn, 1)
     assert Counter(each.said_by for each in decoys) == {(1,): 4, (2,): 4, (3,): 4}, "ways take turns to lend words"
-    assert all(each.text.endswith(f"<{each.donor_id}>") and each.donor_id in drawn for each in decoys)
+    assert all(each.text.endswith(f"<{each.donor_id}>") and each.donor_id in IDS for each in decoys)
     assert all(each.donor_id != each.feature_id for each in decoys)
     assert all(each.image_ids == tuple(each.feature_id * 100 + rank for rank in range(4)) for each in items)
     assert [each.number for each in items] == list(range(48))
@@ -75,6 +76,34 @@ def test_decoys_are_of_no_neighbour_and_say_nothing_that_any_way_says(tmp_path: 
         assert each.text not in ("a red car", "a car"), "a part of what is said is no decoy"
         assert abs(IDS.index(each.feature_id) - IDS.index(each.donor_id or 0)) not in (1, len(IDS) - 1)
         assert len(told[each.feature_id]) == 6
+
+
+def test_no_decoy_is_in_words_that_are_shown_twice_while_enough_other_features_are_explained(tmp_path: Path) -> None:
+    with studied(tmp_path) as run:
+        said(run, {each: f"SEEN  <{IDS[place // 2]}>" for place, each in enumerate(IDS)}, TOPK)
+    with Run.noting(tmp_path) as run:
+        study = begin(run, CONFIG)
+        items = study_items(run, study.study_id)
+    shown = Counter(same_words(each.text) for each in items)
+    drawn = {each.feature_id for each in items}
+    decoys = [each for each in items if each.is_decoy]
+    assert len(decoys) == 12
+    assert {shown[same_words(each.text)] for each in decoys} == {1}
+    assert not any(each.donor_id in drawn for each in decoys)
+    assert study.facts["n_decoys_in_words_shown_twice"] == 0
+
+
+def test_where_too_few_others_are_explained_words_are_shown_twice_and_the_study_says_so(tmp_path: Path) -> None:
+    with studied(tmp_path):
+        pass
+    with Run.noting(tmp_path) as run:
+        study = begin(run, StudyConfig("most", len(IDS) - 2, 3))
+        items = study_items(run, study.study_id)
+    shown = Counter(each.text for each in items)
+    n_once = sum(each.is_decoy and shown[each.text] == 1 for each in items)
+    assert n_once == 2 * 3, "what three ways say of two features"
+    assert max(shown.values()) == 2
+    assert study.facts["n_decoys_in_words_shown_twice"] == len(IDS) - 2 - n_once
 
 
 def test_one_strength_stands_for_a_way_the_chosen_one_or_else_the_last(tmp_path: Path) -> None:

@@ -120,6 +120,11 @@ class People:
         by = ", ".join(dict.fromkeys(each["method"] for each in study.facts["settings"]))
         told = f"{len(items)} items of {config.n_features} features, {n_decoys} of them decoys, by {by}"
         output.console.print(Text(one_line(f"Study {study.name}: {told}.")), soft_wrap=True)
+        n_twice = study.facts["n_decoys_in_words_shown_twice"]
+        if n_twice:
+            few = "too few test features outside the study have words"
+            line = f"{n_twice} decoys are in words that are shown twice, by which they may be known: {few}."
+            output.console.print(Text(line), soft_wrap=True)
         self._finish_with(output, study, invited)
 
     def _invite(self, output: Output) -> None:

@@ -1,5 +1,6 @@
 """Blind studies: what is shown, in an order that tells nothing of who said it. Free of torch."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -74,13 +75,14 @@ def begin(run: Run, config: StudyConfig) -> Study:
     ways = _ways(run, config.methods)
     images = _drawn(run, config, ways)
     own = list(chain.from_iterable(_own(feature_id, ways, images) for feature_id in images))
-    decoys = _Decoys(run, config, ways, images).all()
+    lending = _Decoys(run, config, ways, images, own)
+    decoys = lending.all()
     shuffled = sorted((*own, *decoys), key=lambda each: _chance(config.seed, "item", each.feature_id, each.text))
     items = [
         StudyItem(number, each.feature_id, each.text, each.said_by, each.donor_id, each.image_ids)
         for number, each in enumerate(shuffled)
     ]
-    return begin_study(run, config.name, _facts(config, ways, len(decoys)), items)
+    return begin_study(run, config.name, _facts(config, ways, len(decoys), lending.n_shown_twice(decoys)), items)
 
 
 def order_for(items: Sequence[StudyItem], rater: str) -> list[StudyItem]:
@@ -132,21 +134,33 @@ class _Way:
 class _Decoys:
     """Words that are another feature's, so that one sees whether raters look.
 
+    Whoever sees the same words twice knows that one of them is a decoy. So features that are in the study lend none,
+    and no words are lent twice, unless there are too few others.
+
     Args:
         run: may be a stranger's.
         config: how many.
         ways: who says what.
         images: pictures of the features of the study.
+        own: what is said of these features.
     """
 
     def __init__(
-        self, run: Run, config: StudyConfig, ways: Sequence[_Way], images: Mapping[int, tuple[int, ...]]
+        self,
+        run: Run,
+        config: StudyConfig,
+        ways: Sequence[_Way],
+        images: Mapping[int, tuple[int, ...]],
+        own: Sequence[StudyItem],
     ) -> None:
         self._config, self._ways, self._images = config, ways, images
+        explained = {feature_id for each in ways for feature_id in each.words}
+        self._donors = sorted(explained, key=lambda each: _chance(config.seed, "donor", each))
+        self._n_shown = Counter(same_words(each.text) for each in own)
         nearest = {each.feature_id: each.nearest for each in features(run)}
-        clusters = clusters_of(list(images), nearest).tolist()
-        self._cluster_of = dict(zip(images, clusters, strict=True))
-        self._nearest = {each: {other for other, _ in nearest.get(each, ())} for each in images}
+        clusters = clusters_of(self._donors, nearest).tolist()
+        self._cluster_of = dict(zip(self._donors, clusters, strict=True))
+        self._nearest = {each: {other for other, _ in nearest.get(each, ())} for each in self._donors}
 
     def all(self) -> list[StudyItem]:
         """Those of all features; ways take turns to lend words, so that each lends as often."""
@@ -157,30 +171,39 @@ class _Decoys:
             taken = {same_words(each.words[feature_id]) for each in self._ways}
             for _ in range(self._config.n_decoys):
                 lenders = [order[(turn + further) % n_ways] for further in range(n_ways)]
-                decoy = next(filter(None, (self._lent(by, feature_id, taken) for by in lenders)), None)
+                decoy = self._lent(lenders, feature_id, taken)
                 turn += 1
                 if decoy is not None:
-                    taken.add(same_words(decoy.text))
+                    words = same_words(decoy.text)
+                    taken.add(words)
+                    self._n_shown[words] += 1
                     found.append(decoy)
         return found
 
-    def _lent(self, by: _Way, feature_id: int, taken: Collection[str]) -> StudyItem | None:
-        """What a way said of a feature that is unlike this one."""
-        for donor_id in sorted(self._unlike(feature_id), key=lambda each: self._chance_of(feature_id, each)):
-            text = by.words[donor_id]
-            if not any(_is_part(same_words(text), other) for other in taken):
-                sayers = _sayers(self._ways, donor_id, text)
-                return StudyItem(0, feature_id, text, sayers, donor_id, self._images[feature_id])
-        return None
+    def n_shown_twice(self, decoys: Iterable[StudyItem]) -> int:
+        """How many of those that were found are in words that another item is in as well."""
+        return sum(self._n_shown[same_words(each.text)] > 1 for each in decoys)
 
-    def _chance_of(self, feature_id: int, donor_id: int) -> bytes:
-        return _chance(self._config.seed, "donor", feature_id, donor_id)
+    def _lent(self, lenders: Sequence[_Way], feature_id: int, taken: Collection[str]) -> StudyItem | None:
+        """What the first who can said of a feature that is unlike this one: in words shown nowhere, or most rarely."""
+        offered = ((each, by.words[each]) for by in lenders for each in self._donors if each in by.words)
+        lent, rarest = None, math.inf
+        for donor_id, text in offered:
+            n_shown = self._n_shown[same_words(text)]
+            if n_shown < rarest and self._fits(feature_id, donor_id, text, taken):
+                lent, rarest = (donor_id, text), n_shown
+                if not n_shown:
+                    break
+        if lent is None:
+            return None
+        donor_id, text = lent
+        return StudyItem(0, feature_id, text, _sayers(self._ways, donor_id, text), donor_id, self._images[feature_id])
 
-    def _unlike(self, feature_id: int) -> Iterable[int]:
-        for other in self._images:
-            is_near = other in self._nearest[feature_id] or feature_id in self._nearest[other]
-            if not is_near and self._cluster_of[other] != self._cluster_of[feature_id]:
-                yield other
+    def _fits(self, feature_id: int, donor_id: int, text: str, taken: Collection[str]) -> bool:
+        """Whether features are unlike, and so is what is said of them."""
+        is_near = donor_id in self._nearest[feature_id] or feature_id in self._nearest[donor_id]
+        is_like = is_near or self._cluster_of[donor_id] == self._cluster_of[feature_id]
+        return not is_like and not any(_is_part(same_words(text), other) for other in taken)
 
 
 def _ways(run: Run, methods: Collection[Method] | None) -> list[_Way]:
@@ -264,12 +287,13 @@ def _is_part(one: str, other: str) -> bool:
     return first <= second or second <= first
 
 
-def _facts(config: StudyConfig, ways: Sequence[_Way], n_decoys: int) -> dict[str, Any]:
+def _facts(config: StudyConfig, ways: Sequence[_Way], n_decoys: int, n_shown_twice: int) -> dict[str, Any]:
     return {
         "n_features": config.n_features,
         "n_images": config.n_images,
         "n_decoys": config.n_decoys,
         "n_decoys_found": n_decoys,
+        "n_decoys_in_words_shown_twice": n_shown_twice,
         "least_images": LEAST_IMAGES,
         "split": "test",
         "holding": "held-out",
