@@ -5,6 +5,7 @@ import warnings
 from itertools import combinations
 from random import Random
 
+import krippendorff
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -30,6 +31,8 @@ from seesay.statistics import (
     reliability,
     roc_auc,
 )
+from seesay.statistics.agreement import alphas_of, pairs_of
+from seesay.statistics.estimates import N_RESAMPLES, TAILS
 
 NUMBERS = st.floats(-10, 10, width=32)
 TIED = st.integers(0, 4).map(lambda count: count / 4)
@@ -592,6 +595,37 @@ def test_alpha_is_as_published() -> None:
     assert ordinal_alpha(ratings_of(PUBLISHED), seed=1) != found
 
 
+def alpha_of_the_package(counts_iv: np.ndarray) -> float:
+    return float(krippendorff.alpha(value_counts=counts_iv, level_of_measurement="ordinal"))
+
+
+@few_examples
+@given(st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3), min_size=1, max_size=12))
+def test_alpha_of_many_tables_at_once_is_the_packages(counts: list[list[int]]) -> None:
+    counts_iv = np.array(counts)
+    counts_iv = counts_iv[counts_iv.sum(1) >= 2]  # of whatever has one rating, or none, it tells nothing
+    (found,) = alphas_of(pairs_of(counts_iv).sum(0)[None])
+    if (counts_iv.sum(0) > 0).sum() < 2:
+        assert np.isnan(found)
+    else:
+        assert found == pytest.approx(alpha_of_the_package(counts_iv))
+
+
+def test_the_interval_is_that_of_resampled_items_by_the_package() -> None:
+    ratings_ri = np.random.default_rng(3).choice([0.0, 0.5, 1.0, math.nan], (4, 20))
+    counts_iv = (ratings_ri.T[..., None] == np.array([0.0, 0.5, 1.0])).sum(1)
+    clusters = np.arange(20) // 3
+    is_shared = counts_iv.sum(1) >= 2
+    _, places = np.unique(clusters[is_shared], return_inverse=True)
+    members = [counts_iv[is_shared][places == each] for each in range(places.max() + 1)]
+    rng = np.random.default_rng(7)
+    drawn = (rng.integers(0, len(members), len(members)) for _ in range(N_RESAMPLES))
+    alphas = [alpha_of_the_package(np.concatenate([members[each] for each in some])) for some in drawn]
+    found = ordinal_alpha(ratings_ri, clusters, seed=7)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(alphas, TAILS)))
+
+
 def test_two_raters_of_two_values_agree_as_published() -> None:
     # The same paper, part A: two observers and ten units, alpha 0.095, whatever the level where there are two values.
     found = ordinal_alpha(np.array([[0, 1, 0, 0, 0, 0, 0, 0, 1, 0], [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]], dtype=np.float64))
@@ -618,7 +652,7 @@ def test_items_of_one_cluster_are_drawn_together() -> None:
     assert ordinal_alpha(ratings, np.arange(12)) == ordinal_alpha(ratings)
     found = ordinal_alpha(ratings, np.zeros(12, dtype=np.int64))
     assert found is not None
-    assert found.low == found.high == found.value
+    assert found.low == found.high == pytest.approx(found.value)
 
 
 @settings(max_examples=5)

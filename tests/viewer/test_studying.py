@@ -3,7 +3,10 @@
 import csv
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -11,8 +14,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from seesay.store.run import Run
-from seesay.store.studies import raters, studies, study_items
+from seesay.store.studies import Rating, Study, rate, raters, studies, study_items
+from seesay.viewer import studying
 from seesay.viewer.catalogue import Catalogue
+from seesay.viewer.studied import Results
 from tests.viewer.conftest import client_of
 from tests.viewer.studying import CONFIG, NASTY, begun, copied, judge_all, judged
 
@@ -116,6 +121,43 @@ def test_what_raters_say_is_shown_and_had_without_their_keys(client: TestClient,
     assert f"'=2+2{NASTY}" in table.text
     for rater in asked:
         assert rater.key not in data.text + table.text
+
+
+def test_results_are_computed_once_for_all_who_ask_and_again_after_another_rating(
+    client: TestClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged(folder)
+    computed: list[str] = []
+    once = Results.of
+
+    def slowly(run: Run, study: Study) -> Results:
+        computed.append(study.name)
+        time.sleep(0.2)
+        return once(run, study)
+
+    monkeypatch.setattr(Results, "of", slowly)
+    with ThreadPoolExecutor(6) as pool:
+        pages = set(pool.map(lambda _: client.get("/runs/0/studies/1").text, range(6)))
+    assert len(pages) == 1
+    assert computed == ["first"]
+    with Run.noting(folder) as run:
+        (ann, *_) = raters(run, 1)
+        rate(run, ann, Rating(0, ann.name, "wrong", "after all"))
+    client.get("/runs/0/studies/1")
+    assert computed == ["first", "first"]
+
+
+def test_results_of_few_studies_are_kept(client: TestClient, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studying, "_MOST_KEPT", 1)
+    computed: list[str] = []
+    monkeypatch.setattr(Results, "of", lambda run, study: computed.append(study.name) or Results())
+    for name in ("first", "second"):
+        _, (ann,) = begun(folder, "Ann", config=replace(CONFIG, name=name))
+        with Run.noting(folder) as run:
+            rate(run, ann, Rating(0, "Ann", "wrong"))
+    for study in (1, 1, 2, 2, 1):
+        assert client.get(f"/runs/0/studies/{study}").status_code == 200
+    assert computed == ["first", "second", "first"]
 
 
 def test_all_that_people_say_is_had_as_one_table(client: TestClient, folder: Path) -> None:

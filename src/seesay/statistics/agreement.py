@@ -54,18 +54,50 @@ def ordinal_alpha(
         return None
     own = np.arange(ratings.shape[1]) if clusters is None else clusters
     _, cluster_of = np.unique(own[is_shared], return_inverse=True)
-    members = [counts_iv[cluster_of == each] for each in range(cluster_of.max() + 1)]
+    n_clusters, n_values = int(cluster_of.max()) + 1, len(values)
+    pairs_cvv = np.zeros((n_clusters, n_values, n_values))
+    np.add.at(pairs_cvv, cluster_of, pairs_of(counts_iv))
     rng = np.random.default_rng(seed)
-    drawn = (rng.integers(0, len(members), len(members)) for _ in range(N_RESAMPLES))
-    resamples = (np.concatenate([members[each] for each in some]) for some in drawn)
-    low, high = np.quantile([_alpha(each) for each in resamples if _differ(each)], TAILS)
-    return Alpha(_alpha(counts_iv), float(low), float(high), len(counts_iv))
+    # Pairs add up over items, so that a resample needs but how often it holds each cluster.
+    drawn = (np.bincount(rng.integers(0, n_clusters, n_clusters), minlength=n_clusters) for _ in range(N_RESAMPLES))
+    alphas = alphas_of(np.stack([np.tensordot(n_c, pairs_cvv, 1) for n_c in drawn]))
+    low, high = np.quantile(alphas[~np.isnan(alphas)], TAILS)
+    value = float(krippendorff.alpha(value_counts=counts_iv, level_of_measurement="ordinal"))
+    return Alpha(value, float(low), float(high), len(counts_iv))
+
+
+def alphas_of(pairs_rvv: Float64[np.ndarray, "resample value value"]) -> Float64[np.ndarray, " resample"]:
+    """Ordinal alpha of many tables at once.
+
+    Args:
+        pairs_rvv: how often two raters give an item each two values, each item's pairs divided by its ratings less one.
+
+    Returns:
+        NaN where all ratings are the same.
+    """
+    n_rv = pairs_rvv.sum(2)
+    n_r = n_rv.sum(1)
+    # What lies between two values, half of each of the two included; the order of the two tells nothing.
+    middle_rv = np.cumsum(n_rv, 1) - n_rv / 2
+    distance_rvv = (middle_rv[:, :, None] - middle_rv[:, None, :]) ** 2
+    observed_r = (pairs_rvv * distance_rvv).sum((1, 2))
+    expected_r = (n_rv[:, :, None] * n_rv[:, None, :] * distance_rvv).sum((1, 2))
+    is_said = (n_rv > 0.5).sum(1) >= 2  # counts but for rounding
+    found_r = np.full(len(n_r), np.nan)
+    found_r[is_said] = 1 - (n_r[is_said] - 1) * observed_r[is_said] / expected_r[is_said]
+    return found_r
+
+
+def pairs_of(counts_iv: Int64[np.ndarray, "item value"]) -> Float64[np.ndarray, "item value value"]:
+    """How often two raters give an item each two values, divided by its ratings less one.
+
+    Args:
+        counts_iv: how often an item is given a value, twice at least all together.
+    """
+    of_one_rater = counts_iv[:, :, None] * np.eye(counts_iv.shape[1])
+    return (counts_iv[:, :, None] * counts_iv[:, None, :] - of_one_rater) / (counts_iv.sum(1) - 1)[:, None, None]
 
 
 def _differ(counts_iv: Int64[np.ndarray, "item value"]) -> bool:
     """Whether there are two ratings that are not the same."""
     return int(counts_iv.any(0).sum()) >= 2
-
-
-def _alpha(counts_iv: Int64[np.ndarray, "item value"]) -> float:
-    return float(krippendorff.alpha(value_counts=counts_iv, level_of_measurement="ordinal"))

@@ -1,8 +1,10 @@
 """Blind studies as whoever runs them sees them: begun, handed to raters by links, and what comes of them."""
 
 import csv
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from io import StringIO
+from threading import Lock
 from typing import Annotated, Any, Literal, final
 
 from fastapi import APIRouter, Depends, Request
@@ -16,7 +18,7 @@ from seesay.explainers.config import METHODS
 from seesay.records import Method
 from seesay.store.explanations import settings
 from seesay.store.run import Run
-from seesay.store.studies import add_rater, studies
+from seesay.store.studies import add_rater, ratings, studies
 from seesay.store.verdicts import LONGEST_NAME
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.forms import conflicts, form_of
@@ -33,6 +35,9 @@ _TABLE: dict[int | str, dict[str, Any]] = {
 }
 
 _Count = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
+
+_MOST_KEPT = 64
+"""Studies whose results are kept."""
 
 
 class Begun(BaseModel):
@@ -64,6 +69,16 @@ class Invited(BaseModel):
 
 
 @final
+class _Kept:
+    """What came of a study, and when; whoever computes it holds the lock."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.state: object = None
+        self.results = Results()
+
+
+@final
 class Studies:
     """The studies of some runs.
 
@@ -74,7 +89,8 @@ class Studies:
 
     def __init__(self, catalogue: Catalogue, pages: Pages) -> None:
         self._catalogue, self._pages = catalogue, pages
-        self._results: dict[tuple[int, int], tuple[object, Results]] = {}
+        self._kept: OrderedDict[tuple[int, int], _Kept] = OrderedDict()
+        self._finding = Lock()
 
     def all(self, asked: Begun | None = None, problem: str = "") -> str:
         """The studies of all runs, and a form to begin another one.
@@ -156,7 +172,7 @@ class Studies:
         )
 
     def results(self, number: int, opened: Opened) -> Results:
-        """What comes of a study, computed again only after something has changed.
+        """What comes of a study, computed again only after something has changed, once for all who ask meanwhile.
 
         Args:
             number: of the run.
@@ -164,17 +180,32 @@ class Studies:
         """
         if not opened.ratings:
             return Results()
-        state = (self._catalogue.version, tuple(opened.ratings))
-        key = (number, opened.study.study_id)
-        before, found = self._results.get(key, (None, Results()))
-        if before != state:
+        kept = self._kept_of(number, opened.study.study_id)
+        with kept.lock:
             try:
                 with Run.open(self._catalogue.folder(number)) as run:
-                    found = Results.of(run, opened.study)
-            except (InvalidSetting, UnusablePath) as error:
-                found = Results(problem=self._catalogue.told(error))
-            self._results[key] = (state, found)
-        return found
+                    # Read again: whoever waited would compute what is past by now.
+                    state = (self._catalogue.version, tuple(ratings(run, opened.study.study_id)))
+                    if kept.state != state:
+                        kept.results = self._computed(run, opened)
+                        kept.state = state
+            except UnusablePath as error:
+                return Results(problem=self._catalogue.told(error))
+            return kept.results
+
+    def _kept_of(self, number: int, study_id: int) -> "_Kept":
+        with self._finding:
+            kept = self._kept.setdefault((number, study_id), _Kept())
+            self._kept.move_to_end((number, study_id))
+            if len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+            return kept
+
+    def _computed(self, run: Run, opened: Opened) -> Results:
+        try:
+            return Results.of(run, opened.study)
+        except (InvalidSetting, UnusablePath) as error:
+            return Results(problem=self._catalogue.told(error))
 
     def table(self, number: int, study_id: int | None = None) -> str:
         """All that people say as lines for spreadsheets and scripts.
