@@ -143,6 +143,16 @@ def test_decoys_that_may_be_known_by_their_words_are_told(fresh: Path, capsys: p
     assert f"{len(IDS)} decoys are in words that are shown twice" in shown
 
 
+def test_names_are_kept_as_one_line_and_found_as_they_were_typed(
+    fresh: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, _ = told(capsys, fresh, "--begin", "the \n first\0", "--raters", "ann\tb,ann b")
+    assert first["study"]["name"] == "the first"
+    assert first["study"]["raters"].keys() == {"ann b"}
+    again, _ = told(capsys, fresh, "--study", "the \n first", "--raters", "ann b")
+    assert again["study"]["raters"] == first["study"]["raters"]
+
+
 def test_a_study_of_decoys_none_and_raters_none_is_begun(fresh: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, shown = told(capsys, fresh, "--begin", "first", "--decoys", 0)
     assert "--study first --raters NAME,NAME" in shown
@@ -179,7 +189,11 @@ def test_what_compare_says_of_people_is_the_same(
     [
         (("--study", "none"), "the study 'none'"),
         (("--begin", "first"), "the study 'first', which there is"),
-        (("--begin", " "), "the study ' '"),
+        (("--begin", " "), "a study without a name"),
+        (("--begin", "q\udcff"), "the name of a study, which is no text"),
+        (("--begin", "more", "--raters", "ann,\u200b"), "a rater without a name"),
+        (("--study", "first", "--raters", "q\udcff"), "the name of a rater, which is no text"),
+        (("--study", "q\udcff"), "the study 'q\\udcff'"),
         (("--begin", "more", "--n-features", "300"), "test features of"),
         (("--begin", "more", "--n-features", "501"), "n_features 501"),
         (("--begin", "more", "--n-images", "2"), "n_images 2"),

@@ -56,6 +56,11 @@ def test_a_verdict_takes_the_place_of_the_same_raters_and_of_nobody_elses(folder
         (Judged(1, 1, 0, " ", "a red car", "right"), InvalidSetting),
         (Judged(1, 1, 0, "A" * 61, "a red car", "right"), InvalidSetting),
         (Judged(1, 1, 0, "Ann", "a red car", "right", "n" * 2001), InvalidSetting),
+        (Judged(1, 1, 0, "\u200b", "a red car", "right"), InvalidSetting),
+        (Judged(1, 1, 0, "\u200d", "a red car", "right"), InvalidSetting),
+        (Judged(1, 1, 0, "\u3164", "a red car", "right"), InvalidSetting),
+        (Judged(1, 1, 0, "q\udcff", "a red car", "right"), InvalidSetting),
+        (Judged(1, 1, 0, "Ann", "a red car", "right", "n\udcff"), InvalidSetting),
         (Judged(1, 1, 0, "Ann", "a blue car", "right"), FeatureNotFound),
         (Judged(1, 3, 0, "Ann", "a red car", "right"), FeatureNotFound),
         (Judged(9, 1, 0, "Ann", "a red car", "right"), FeatureNotFound),
@@ -92,6 +97,28 @@ def test_a_run_that_is_not_there_takes_no_note(tmp_path: Path) -> None:
         Run.noting(tmp_path / "none")
     with pytest.raises(UnusablePath, match=r"no run\.db"):
         Run.noting(tmp_path)
+
+
+def test_a_name_is_one_line_wherever_it_comes_from(folder: Path) -> None:
+    with Run.noting(folder) as run:
+        give(run, Judged(1, 1, 0, " Ann\n\0B ", "a red car", "right"))
+        assert [each.rater for each in verdicts(run)] == ["Ann B"]
+        take_back(run, 1, 1, 0, "Ann\tB")
+        assert verdicts(run) == []
+        study = begin_study(run, "the\nfirst", {}, ITEMS)
+        assert studies(run) == [study]
+        ann = add_rater(run, study.study_id, "Ann\r\nB")
+        assert (study.name, ann.name) == ("the first", "Ann B")
+        assert add_rater(run, study.study_id, "👩\u200d🔬").name == "👩\u200d🔬"
+        with pytest.raises(InvalidSetting, match="no text"):
+            rate(run, ann, Rating(0, ann.name, "right", "n\udcff"))
+        for wrong in ("", "\u200b", "q\udcff", "A" * 61):
+            with pytest.raises(InvalidSetting):
+                take_back(run, 1, 1, 0, wrong)
+            with pytest.raises(InvalidSetting):
+                add_rater(run, study.study_id, wrong)
+            with pytest.raises(InvalidSetting):
+                begin_study(run, wrong, {}, ITEMS)
 
 
 ITEMS = (StudyItem(0, 1, "a red car", (1,), None, (7, 8)), StudyItem(1, 1, "a dog", (1,), 2, (7, 8)))

@@ -187,12 +187,9 @@ class People:
 
 def _names(text: str | None) -> list[str]:
     """Who is to judge, refused before anything is written if they cannot."""
-    from seesay.store.verdicts import check_said
+    from seesay.store.verdicts import checked_name
 
-    names = [] if text is None else listed(text)
-    for name in names:
-        check_said(name, "right", "")
-    return names
+    return [] if text is None else list(dict.fromkeys(map(checked_name, listed(text))))
 
 
 def _invited(run: "Run", study: "Study", names: "list[str]") -> "list[Rater]":

@@ -10,7 +10,7 @@ from seesay.store.explanations import StoredSetting
 from seesay.store.run import Run
 from seesay.store.studies import Study, ratings, studies, study_items
 from seesay.store.verdicts import verdicts
-from seesay.texts import cell
+from seesay.texts import cell, one_line
 
 COLUMNS = (
     "kind", "study", "item", "feature_id", "methods", "words", "decoy", "rater", "verdict", "note", "seconds", "time",
@@ -95,7 +95,7 @@ def study_named(run: Run, name: str) -> Study:
     """
     there = studies(run)
     for each in there:
-        if each.name == name:
+        if each.name in (name, one_line(name)):
             return each
     raise InvalidSetting(
         f"the study {name!r}, which {run.folder} does not have",

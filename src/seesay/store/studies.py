@@ -11,7 +11,7 @@ from seesay.records import Verdict
 from seesay.store.checks import checked_id, checked_ids, checked_number, checked_text
 from seesay.store.database import refusing, transaction
 from seesay.store.run import DAMAGE, Run, parsed
-from seesay.store.verdicts import LONGEST_NAME, check_said, checked_verdict, now
+from seesay.store.verdicts import check_said, checked_name, checked_verdict, now
 
 _LONGEST_S = 86_400.0
 
@@ -109,13 +109,10 @@ def begin_study(run: Run, name: str, facts: Mapping[str, Any], items: Sequence[S
         items: at least one.
 
     Raises:
-        InvalidSetting: a name that is taken, empty or too long.
+        InvalidSetting: a name that is taken, or that cannot be.
         UnusablePath: the run cannot be written.
     """
-    if not name.strip() or len(name) > LONGEST_NAME:
-        raise InvalidSetting(
-            f"the study {name[:LONGEST_NAME]!r}", expected=f"a name of at most {LONGEST_NAME} characters"
-        )
+    name = checked_name(name, "a study")
     begun_at = now()
     rows = [
         (each.number, each.feature_id, each.text, json.dumps(each.said_by), each.donor_id, json.dumps(each.image_ids))
@@ -146,10 +143,10 @@ def add_rater(run: Run, study_id: int, name: str) -> Rater:
 
     Raises:
         FeatureNotFound: there is no such study.
-        InvalidSetting: no name, or one that is too long.
+        InvalidSetting: a name that cannot be.
         UnusablePath: the run cannot be written.
     """
-    check_said(name, "right", "")
+    name = checked_name(name)
     with refusing(run.folder), transaction(run.connection):
         if not run.rows("SELECT 1 FROM studies WHERE study_id = ?", (study_id,)):
             raise FeatureNotFound(f"study {study_id}", expected="one of the run")
@@ -171,10 +168,10 @@ def rate(run: Run, rater: Rater, rating: Rating) -> None:
 
     Raises:
         FeatureNotFound: the study has no such item.
-        InvalidSetting: a verdict that there is not, or a note that is too long.
+        InvalidSetting: a verdict that there is not, or a note that is too long or no text.
         UnusablePath: the run cannot be written.
     """
-    check_said(rater.name, rating.verdict, rating.note)
+    check_said(rating.verdict, rating.note)
     seconds = None if rating.seconds is None else min(max(0.0, rating.seconds), _LONGEST_S)
     with refusing(run.folder), transaction(run.connection):
         if not run.rows("SELECT 1 FROM study_items WHERE study_id = ? AND item = ?", (rater.study_id, rating.item)):

@@ -1,5 +1,6 @@
 """What people say of explanations, in `run.db`; without torch, and checked, as it may be a stranger's."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,9 +11,12 @@ from seesay.records import Verdict
 from seesay.store.checks import checked_id, checked_text
 from seesay.store.database import refusing, transaction
 from seesay.store.run import DAMAGE, Run
+from seesay.texts import one_line
 
 LONGEST_NAME, LONGEST_NOTE = 60, 2000
 """Characters of a rater's name, and of a note."""
+
+_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # which Unicode counts as letters and signs, but nobody sees
 
 _COLUMNS = "setting_id, feature_id, sample, rater, text, verdict, note, given_at"
 
@@ -55,7 +59,8 @@ def give(run: Run, judged: Judged) -> None:
         InvalidSetting: a rater without a name, or what is too long.
         UnusablePath: the run cannot be written.
     """
-    check_said(judged.rater, judged.verdict, judged.note)
+    rater = checked_name(judged.rater)
+    check_said(judged.verdict, judged.note)
     with refusing(run.folder), transaction(run.connection):
         said = run.rows(
             "SELECT text FROM explanations WHERE setting_id = ? AND feature_id = ? AND sample = ? AND status = 'ok'",
@@ -73,7 +78,7 @@ def give(run: Run, judged: Judged) -> None:
                 judged.setting_id,
                 judged.feature_id,
                 judged.sample,
-                judged.rater,
+                rater,
                 judged.text,
                 judged.verdict,
                 judged.note,
@@ -93,8 +98,10 @@ def take_back(run: Run, setting_id: int, feature_id: int, sample: int, rater: st
         rater: whose.
 
     Raises:
+        InvalidSetting: a rater without a name.
         UnusablePath: the run cannot be written.
     """
+    rater = checked_name(rater)
     with refusing(run.folder), transaction(run.connection):
         run.connection.execute(
             "DELETE FROM verdicts WHERE setting_id = ? AND feature_id = ? AND sample = ? AND rater = ?",
@@ -120,29 +127,52 @@ def verdicts(run: Run, feature_id: int | None = None) -> list[Judged]:
     ]
 
 
-def check_said(rater: str, verdict: str, note: str) -> None:
+def checked_name(name: str, of: str = "a rater") -> str:
+    """A name as runs keep it: one line that anyone can see.
+
+    Args:
+        name: from outside.
+        of: whose it is.
+
+    Raises:
+        InvalidSetting: nothing of it can be seen, it is too long, or no text.
+    """
+    expected = f"a name of at most {LONGEST_NAME} characters"
+    _check_is_text(name, f"the name of {of}")
+    found = one_line(name)
+    if not any(unicodedata.category(each)[0] in "LNPS" and each not in _BLANK_LETTERS for each in found):
+        raise InvalidSetting(f"{of} without a name", expected=expected)
+    if len(found) > LONGEST_NAME:
+        raise InvalidSetting(f"a name of {len(found)} characters", expected=expected)
+    return found
+
+
+def check_said(verdict: str, note: str) -> None:
     """Refuse what cannot be kept.
 
     Args:
-        rater: who says it.
-        verdict: what.
+        verdict: what is said.
         note: beside it.
 
     Raises:
-        InvalidSetting: a rater without a name, a verdict that there is not, or what is too long.
+        InvalidSetting: a verdict that there is not, or a note that is too long or no text.
     """
-    if not rater.strip():
-        raise InvalidSetting("a verdict of nobody", expected="a name of whoever gives it")
     if verdict not in get_args(Verdict):
         raise InvalidSetting(f"the verdict {verdict[:LONGEST_NAME]!r}", expected=", ".join(get_args(Verdict)))
-    for what, text, longest in (("a name", rater, LONGEST_NAME), ("a note", note, LONGEST_NOTE)):
-        if len(text) > longest:
-            raise InvalidSetting(f"{what} of {len(text)} characters", expected=f"at most {longest}")
+    if len(note) > LONGEST_NOTE:
+        raise InvalidSetting(f"a note of {len(note)} characters", expected=f"at most {LONGEST_NOTE}")
+    _check_is_text(note, "a note")
 
 
 def now() -> str:
     """The time as runs keep it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _check_is_text(text: str, what: str) -> None:
+    """Refuse what came of bytes that are no text, such as a terminal's: it cannot be kept, nor shown."""
+    if any("\ud800" <= each <= "\udfff" for each in text):
+        raise InvalidSetting(f"{what}, which is no text", expected="UTF-8")
 
 
 def _judged(run: Run, row: Sequence[Any]) -> Judged:

@@ -7,20 +7,19 @@ from typing import Annotated, Any, Literal, final, get_args
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import RedirectResponse
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from seesay.errors import FeatureNotFound
 from seesay.records import Verdict
 from seesay.report.features import Statement
 from seesay.store.run import Run
-from seesay.store.verdicts import LONGEST_NAME, LONGEST_NOTE, Judged, check_said, give, take_back, verdicts
-from seesay.texts import one_line
+from seesay.store.verdicts import LONGEST_NAME, LONGEST_NOTE, Judged, give, take_back, verdicts
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.forms import conflicts, form_of, json_of, told_as_json
 from seesay.viewer.interface import LARGEST_NUMBER, refusals
 
-Name = Annotated[str, Field(max_length=4 * LONGEST_NAME), AfterValidator(one_line)]
-"""What people call themselves."""
+Name = Annotated[str, Field(max_length=4 * LONGEST_NAME)]
+"""What people call themselves, before it is made one line."""
 
 _Number = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
 _REFUSALS = refusals(
@@ -126,7 +125,6 @@ _READING = refusals(_404="There is no such run.", _422="That was not understood.
 
 def _keep(catalogue: Catalogue, number: int, feature_id: int, said: Said) -> None:
     folder = catalogue.folder(number)
-    check_said(said.rater, said.verdict or "right", said.note)
     if not 0 <= feature_id <= LARGEST_NUMBER:
         raise FeatureNotFound(f"feature {feature_id}", expected="one of the run")
     with conflicts(catalogue), Run.noting(folder) as run:

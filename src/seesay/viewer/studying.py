@@ -19,7 +19,6 @@ from seesay.records import Method
 from seesay.store.explanations import settings
 from seesay.store.run import Run
 from seesay.store.studies import add_rater, ratings, studies
-from seesay.store.verdicts import LONGEST_NAME
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.forms import conflicts, form_of
 from seesay.viewer.guard import LOOPBACK, RATING
@@ -44,7 +43,7 @@ class Begun(BaseModel):
     """What the form asks for that begins a study; see [seesay.comparison.blind.StudyConfig][]."""
 
     run: _Count = 0
-    name: Annotated[str, Field(max_length=4 * LONGEST_NAME)] = ""
+    name: Name = ""
     n_features: _Count = StudyConfig.n_features
     n_images: _Count = StudyConfig.n_images
     n_decoys: _Count = StudyConfig.n_decoys
@@ -58,7 +57,7 @@ class Begun(BaseModel):
             InvalidSetting: a number that cannot be.
         """
         methods = tuple(dict.fromkeys(self.methods)) or None
-        return StudyConfig(self.name.strip(), self.n_features, self.n_images, self.n_decoys, methods, self.seed)
+        return StudyConfig(self.name, self.n_features, self.n_images, self.n_decoys, methods, self.seed)
 
 
 class Invited(BaseModel):
