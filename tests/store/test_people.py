@@ -73,6 +73,15 @@ def test_what_cannot_be_kept_is_refused(folder: Path, wrong: Judged, error: type
         assert verdicts(run) == []
 
 
+def test_of_a_control_nothing_is_said(folder: Path) -> None:
+    control = Setting("topk", control="random")
+    with Run.writing(folder) as run:
+        add(run, add_setting(run, facts_of(control), "m"), [said(1, "a red car", of=control)])
+        with pytest.raises(FeatureNotFound, match="of no control"):
+            give(run, Judged(2, 1, 0, "Ann", "a red car", "right"))
+        assert verdicts(run) == []
+
+
 def test_a_verdict_is_of_its_words_alone(folder: Path) -> None:
     with Run.noting(folder) as run:
         give(run, Judged(1, 1, 0, "Ann", "a red car", "right"))

@@ -102,6 +102,7 @@ def test_names_and_notes_from_anyone_are_text(client: TestClient, form: dict[str
         ({"setting_id": 2**70}, 422),
         ({"setting_id": 99}, 409),
         ({"sample": 7}, 409),
+        ({"setting_id": 3, "text": "nothing"}, 409),  # of a control
         ({"text": "what it said before"}, 409),
         ({"note": "n" * (LARGEST + 1)}, 413),
     ],

@@ -55,7 +55,7 @@ def give(run: Run, judged: Judged) -> None:
         judged: what is said, of whatever time.
 
     Raises:
-        FeatureNotFound: the run has no such explanation, or its words are others by now.
+        FeatureNotFound: the run has no such explanation, it is of a control, or its words are others by now.
         InvalidSetting: a rater without a name, or what is too long.
         UnusablePath: the run cannot be written.
     """
@@ -63,13 +63,14 @@ def give(run: Run, judged: Judged) -> None:
     check_said(judged.verdict, judged.note)
     with refusing(run.folder), transaction(run.connection):
         said = run.rows(
-            "SELECT text FROM explanations WHERE setting_id = ? AND feature_id = ? AND sample = ? AND status = 'ok'",
+            "SELECT text FROM explanations JOIN settings USING (setting_id) "
+            "WHERE setting_id = ? AND feature_id = ? AND sample = ? AND status = 'ok' AND control IS NULL",
             (judged.setting_id, judged.feature_id, judged.sample),
         )
         if said != [(judged.text,)]:
             raise FeatureNotFound(
                 f"{judged.text!r} of feature {judged.feature_id}",
-                expected="words that the run holds",
+                expected="words that the run holds, of no control",
                 remedy="look at it again: they are others by now",
             )
         run.connection.execute(
