@@ -203,6 +203,43 @@ def test_a_run_that_cannot_be_written_says_so(
     assert client.get("/runs/0/studies/1").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE studies SET facts = 'x' WHERE study_id = 1",
+        "UPDATE study_items SET image_ids = '{}' WHERE study_id = 1",
+        "UPDATE ratings SET seconds = 9e999 WHERE study_id = 1",
+    ],
+)
+def test_a_damaged_study_keeps_no_other_of_its_run_from_being_shown(
+    client: TestClient, folder: Path, change: str
+) -> None:
+    for name in ("first", "second"):
+        _, (ann,) = begun(folder, "Ann", config=replace(CONFIG, name=name))
+        with Run.noting(folder) as run:
+            rate(run, ann, Rating(0, "Ann", "wrong"))
+    with Run.noting(folder) as run:
+        run.connection.execute(change)
+    page = client.get("/studies").text
+    assert page.count("is damaged") == 1
+    assert re.findall(r'href="/runs/0/studies/(\d)"', page) == ["2"]
+    assert client.get("/runs/0/studies/1").status_code == 500
+    assert client.get("/runs/0/studies/2").status_code == 200
+
+
+def test_a_rating_of_an_item_that_is_gone_counts_for_nobody(client: TestClient, folder: Path) -> None:
+    study, (ann,) = begun(folder, "Ann")
+    with Run.noting(folder) as run:
+        n = len(study_items(run, study.study_id))
+        for number in (0, 1):
+            rate(run, ann, Rating(number, "Ann", "wrong"))
+        run.connection.execute("DELETE FROM study_items WHERE item = 0")
+    page = client.get("/runs/0/studies/1").text
+    assert f"1 of {n - 1}" in page
+    assert "damaged" not in page
+    assert [each["item"] for each in client.get("/api/runs/0/studies/1").json()["ratings"]] == [1]
+
+
 def test_a_damaged_study_is_told_as_such_and_other_runs_are_shown(folder: Path, filled: Path, tmp_path: Path) -> None:
     begun(folder)
     other = copied(filled, tmp_path / "other")

@@ -67,7 +67,8 @@ class Judgement:
 
 
 def judgements(run: Run, study: Study | None = None) -> list[Judgement]:
-    """Read what people say: open verdicts first, then studies in their order.
+    """Read what people say: open verdicts first, then studies in their order; of items that are gone nobody says
+    anything.
 
     Args:
         run: may be a stranger's.
@@ -152,7 +153,7 @@ def _blind(run: Run, study: Study) -> Iterator[Judgement]:
     for each in ratings(run, study.study_id):
         item = items.get(each.item)
         if item is None:
-            raise run.damaged(f"a rating of {study.name!r}", ValueError(f"no item {each.item}"))
+            continue
         yield Judgement(
             study.name,
             each.item,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from seesay.errors import FeatureNotFound, InvalidSetting
+from seesay.errors import FeatureNotFound, InvalidSetting, UnusablePath
 from seesay.records import Verdict
 from seesay.store.checks import checked_id, checked_ids, checked_number, checked_text
 from seesay.store.database import refusing, transaction
@@ -192,15 +192,46 @@ def studies(run: Run) -> list[Study]:
     Raises:
         UnusablePath: what the run says is damaged.
     """
+    return [_study(run, row) for row in run.rows(_STUDIES)]
+
+
+def sound_studies(run: Run) -> tuple[list[Study], list[UnusablePath]]:
+    """The same, without those that are damaged.
+
+    Args:
+        run: may be a stranger's.
+
+    Returns:
+        Studies, and what is wrong with the others.
+
+    Raises:
+        UnusablePath: nothing of them can be read.
+    """
     found: list[Study] = []
-    for study_id, name, facts, begun_at in run.rows(
-        "SELECT study_id, name, facts, begun_at FROM studies ORDER BY study_id"
-    ):
+    problems: list[UnusablePath] = []
+    for row in run.rows(_STUDIES):
         try:
-            found.append(Study(checked_id(study_id), checked_text(name), dict(parsed(facts)), checked_text(begun_at)))
-        except DAMAGE as error:
-            raise run.damaged(f"study {name!r}", error) from error
-    return found
+            found.append(_study(run, row))
+        except UnusablePath as error:
+            problems.append(error)
+    return found, problems
+
+
+def study_of(run: Run, study_id: int) -> Study:
+    """A study, whatever is wrong with others.
+
+    Args:
+        run: may be a stranger's.
+        study_id: from outside.
+
+    Raises:
+        FeatureNotFound: there is none.
+        UnusablePath: what the run says is damaged.
+    """
+    for row in run.rows(_STUDIES):
+        if row[0] == study_id:
+            return _study(run, row)
+    raise FeatureNotFound(f"study {study_id}", expected="one of the run")
 
 
 def study_items(run: Run, study_id: int) -> list[StudyItem]:
@@ -292,7 +323,16 @@ def ratings(run: Run, study_id: int, rater: str | None = None) -> list[Rating]:
     return found
 
 
+_STUDIES = "SELECT study_id, name, facts, begun_at FROM studies ORDER BY study_id"
 _RATERS = "SELECT name, key, study_id FROM raters"
+
+
+def _study(run: Run, row: Sequence[Any]) -> Study:
+    study_id, name, facts, begun_at = row
+    try:
+        return Study(checked_id(study_id), checked_text(name), dict(parsed(facts)), checked_text(begun_at))
+    except DAMAGE as error:
+        raise run.damaged(f"study {name!r}", error) from error
 
 
 def _rater(run: Run, row: Sequence[Any]) -> Rater:

@@ -38,7 +38,7 @@ class Opened:
         study: which.
         items: what is judged.
         raters: who judges, and how far they are.
-        ratings: what they say.
+        ratings: what they say of these items.
     """
 
     study: Study
@@ -57,10 +57,12 @@ class Opened:
         Raises:
             UnusablePath: what the run says is damaged.
         """
-        said = ratings(run, study.study_id)
+        items = study_items(run, study.study_id)
+        numbers = {each.number for each in items}
+        said = [each for each in ratings(run, study.study_id) if each.item in numbers]
         counts = Counter(each.rater for each in said)
         progress = [Progress(each, counts[each.name]) for each in raters(run, study.study_id)]
-        return cls(study, study_items(run, study.study_id), progress, said)
+        return cls(study, items, progress, said)
 
     def as_json(self) -> dict[str, Any]:
         """All of it as plain data, without what opens raters' pages."""

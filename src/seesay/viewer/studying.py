@@ -13,12 +13,12 @@ from pydantic import BaseModel, Field
 
 from seesay.comparison.blind import StudyConfig, begin
 from seesay.comparison.judgements import judgements, lines
-from seesay.errors import FeatureNotFound, InvalidSetting, SeesayError, UnusablePath
+from seesay.errors import InvalidSetting, SeesayError, UnusablePath
 from seesay.explainers.config import METHODS
 from seesay.records import Method
 from seesay.store.explanations import settings
 from seesay.store.run import Run
-from seesay.store.studies import add_rater, ratings, studies
+from seesay.store.studies import add_rater, ratings, sound_studies, study_of
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.forms import conflicts, form_of
 from seesay.viewer.guard import LOOPBACK, RATING
@@ -98,13 +98,14 @@ class Studies:
             asked: what the form holds.
             problem: why what it held could not be begun.
         """
-        found: list[tuple[int, Sequence[Opened], str]] = []
+        found: list[tuple[int, Sequence[Opened], Sequence[str]]] = []
         for number, folder in enumerate(self._catalogue.folders):
             try:
                 with Run.open(folder) as run:
-                    found.append((number, [Opened.of(run, each) for each in studies(run)], ""))
+                    opened, problems = _sound(run)
             except UnusablePath as error:  # of one run, which keeps no other from being shown
-                found.append((number, (), self._catalogue.told(error)))
+                opened, problems = [], [error]
+            found.append((number, opened, [self._catalogue.told(each) for each in problems]))
         methods = self._catalogue.present().methods
         return self._pages.rendered(
             "studies.html",
@@ -142,10 +143,7 @@ class Studies:
             UnusablePath: what the run says is damaged.
         """
         with Run.open(self._catalogue.folder(number)) as run:
-            for study in studies(run):
-                if study.study_id == study_id:
-                    return Opened.of(run, study)
-        raise FeatureNotFound(f"study {study_id}", expected="one of the run")
+            return Opened.of(run, study_of(run, study_id))
 
     def one(self, number: int, study_id: int, request: Request) -> str:
         """A study's page.
@@ -302,6 +300,18 @@ def studying_of(found: Studies) -> APIRouter:
         return {**opened.as_json(), "results": found.results(number, opened).numbers}
 
     return router
+
+
+def _sound(run: Run) -> tuple[list[Opened], list[UnusablePath]]:
+    """All studies but those that are damaged, and what is wrong with these."""
+    found: list[Opened] = []
+    there, problems = sound_studies(run)
+    for each in there:
+        try:
+            found.append(Opened.of(run, each))
+        except UnusablePath as error:
+            problems.append(error)
+    return found, problems
 
 
 def _as_table(text: str, name: str) -> Response:
