@@ -28,6 +28,16 @@ def cell(text: str) -> str:
     return f"'{line}" if guarded or line.startswith(_STARTS_A_FORMULA) else line
 
 
+def shortened(text: str, longest: int = 60) -> str:
+    """The beginning of a text, where all of it would be too much to be told.
+
+    Args:
+        text: anything, from anyone.
+        longest: characters, with the dots that stand for the rest.
+    """
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def same_words(text: str) -> str:
     """What is equal for words that nobody tells apart.
 

@@ -104,6 +104,7 @@ def test_names_and_notes_from_anyone_are_text(client: TestClient, form: dict[str
         ({"sample": 7}, 409),
         ({"setting_id": 3, "text": "nothing"}, 409),  # of a control
         ({"text": "what it said before"}, 409),
+        ({"text": "t" * 10_001}, 422),
         ({"note": "n" * (LARGEST + 1)}, 413),
     ],
 )
@@ -120,6 +121,20 @@ def test_what_cannot_be_kept_is_refused_in_a_line(
     assert "\n" not in answer.json()["detail"]
     with Run.open(folder) as run:
         assert verdicts(run) == []
+
+
+def test_what_is_refused_is_not_told_at_length(client: TestClient, form: dict[str, Any]) -> None:
+    answer = client.post("/api/runs/0/verdicts", json={**form, "text": "t" * 10_000})
+    assert answer.status_code == 409
+    assert f"'{'t' * 59}…' of feature" in answer.json()["detail"]
+    assert len(answer.text) < 300
+
+
+def test_a_script_that_says_what_nobody_asks_for_is_told(client: TestClient, form: dict[str, Any]) -> None:
+    answer = client.post("/api/runs/0/verdicts", json={**form, "notes": "no wheels"})
+    assert answer.status_code == 422
+    assert "notes" in answer.json()["detail"]
+    assert client.post(f"{page_of(form)}/verdicts", data={**form, "notes": "no wheels"}).status_code == 303
 
 
 @pytest.mark.parametrize("path", ["/runs/9/features/1", "/runs/0/features/-1", f"/runs/0/features/{2**70}"])

@@ -11,7 +11,7 @@ from seesay.records import Verdict
 from seesay.store.checks import checked_id, checked_text
 from seesay.store.database import refusing, transaction
 from seesay.store.run import DAMAGE, Run
-from seesay.texts import one_line
+from seesay.texts import one_line, shortened
 
 LONGEST_NAME, LONGEST_NOTE = 60, 2000
 """Characters of a rater's name, and of a note."""
@@ -69,7 +69,7 @@ def give(run: Run, judged: Judged) -> None:
         )
         if said != [(judged.text,)]:
             raise FeatureNotFound(
-                f"{judged.text!r} of feature {judged.feature_id}",
+                f"{shortened(judged.text)!r} of feature {judged.feature_id}",
                 expected="words that the run holds, of no control",
                 remedy="look at it again: they are others by now",
             )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, final, get_args
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from seesay.errors import FeatureNotFound
 from seesay.records import Verdict
@@ -22,6 +22,9 @@ Name = Annotated[str, Field(max_length=4 * LONGEST_NAME)]
 """What people call themselves, before it is made one line."""
 
 _Number = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
+_LONGEST_WORDS = 10_000
+"""Characters of what is judged; no explainer says as much."""
+
 _REFUSALS = refusals(
     _403="A page of another site asks.",
     _404="There is no such run.",
@@ -37,7 +40,7 @@ class Said(BaseModel):
 
     setting_id: _Number
     sample: _Number
-    text: str
+    text: Annotated[str, Field(max_length=_LONGEST_WORDS)]
     rater: Name
     verdict: Verdict | Literal[""]
     note: Annotated[str, Field(max_length=LONGEST_NOTE)] = ""
@@ -45,6 +48,8 @@ class Said(BaseModel):
 
 class SaidOf(Said):
     """What a script says of an explanation."""
+
+    model_config = ConfigDict(extra="forbid")
 
     feature_id: _Number
 
