@@ -93,6 +93,24 @@ def test_several_raters_are_averaged_over_all_studies_and_open_verdicts_are_left
     )
 
 
+def test_raters_and_studies_of_the_same_name_in_two_runs_are_two_and_who_judged_decoys_alone_is_none(
+    tmp_path: Path,
+) -> None:
+    for name in ("x", "y"):
+        with making(tmp_path / name, identity=name) as run:
+            said(run, words_of("steered"), STEERING)
+            items = [
+                StudyItem(0, FIRST, f"steered <{FIRST}>", (1,), None, ()),
+                StudyItem(1, FIRST, f"steered <{SECOND}>", (1,), SECOND, ()),
+            ]
+            study = begin_study(run, "first", {}, items)
+            rate(run, add_rater(run, study.study_id, "Ann"), Rating(0, "", "right"))
+            rate(run, add_rater(run, study.study_id, "Eve"), Rating(1, "", "right"))
+    with Run.open(tmp_path / "x") as one, Run.open(tmp_path / "y") as other:
+        notes = read([one, other]).scored["people"].notes
+    assert notes == ("judged by 2 people, blindly, in 2 studies",)
+
+
 def test_open_verdicts_count_where_nobody_judged_blindly(tmp_path: Path) -> None:
     with making(tmp_path) as run:
         said(run, {each: ["a car", "a dog"] for each in IDS}, TOPK)

@@ -164,8 +164,8 @@ class People:
         seed = self.common.seed
         with Run.open(self.path) as run:
             study = None if self.study is None else study_named(run, self.study)
-            contest = read([run], {"people"}, part="all", methods=resolve_methods(self.methods))
             said = judgements(run, study)
+            contest = read([run], {"people"}, part="all", methods=resolve_methods(self.methods), said=[said])
             found = opinions(contest, said, seed=seed)
             records = study_records(run, study, seed=seed)
             table = list(lines(said, settings(run)))

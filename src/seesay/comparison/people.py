@@ -7,11 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from seesay.comparison.contender import AidName, Contender, FeatureKey
-from seesay.comparison.judgements import Judgement, judgements
+from seesay.comparison.judgements import Judgement
 from seesay.comparison.shelf import Numbers
 from seesay.comparison.ways import Scored
 from seesay.scorers.config import Score
-from seesay.store.run import Run
 from seesay.texts import same_words
 
 PEOPLE: Score = "people"
@@ -24,6 +23,9 @@ class Vote(NamedTuple):
     contender: int
     """Its place."""
 
+    run: int
+    """The place of the run that the judgement is in: others may have raters and studies of the same names."""
+
     key: FeatureKey
     """The feature whose pictures were looked at."""
 
@@ -31,26 +33,23 @@ class Vote(NamedTuple):
     """What was said."""
 
 
-def by_people(runs: Sequence[Run], contenders: Sequence[Contender], origins: Sequence[int]) -> Scored | None:
+def by_people(
+    said: Iterable[Sequence[Judgement]], contenders: Sequence[Contender], origins: Sequence[int]
+) -> Scored | None:
     """What is known of what people say of contenders: of each feature the mean over raters.
 
     Where there are ratings of blind studies, they alone count, of all studies together; otherwise open verdicts do. Of
     words that have been replaced since nobody has said anything.
 
     Args:
-        runs: may be strangers'.
+        said: of each run what people say of it.
         contenders: who is compared.
         origins: of each run what its features belong to.
 
     Returns:
         None if nobody said anything.
-
-    Raises:
-        UnusablePath: what a run says is damaged.
     """
-    votes = [
-        vote for place, run in enumerate(runs) for vote in votes_of(judgements(run), contenders, place, origins[place])
-    ]
+    votes = [vote for place, some in enumerate(said) for vote in votes_of(some, contenders, place, origins[place])]
     return by_votes(votes)
 
 
@@ -93,7 +92,7 @@ def votes_of(
             standing = words.get(FeatureKey(origin, said_of), {}).values()
             key = FeatureKey(origin, each.feature_id)
             if key in words and same_words(each.text) in map(same_words, standing):
-                yield Vote(number, key, each)
+                yield Vote(number, place, key, each)
 
 
 def _means(votes: Iterable[Vote], is_meant: Callable[[Judgement], bool]) -> dict[int, Numbers]:
@@ -108,13 +107,14 @@ def _means(votes: Iterable[Vote], is_meant: Callable[[Judgement], bool]) -> dict
 
 
 def _notes(votes: Sequence[Vote], is_blind: bool) -> Iterator[str]:
-    counted = [each.judgement for each in votes if each.judgement.is_blind == is_blind]
-    raters, studies = ({getattr(each, name) for each in counted} for name in ("rater", "study"))
+    counted = [each for each in votes if each.judgement.is_blind == is_blind and not each.judgement.is_decoy]
+    raters = {(each.run, each.judgement.rater) for each in counted}
+    studies = {(each.run, each.judgement.study) for each in counted}
     by = "1 person" if len(raters) == 1 else f"{len(raters)} people"
     if not is_blind:
         yield f"judged by {by}, not blindly: they saw whose words they judged"
         return
     yield f"judged by {by}, blindly, in {'1 study' if len(studies) == 1 else f'{len(studies)} studies'}"
-    n_open = len({each.judgement for each in votes if not each.judgement.is_blind})
+    n_open = len({(each.run, each.judgement) for each in votes if not each.judgement.is_blind})
     if n_open:
         yield f"{'1 verdict that was' if n_open == 1 else f'{n_open} verdicts that were'} not blind: left aside"

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from seesay.comparison.contender import Contender, FeatureKey, family_of, names_of, put_together
+from seesay.comparison.judgements import Judgement, judgements
 from seesay.comparison.people import PEOPLE, by_people
 from seesay.comparison.shelf import Shelf
 from seesay.comparison.ways import Scored, Ways
@@ -105,6 +106,7 @@ def read(
     methods: Collection[Method] | None = None,
     explainer: str | None = None,
     holding: Holding | None = None,
+    said: Sequence[Sequence[Judgement]] | None = None,
 ) -> Contest:
     """Read what runs hold.
 
@@ -116,6 +118,7 @@ def read(
         methods: only these; None for all.
         explainer: only this model's words, by its name; None for all.
         holding: only scores that were computed on such images; None for held-out ones where there are any.
+        said: of each run what people say, where only some of it is to count; None for all.
 
     Raises:
         UnusablePath: a run has no explanations, or is damaged.
@@ -135,7 +138,7 @@ def read(
         raise InvalidSetting(
             f"no {part} feature is explained in {_folders(runs)}", expected="some", remedy="give another --split"
         )
-    people = by_people(runs, contenders, origin_of)
+    people = by_people(map(judgements, runs) if said is None else said, contenders, origin_of)
     scored, notes = _scored(Ways(runs, shelves, contenders, holding), people, scores)
     frequencies: dict[FeatureKey, float] = {}
     nearest: dict[str, dict[int, Sequence[tuple[int, float]]]] = defaultdict(dict)

@@ -100,7 +100,8 @@ class Results:
         Raises:
             SeesayError: the run's words are gone, or damaged.
         """
-        found = opinions(read([run], {"people"}, part="all"), judgements(run, study))
+        said = judgements(run, study)
+        found = opinions(read([run], {"people"}, part="all", said=[said]), said)
         records = study_records(run, study)
         numbers = {"methods": plain(found), "studies": plain(records)}
         return cls(as_html(people_sections(found, records)), numbers)
