@@ -1,15 +1,17 @@
 """What people say of words is kept, shown and taken back; what cannot be is told in a line."""
 
+import re
 import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from starlette.testclient import TestClient
 
+from seesay.records import Verdict
 from seesay.store.database import transaction
 from seesay.store.exemplars import features
 from seesay.store.explanations import explanations, settings
@@ -18,6 +20,7 @@ from seesay.store.verdicts import verdicts
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.forms import LARGEST
 from tests.viewer.conftest import client_of
+from tests.viewer.studying import begun
 
 NASTY = "<script>alert(1)</script>"
 
@@ -207,3 +210,10 @@ def test_what_people_say_is_compared_anew(client: TestClient, form: dict[str, An
         assert client.post("/api/runs/0/verdicts", json={**form, **words}).status_code == 200
     assert not client.get("/api/compare").json()["ready"]
     assert "people" in scores()
+
+
+def test_both_forms_ask_for_every_verdict_that_there_is(client: TestClient, folder: Path, form: dict[str, Any]) -> None:
+    _, (ann,) = begun(folder, "Ann")
+    for page in (page_of(form), f"/rate/{ann.key}"):
+        found = re.findall(r'name="verdict" value="(\w+)"', client.get(page).text)
+        assert tuple(dict.fromkeys(found)) == get_args(Verdict), page

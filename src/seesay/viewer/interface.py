@@ -25,6 +25,9 @@ FOR_EVER = "private, max-age=31536000, immutable"
 LARGEST_NUMBER = 2**63 - 1
 """That a run holds."""
 
+Number = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
+"""Of a run, a feature, a setting or anything else that is counted."""
+
 
 def none_if_empty(value: Any) -> Any:
     """None for what a form sends empty, as it was not chosen.
@@ -48,7 +51,7 @@ class Asked(BaseModel):
     text: Annotated[str, Field(max_length=200)] = ""
     by: searching.By = "words"
     picture: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
-    run: Annotated[Annotated[int, Field(ge=0, le=LARGEST_NUMBER)] | None, NONE_IF_EMPTY] = None
+    run: Annotated[Number | None, NONE_IF_EMPTY] = None
     method: Annotated[Method | None, NONE_IF_EMPTY] = None
     level: Annotated[Level | None, NONE_IF_EMPTY] = None
     split: Annotated[Split | None, NONE_IF_EMPTY] = None

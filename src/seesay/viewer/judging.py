@@ -16,12 +16,11 @@ from seesay.store.run import Run
 from seesay.store.verdicts import LONGEST_NAME, LONGEST_NOTE, Judged, give, take_back, verdicts
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.forms import conflicts, form_of, json_of, told_as_json
-from seesay.viewer.interface import LARGEST_NUMBER, refusals
+from seesay.viewer.interface import LARGEST_NUMBER, Number, refusals
 
 Name = Annotated[str, Field(max_length=4 * LONGEST_NAME)]
 """What people call themselves, before it is made one line."""
 
-_Number = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
 _LONGEST_WORDS = 10_000
 """Characters of what is judged; no explainer says as much."""
 
@@ -38,8 +37,8 @@ _REFUSALS = refusals(
 class Said(BaseModel):
     """What a form says of an explanation; an empty verdict takes back what the same rater said before."""
 
-    setting_id: _Number
-    sample: _Number
+    setting_id: Number
+    sample: Number
     text: Annotated[str, Field(max_length=_LONGEST_WORDS)]
     rater: Name
     verdict: Verdict | Literal[""]
@@ -51,7 +50,7 @@ class SaidOf(Said):
 
     model_config = ConfigDict(extra="forbid")
 
-    feature_id: _Number
+    feature_id: Number
 
 
 @final

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from seesay.cards import read_card
 from seesay.errors import UnusablePath
 from seesay.explainers.config import METHODS, Empty, Positions
-from seesay.records import Level, Mode, SightingOrder, Split, StrengthUnit
+from seesay.records import Level, Mode, SightingOrder, Split, StrengthUnit, Verdict
 from seesay.report.features import bars_of, best_of, best_pictures, columns_of, exemplars_of, statements_of, sweeps_of
 from seesay.report.pictures import Shown
 from seesay.report.templating import templates_of
@@ -106,6 +106,7 @@ class Pages:
             card=card,
             statements=statements,
             judgeable=judgeable,
+            verdicts=get_args(Verdict),
             best=best_of(statements),
             words=self._words({(number, other) for other in others}),
             columns=columns_of(statements),

@@ -7,7 +7,7 @@ rater's own order, as numbers in the study, features and settings might tell som
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Annotated, final
+from typing import Annotated, final, get_args
 
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -82,7 +82,15 @@ class Desk:
             item = _at(items, place)
             before = said.get(item.number)
             pictures = _pictures(run, item)
-        return self._rendered("rate.html", **shown, place=place, text=item.text, before=before, pictures=pictures)
+        return self._rendered(
+            "rate.html",
+            verdicts=get_args(Verdict),
+            **shown,
+            place=place,
+            text=item.text,
+            before=before,
+            pictures=pictures,
+        )
 
     def keep(self, key: str, rated: Rated) -> None:
         """Write down what is said of an item.

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, final
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from seesay.comparison.blind import StudyConfig, begin
 from seesay.comparison.judgements import judgements, lines
@@ -22,7 +22,7 @@ from seesay.store.studies import add_rater, ratings, sound_studies, study_of
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.forms import conflicts, form_of
 from seesay.viewer.guard import LOOPBACK, RATING
-from seesay.viewer.interface import LARGEST_NUMBER, refusals
+from seesay.viewer.interface import Number, refusals
 from seesay.viewer.judging import Name
 from seesay.viewer.pages import Pages
 from seesay.viewer.studied import Opened, Results
@@ -33,8 +33,6 @@ _TABLE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
 }
 
-_Count = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
-
 _MOST_KEPT = 64
 """Studies whose results are kept."""
 
@@ -42,13 +40,13 @@ _MOST_KEPT = 64
 class Begun(BaseModel):
     """What the form asks for that begins a study; see [seesay.comparison.blind.StudyConfig][]."""
 
-    run: _Count = 0
+    run: Number = 0
     name: Name = ""
-    n_features: _Count = StudyConfig.n_features
-    n_images: _Count = StudyConfig.n_images
-    n_decoys: _Count = StudyConfig.n_decoys
+    n_features: Number = StudyConfig.n_features
+    n_images: Number = StudyConfig.n_images
+    n_decoys: Number = StudyConfig.n_decoys
     methods: tuple[Method, ...] = ()
-    seed: _Count = StudyConfig.seed
+    seed: Number = StudyConfig.seed
 
     def config(self) -> StudyConfig:
         """The same as a study takes it; no method stands for all of them.
