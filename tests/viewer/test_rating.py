@@ -13,7 +13,8 @@ from seesay.comparison.blind import order_for
 from seesay.explainers.config import METHODS
 from seesay.store.exemplars import exemplars
 from seesay.store.run import Run
-from seesay.store.studies import Rater, Study, StudyItem, ratings, study_items
+from seesay.store.studies import Rater, Study, StudyItem, add_rater, ratings, study_items
+from seesay.viewer import rating
 from seesay.viewer.catalogue import Catalogue
 from tests.viewer.conftest import client_of
 from tests.viewer.studying import NASTY, begun, copied, judge_all, place_on
@@ -44,6 +45,26 @@ def client(folder: Path) -> Iterator[TestClient]:
 def items_of(folder: Path, rater: Rater) -> list[StudyItem]:
     with Run.open(folder) as run:
         return order_for(study_items(run, rater.study_id), rater.name)
+
+
+def test_items_are_read_once_for_all_pages_of_a_rater(
+    client: TestClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, asked = begun(folder, "Ann", "Bob")
+    read: list[int] = []
+    items_of = rating.study_items
+
+    def counted(run: Run, study_id: int) -> list[StudyItem]:
+        read.append(study_id)
+        return items_of(run, study_id)
+
+    monkeypatch.setattr(rating, "study_items", counted)
+    for rater in (*asked, *asked):
+        assert client.get(f"/rate/{rater.key}").status_code == 200
+    assert len(read) == 2
+    monkeypatch.setattr(rating, "_MOST_KEPT", 1)
+    client.get(f"/rate/{asked[0].key}")
+    assert len(read) == 2, "of one rater items are kept, however many"
 
 
 def test_one_item_comes_after_the_other_until_thanks(client: TestClient, folder: Path, ann: Rater) -> None:
@@ -149,7 +170,8 @@ def test_where_something_goes_wrong_nothing_is_told_of_runs(
     monkeypatch.undo()
     with Run.noting(folder) as run:
         run.connection.execute("UPDATE study_items SET image_ids = '{}'")
-    answers.append(client.get(f"/rate/{ann.key}"))
+        other = add_rater(run, ann.study_id, "Cy")  # whose items are not remembered
+    answers.append(client.get(f"/rate/{other.key}"))
     assert answers[-1].status_code == 500
     for each in answers:
         assert "<nav" not in each.text

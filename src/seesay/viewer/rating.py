@@ -4,9 +4,10 @@ Whoever has the key of a rater opens that rater's pages and nothing else. Items 
 rater's own order, as numbers in the study, features and settings might tell something.
 """
 
+from collections import OrderedDict
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from threading import Lock
 from typing import Annotated, final, get_args
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -29,6 +30,9 @@ from seesay.viewer.interface import FOR_EVER, none_if_empty
 
 _SIDE = 512
 _MOST_ITEMS = 1_000_000
+_MOST_KEPT = 100_000
+"""Items that are remembered, of all raters together."""
+
 _LONGEST_S = 3600.0
 """Whoever takes longer went away."""
 
@@ -61,6 +65,8 @@ class Desk:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._templates = templates_of("seesay.viewer")
+        self._orders: OrderedDict[str, Sequence[StudyItem]] = OrderedDict()
+        self._keeping = Lock()
 
     def page(self, key: str, place: int | None) -> str:
         """An item, or thanks when all are judged.
@@ -145,9 +151,22 @@ class Desk:
             with run:
                 rater = _found(run, key)
                 if rater is not None:
-                    yield run, rater, _order(tuple(study_items(run, rater.study_id)), rater.name)
+                    yield run, rater, self._ordered(run, rater)
                     return
         raise FeatureNotFound("a key of nobody", expected="one of a rater's")
+
+    def _ordered(self, run: Run, rater: Rater) -> Sequence[StudyItem]:
+        """Remembered by the rater's key, as each page and each of its pictures asks for it, and no study changes."""
+        with self._keeping:
+            if rater.key in self._orders:
+                self._orders.move_to_end(rater.key)
+                return self._orders[rater.key]
+        found = order_for(study_items(run, rater.study_id), rater.name)
+        with self._keeping:
+            self._orders[rater.key] = found
+            while len(self._orders) > 1 and sum(map(len, self._orders.values())) > _MOST_KEPT:
+                self._orders.popitem(last=False)
+        return found
 
     def _rendered(self, name: str, **values: object) -> str:
         return self._templates.get_template(name).render(**values)
@@ -183,12 +202,6 @@ def _found(run: Run, key: str) -> Rater | None:
         return rater_of(run, key)
     except UnusablePath:
         return None
-
-
-@lru_cache(64)
-def _order(items: tuple[StudyItem, ...], rater: str) -> Sequence[StudyItem]:
-    """Remembered, as each page and each of its pictures asks for it."""
-    return order_for(items, rater)
 
 
 def _at(items: Sequence[StudyItem], place: int) -> StudyItem:
