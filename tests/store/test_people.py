@@ -181,3 +181,19 @@ def test_what_is_damaged_is_said_in_a_line(folder: Path, change: str, read: Call
         run.connection.execute(change)
         with pytest.raises(UnusablePath, match="is damaged"):
             read(run)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "CREATE VIEW more AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n",
+        "CREATE TRIGGER more AFTER INSERT ON verdicts BEGIN DELETE FROM explanations; END",
+        "CREATE VIRTUAL TABLE more USING fts5 (text)",
+    ],
+)
+def test_a_run_that_does_something_by_itself_is_refused(folder: Path, hidden: str) -> None:
+    with Run.noting(folder) as run:
+        run.connection.execute(hidden)
+    for opened in (Run.open, Run.noting):
+        with pytest.raises(UnusablePath, match="tables alone"):
+            opened(folder)

@@ -175,6 +175,10 @@ def _applied(connection: sqlite3.Connection, file: Path) -> list[str]:
         rows = connection.execute("SELECT name FROM migrations ORDER BY rowid").fetchall()
     except sqlite3.OperationalError as error:
         raise UnusablePath(f"{file} is no run's database: {error}", expected="one made by seesay collect") from error
+    # Views and triggers would have whatever they like be done by whoever reads or notes something; we make none.
+    query = "SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index') OR sql LIKE 'CREATE VIRTUAL%'"
+    for (name,) in connection.execute(query):
+        raise UnusablePath(f"{file} holds {name!r}, which is no table", expected="tables alone, as seesay makes them")
     applied = [name for (name,) in rows]
     if applied != _names()[: len(applied)]:
         raise UnusablePath(

@@ -18,7 +18,7 @@ from seesay.store.run import Run
 from seesay.viewer.brought import Brought
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.forms import json_of, told_as_json
-from seesay.viewer.interface import LARGEST_NUMBER, NONE_IF_EMPTY, refusals
+from seesay.viewer.interface import LARGEST_NUMBER, NONE_IF_EMPTY, Number, refusals
 from seesay.viewer.laboratory import LONGEST_PROMPT, Laboratory, Push, push_of
 from seesay.viewer.pages import Pages
 from seesay.viewer.worker import Job
@@ -27,7 +27,6 @@ LINES = "application/x-ndjson"
 
 _log = logging.getLogger(__name__)
 
-_Number = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
 _InPath = Annotated[int, Path(ge=0, le=LARGEST_NUMBER)]
 _HASH = "^[0-9a-f]{64}$"
 _MaybeHash = Annotated[str, Query(pattern="^([0-9a-f]{64})?$")]
@@ -50,7 +49,7 @@ class Question(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     picture: Annotated[str, Field(pattern=_HASH)]
-    run: _Number = 0
+    run: Number = 0
     n: Annotated[int, Field(ge=1, le=MOST_SIGHTED)] = 30
     order: SightingOrder = "activation"
 
@@ -67,12 +66,12 @@ class Found(BaseModel):
 class Begun(BaseModel):
     """What the address of the laboratory begins with; see [seesay.viewer.laboratory.Push][]."""
 
-    run: _Number = 0
-    feature: _Number = 0
+    run: Number = 0
+    feature: Number = 0
     strength: Annotated[float, Field(allow_inf_nan=False)] | None = None
     unit: StrengthUnit | None = None
     along: Annotated[str, Field(max_length=400)] = ""
-    layer: Annotated[_Number | None, NONE_IF_EMPTY] = None
+    layer: Annotated[Number | None, NONE_IF_EMPTY] = None
     method: Method = "steering"
     mode: Annotated[Mode | None, NONE_IF_EMPTY] = None
     empty: Empty = "white"
@@ -171,7 +170,7 @@ def _add_pages(
     router: APIRouter, catalogue: Catalogue, pages: Pages, brought: Brought, laboratory: Laboratory | None
 ) -> None:
     @router.get("/ask", include_in_schema=False)
-    def ask(run: _Number = 0, picture: _MaybeHash = "", order: SightingOrder = "activation") -> HTMLResponse:
+    def ask(run: Number = 0, picture: _MaybeHash = "", order: SightingOrder = "activation") -> HTMLResponse:
         return HTMLResponse(pages.ask(run, picture, order))
 
     @router.get("/steer", include_in_schema=False)
