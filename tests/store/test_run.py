@@ -218,7 +218,7 @@ def test_other_versions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(database, "MIGRATIONS", migrations.MIGRATIONS[:1])
     before = (tmp_path / "run.db").read_bytes()
     for opened in (open_to_read, open_to_write):
-        with pytest.raises(UnusablePath, match="newer seesay.*create_people.*upgrade"):
+        with pytest.raises(UnusablePath, match="newer seesay.*create_bookmarks.*upgrade"):
             opened(tmp_path / "run.db")
     assert (tmp_path / "run.db").read_bytes() == before
     monkeypatch.setattr(database, "MIGRATIONS", (*migrations.MIGRATIONS, test_other_versions_are_refused))

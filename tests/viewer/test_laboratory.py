@@ -27,7 +27,8 @@ from seesay.viewer.app import create_app
 from seesay.viewer.brought import Brought
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.guard import Guard
-from seesay.viewer.laboratory import Laboratory, Push
+from seesay.viewer.laboratory import Laboratory
+from seesay.viewer.pushes import Push
 from seesay.viewer.worker import Worker
 
 COMMON = Options(device="cpu")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from seesay.store.run import Run
     from seesay.viewer.brought import Brought
     from seesay.viewer.catalogue import Catalogue
-    from seesay.viewer.laboratory import Laboratory, Loaded
+    from seesay.viewer.laboratory import Laboratory
+    from seesay.viewer.pushes import Loaded
 
 _FIRST_TRY = Strength(1.0, "residual_norm")
 
@@ -70,7 +71,7 @@ def _check_same(run: "Run", named: Named, found: Together) -> None:
 
 
 def _loaded(run: "Run", named: Named, found: Together, who: ExplainerOptions, common: Options) -> "Loaded":
-    from seesay.viewer.laboratory import Loaded
+    from seesay.viewer.pushes import Loaded
 
     # The subject's own was loaded to be compared, in fewer bits; it is the explainer's unless that was told.
     eyes = load_encoder(named.subject, common) if found.encoder_differs_in else found.vlm.encoder

@@ -184,16 +184,14 @@ def index_scores(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX trusts_of_feature ON trusts (feature_id)")
 
 
-def create_people(connection: sqlite3.Connection) -> None:
-    """What people say of explanations, and what they kept.
+_VERDICT = "verdict TEXT NOT NULL CHECK (verdict IN ('right', 'partly', 'wrong'))"
 
-    A verdict is a rater's on what was said in a setting: `text` is what was judged, so that it is only ever that of its
-    words. A study is judged blindly: its items are pictures of a feature and words, `said_by` (JSON) the settings whose
-    words they are, `donor_id` the feature that words were borrowed from where they are decoys, `image_ids` JSON. A
-    rater's `key` opens that rater's pages of one study and nothing else. A bookmark's `settings` and `answers` are
-    JSON, its `picture` the PNG file of what was steered, if that was one's own.
+
+def create_verdicts(connection: sqlite3.Connection) -> None:
+    """What people say of what was said in a setting.
+
+    `text` is what was judged, so that a verdict is only ever that of its words.
     """
-    verdict = "verdict TEXT NOT NULL CHECK (verdict IN ('right', 'partly', 'wrong'))"
     connection.execute(
         f"""CREATE TABLE verdicts (
             setting_id INTEGER NOT NULL REFERENCES settings,
@@ -201,13 +199,22 @@ def create_people(connection: sqlite3.Connection) -> None:
             sample INTEGER NOT NULL,
             rater TEXT NOT NULL,
             text TEXT NOT NULL,
-            {verdict},
+            {_VERDICT},
             note TEXT NOT NULL,
             given_at TEXT NOT NULL,
             PRIMARY KEY (setting_id, feature_id, sample, rater)
         ) WITHOUT ROWID"""
     )
     connection.execute("CREATE INDEX verdicts_of_feature ON verdicts (feature_id)")
+
+
+def create_studies(connection: sqlite3.Connection) -> None:
+    """What is judged blindly, by whom, and what they say.
+
+    An item is pictures of a feature and words: `said_by` (JSON) are the settings whose words they are, `donor_id` the
+    feature that they were borrowed from where they are decoys, `image_ids` JSON. A rater's `key` opens that rater's
+    pages of one study and nothing else.
+    """
     connection.execute(
         """CREATE TABLE studies (
             study_id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, facts TEXT NOT NULL, begun_at TEXT NOT NULL
@@ -238,13 +245,20 @@ def create_people(connection: sqlite3.Connection) -> None:
             study_id INTEGER NOT NULL REFERENCES studies,
             item INTEGER NOT NULL,
             rater TEXT NOT NULL,
-            {verdict},
+            {_VERDICT},
             note TEXT NOT NULL,
             seconds REAL,
             given_at TEXT NOT NULL,
             PRIMARY KEY (study_id, item, rater)
         ) WITHOUT ROWID"""
     )
+
+
+def create_bookmarks(connection: sqlite3.Connection) -> None:
+    """What people found by steering and kept.
+
+    `settings` and `answers` are JSON, `picture` the PNG file of what was steered, if that was one's own.
+    """
     connection.execute(
         """CREATE TABLE bookmarks (
             bookmark_id INTEGER PRIMARY KEY,
@@ -263,5 +277,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     create_explanations,
     create_scores,
     index_scores,
-    create_people,
+    create_verdicts,
+    create_studies,
+    create_bookmarks,
 )

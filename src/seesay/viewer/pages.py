@@ -21,8 +21,9 @@ from seesay.store.run import Run
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.comparing import Comparer
 from seesay.viewer.judging import judgeable_of
-from seesay.viewer.laboratory import Laboratory, Push
+from seesay.viewer.laboratory import Laboratory
 from seesay.viewer.meaning import Meaning, version_of
+from seesay.viewer.pushes import Push
 from seesay.viewer.searching import ORDERS, Found, Query, find
 from seesay.viewer.table import OF_WORDS
 

@@ -19,8 +19,9 @@ from seesay.viewer.brought import Brought
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.forms import json_of, told_as_json
 from seesay.viewer.interface import LARGEST_NUMBER, NONE_IF_EMPTY, Number, refusals
-from seesay.viewer.laboratory import LONGEST_PROMPT, Laboratory, Push, push_of
+from seesay.viewer.laboratory import Laboratory
 from seesay.viewer.pages import Pages
+from seesay.viewer.pushes import LONGEST_PROMPT, Push, push_of
 from seesay.viewer.worker import Job
 
 LINES = "application/x-ndjson"
@@ -64,7 +65,7 @@ class Found(BaseModel):
 
 
 class Begun(BaseModel):
-    """What the address of the laboratory begins with; see [seesay.viewer.laboratory.Push][]."""
+    """What the address of the laboratory begins with; see [seesay.viewer.pushes.Push][]."""
 
     run: Number = 0
     feature: Number = 0
