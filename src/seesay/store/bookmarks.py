@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
-from seesay.errors import FeatureNotFound, InvalidSetting, UnusablePath
+from seesay.errors import FeatureNotFound, UnusablePath
 from seesay.store.checks import checked_id, checked_number, checked_text
 from seesay.store.database import refusing, transaction
 from seesay.store.run import DAMAGE, Run, parsed
-from seesay.store.verdicts import now
+from seesay.store.verdicts import checked_name, now
 
 _log = logging.getLogger(__name__)
 
@@ -88,8 +88,7 @@ def add_bookmark(
         InvalidSetting: no name, or one that is too long.
         UnusablePath: the run cannot be written.
     """
-    if not name.strip() or len(name) > LONGEST_TITLE:
-        raise InvalidSetting(f"a bookmark called {name[:40]!r}", expected=f"1 to {LONGEST_TITLE} characters")
+    name = checked_name(name, "a bookmark", LONGEST_TITLE)
     made_at = now()
     with refusing(run.folder), transaction(run.connection):
         bookmark_id = run.connection.execute(
@@ -100,18 +99,21 @@ def add_bookmark(
     return Bookmark(bookmark_id, name, settings, replies, made_at)
 
 
-def remove_bookmark(run: Run, bookmark_id: int) -> None:
+def remove_bookmark(run: Run, bookmark_id: int) -> bool:
     """Forget what was kept, if it was.
 
     Args:
         run: open for a note, or to be written.
         bookmark_id: number in the run.
 
+    Returns:
+        Whether it was.
+
     Raises:
         UnusablePath: the run cannot be written.
     """
     with refusing(run.folder), transaction(run.connection):
-        run.connection.execute("DELETE FROM bookmarks WHERE bookmark_id = ?", (bookmark_id,))
+        return run.connection.execute("DELETE FROM bookmarks WHERE bookmark_id = ?", (bookmark_id,)).rowcount > 0
 
 
 def bookmarks(run: Run) -> list[Bookmark]:
@@ -145,9 +147,18 @@ def bookmark(run: Run, bookmark_id: int) -> tuple[Bookmark, bytes | None]:
     """
     rows = run.rows(f"SELECT {_COLUMNS}, picture FROM bookmarks WHERE bookmark_id = ?", (bookmark_id,))
     if not rows:
-        raise FeatureNotFound(f"bookmark {bookmark_id}", expected="one of the run")
+        raise no_bookmark(bookmark_id)
     *row, picture = rows[0]
     return _bookmark(run, row), picture if isinstance(picture, bytes) else None
+
+
+def no_bookmark(bookmark_id: int) -> FeatureNotFound:
+    """The error for a bookmark that there is not.
+
+    Args:
+        bookmark_id: from outside.
+    """
+    return FeatureNotFound(f"bookmark {bookmark_id}", expected="one of the run")
 
 
 def _bookmark(run: Run, row: Sequence[Any]) -> Bookmark:

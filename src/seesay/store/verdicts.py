@@ -128,22 +128,23 @@ def verdicts(run: Run, feature_id: int | None = None) -> list[Judged]:
     ]
 
 
-def checked_name(name: str, of: str = "a rater") -> str:
+def checked_name(name: str, of: str = "a rater", longest: int = LONGEST_NAME) -> str:
     """A name as runs keep it: one line that anyone can see.
 
     Args:
         name: from outside.
         of: whose it is.
+        longest: characters that it may have.
 
     Raises:
         InvalidSetting: nothing of it can be seen, it is too long, or no text.
     """
-    expected = f"a name of at most {LONGEST_NAME} characters"
+    expected = f"a name of at most {longest} characters"
     _check_is_text(name, f"the name of {of}")
     found = one_line(name)
     if not any(unicodedata.category(each)[0] in "LNPS" and each not in _BLANK_LETTERS for each in found):
         raise InvalidSetting(f"{of} without a name", expected=expected)
-    if len(found) > LONGEST_NAME:
+    if len(found) > longest:
         raise InvalidSetting(f"a name of {len(found)} characters", expected=expected)
     return found
 

@@ -44,13 +44,16 @@ _Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, NONE_IF_EMPTY]
 _PixelHash = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 _Side = Annotated[int | None, Query(ge=16, le=512)]
 
+MaybeHash = Annotated[str, Field(pattern="^([0-9a-f]{64})?$")]
+"""The name of a picture, or nothing."""
+
 
 class Asked(BaseModel):
     """What an address asks for; see [seesay.viewer.searching.Query][]."""
 
     text: Annotated[str, Field(max_length=200)] = ""
     by: searching.By = "words"
-    picture: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    picture: MaybeHash = ""
     run: Annotated[Number | None, NONE_IF_EMPTY] = None
     method: Annotated[Method | None, NONE_IF_EMPTY] = None
     level: Annotated[Level | None, NONE_IF_EMPTY] = None

@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from seesay.errors import FeatureNotFound, UnreadableImage
 from seesay.explainers.config import Empty, Positions
 from seesay.records import MOST_SIGHTED, Method, Mode, SightingOrder, Strength, StrengthUnit
-from seesay.store.bookmarks import LONGEST_TITLE, bookmark, bookmarks, remove_bookmark
+from seesay.store.bookmarks import LONGEST_TITLE, bookmark, bookmarks, no_bookmark, remove_bookmark
 from seesay.store.run import Run
 from seesay.viewer.brought import Brought
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.forms import json_of, told_as_json
-from seesay.viewer.interface import LARGEST_NUMBER, NONE_IF_EMPTY, Number, refusals
+from seesay.viewer.interface import LARGEST_NUMBER, NONE_IF_EMPTY, MaybeHash, Number, refusals
 from seesay.viewer.laboratory import Laboratory
 from seesay.viewer.pages import Pages
 from seesay.viewer.pushes import LONGEST_PROMPT, Push, push_of
@@ -30,7 +30,6 @@ _log = logging.getLogger(__name__)
 
 _InPath = Annotated[int, Path(ge=0, le=LARGEST_NUMBER)]
 _HASH = "^[0-9a-f]{64}$"
-_MaybeHash = Annotated[str, Query(pattern="^([0-9a-f]{64})?$")]
 _SENT = refusals(_403="A page of another site asks.", _413="It is too large.", _415="It is something else.")
 _LINES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -77,7 +76,7 @@ class Begun(BaseModel):
     mode: Annotated[Mode | None, NONE_IF_EMPTY] = None
     empty: Empty = "white"
     positions: Positions = "all"
-    picture: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    picture: MaybeHash = ""
     prompt: Annotated[str, Field(max_length=LONGEST_PROMPT)] = ""
     random: bool = False
     temperature: Annotated[float, Field(allow_inf_nan=False)] = 0.0
@@ -162,8 +161,8 @@ def _add_bookmarks(router: APIRouter, catalogue: Catalogue) -> None:
     )
     def forget(number: _InPath, bookmark_id: _InPath) -> dict[str, int]:
         with Run.noting(catalogue.folder(number)) as run:
-            bookmark(run, bookmark_id)
-            remove_bookmark(run, bookmark_id)
+            if not remove_bookmark(run, bookmark_id):
+                raise no_bookmark(bookmark_id)
         return {"bookmark_id": bookmark_id}
 
 
@@ -171,7 +170,7 @@ def _add_pages(
     router: APIRouter, catalogue: Catalogue, pages: Pages, brought: Brought, laboratory: Laboratory | None
 ) -> None:
     @router.get("/ask", include_in_schema=False)
-    def ask(run: Number = 0, picture: _MaybeHash = "", order: SightingOrder = "activation") -> HTMLResponse:
+    def ask(run: Number = 0, picture: MaybeHash = "", order: SightingOrder = "activation") -> HTMLResponse:
         return HTMLResponse(pages.ask(run, picture, order))
 
     @router.get("/steer", include_in_schema=False)
@@ -189,12 +188,7 @@ def _add_pages(
     @router.post("/steer/{number}/{bookmark_id}/forget", include_in_schema=False)
     def forget(number: _InPath, bookmark_id: _InPath) -> RedirectResponse:
         with Run.noting(catalogue.folder(number)) as run:
-            try:
-                bookmark(run, bookmark_id)
-            except FeatureNotFound:  # by another window, in the meantime
-                pass
-            else:
-                remove_bookmark(run, bookmark_id)
+            remove_bookmark(run, bookmark_id)  # or another window has, in the meantime
         return RedirectResponse(f"/steer?run={number}", 303)
 
 
