@@ -144,7 +144,7 @@ def qwen2() -> dict[str, Any]:
 
 
 def gemma3(**text_sizes: int) -> Tiny:
-    text = hf.Gemma3TextConfig(**(TEXT | text_sizes), head_dim=16, query_pre_attn_scalar=16, sliding_window=128)
+    text = hf.Gemma3TextConfig(**({"sliding_window": 128} | TEXT | text_sizes), head_dim=16, query_pre_attn_scalar=16)
     config = hf.Gemma3Config(
         vision_config=siglip_vision(),
         text_config=text.to_dict(),

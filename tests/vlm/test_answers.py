@@ -3,35 +3,38 @@ import torch
 
 from seesay.errors import InvalidDecoding
 from seesay.records import Decoding
-from seesay.vlm.answers import Chooser, seed_of, until_end
-
-IDS = torch.tensor([[0]])
-
-
-def test_an_answer_ends_with_its_first_end_token() -> None:
-    token_ids = torch.tensor([[5, 1, 0, 0], [5, 6, 7, 8], [1, 1, 1, 1]])
-    assert until_end(token_ids, torch.tensor([1, 9])).int().tolist() == [[1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]]
+from seesay.vlm.answers import Chooser, seed_of
+from seesay.vlm.generation import Said
 
 
-def test_without_end_tokens_everything_counts() -> None:
-    assert until_end(torch.tensor([[5, 1]]), torch.tensor([], dtype=torch.long)).all()
+def some(n: int) -> list[Said]:
+    return [Said() for _ in range(n)]
 
 
-def test_greedy_log_probabilities_are_natural_and_averaged_over_what_counts() -> None:
-    chooser = Chooser(Decoding(), [0])
-    steps = [torch.tensor([[1.0, 3.0, 0.0]]), torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 9.0]])]
-    for scores in steps:
-        assert chooser(IDS, scores) is scores
-    expected = (steps[0].log_softmax(-1)[0, 1] + steps[1].log_softmax(-1)[0, 0]) / 2
-    torch.testing.assert_close(chooser.mean(torch.tensor([[True, True, False]])).float(), expected[None])
+def test_an_answer_ends_with_its_first_end_token_or_after_as_many_as_it_may_have() -> None:
+    chooser = Chooser(Decoding(3), [0], [1, 9])
+    assert [chooser.is_last(0, ids) for ids in ([1], [5], [5, 9], [5, 6], [5, 6, 7])] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert not Chooser(Decoding(3), [0], []).is_last(0, [1])
+
+
+def test_greedy_takes_the_most_probable_token() -> None:
+    chooser = Chooser(Decoding(), [0, 0], [])
+    assert chooser.choose([0, 1], some(2), torch.tensor([[1.0, 3.0, 0.0], [9.0, 3.0, 0.0]])).tolist() == [1, 0]
+
+
+def test_log_probabilities_are_averaged() -> None:
+    assert Said([1, 2], [-0.5, -0.25]).mean_log_probability == -0.375
 
 
 def drawn(decoding: Decoding, scores: torch.Tensor, n: int) -> torch.Tensor:
-    chooser = Chooser(decoding, [seed_of(decoding.seed, key, 0) for key in range(n)])
-    wanted = chooser(IDS.expand(n, -1), scores.expand(n, -1))
-    chosen = wanted.argmax(-1)
-    log_probabilities = scores.log_softmax(-1)[chosen].double()
-    torch.testing.assert_close(chooser.mean(torch.ones(n, 1).bool()), log_probabilities, atol=1e-6, rtol=0)
+    chooser = Chooser(decoding, [seed_of(decoding.seed, key, 0) for key in range(n)], [])
+    chosen = chooser.choose(range(n), some(n), scores.expand(n, -1))
     return chosen.bincount(minlength=len(scores)) / n
 
 
@@ -50,9 +53,14 @@ def test_only_the_most_probable_are_drawn_from() -> None:
 
 def test_a_draw_depends_on_its_seed_alone() -> None:
     scores = torch.randn(3, 50, generator=torch.Generator().manual_seed(0))
-    together = Chooser(Decoding(temperature=1.0), [7, 8, 9])(IDS.expand(3, -1), scores)
-    alone = Chooser(Decoding(temperature=1.0), [8])(IDS, scores[1:2])
-    assert torch.equal(together[1:2], alone)
+    decoding = Decoding(temperature=1.0)
+    together = Chooser(decoding, [7, 8, 9], []).choose([0, 1, 2], some(3), scores)
+    chooser = Chooser(decoding, [7, 8, 9], [])
+    for _ in range(2):  # from the beginning, and once more
+        assert chooser.choose([1], some(1), scores[1:2]).tolist() == together[1:2].tolist()
+    begun = [Said([5], [-1.0])]
+    further = {int(chooser.choose([1], begun, scores[1:2])) for _ in range(20)}
+    assert len(further) > 3, "the stream goes on"
     assert len({seed_of(seed, key, sample) for seed in (0, 1) for key in (0, 1) for sample in (0, 1)}) == 8
 
 

@@ -5,10 +5,10 @@ To add a family, add a small model to `tests/families.py` and its facts to `sees
 
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, final
 
 import pytest
 import torch
@@ -23,6 +23,7 @@ from seesay.images.blank import blank_image
 from seesay.records import Decoding
 from seesay.steering import intervene
 from seesay.vlm import VLM, Encoded
+from seesay.vlm.generation import Said, generate
 from seesay.vlm.tokens import pack
 from tests.families import BUILDERS, D_MODEL, N_BLOCKS, QUESTION, Tiny, llava
 
@@ -174,6 +175,43 @@ def test_rows_of_different_length_say_what_each_says_alone(family: str) -> None:
     rows = [tokens[:1], tokens[1:]] + ([] if family == "paligemma" else [[]])
     together = vlm.say(QUESTION, rows, SHORT)
     assert [answer.text for answer in together] == [vlm.say(QUESTION, [row], SHORT)[0].text for row in rows]
+
+
+@final
+class Told:
+    """Takes the most probable tokens, and ends each answer after as many as it is told."""
+
+    def __init__(self, lengths: Sequence[int]) -> None:
+        self._lengths = lengths
+
+    def choose(self, numbers: Sequence[int], said: Sequence[Said], scores: Tensor) -> Tensor:
+        assert len(numbers) == len(said) == len(scores)
+        return scores.argmax(-1)
+
+    def is_last(self, number: int, token_ids: Sequence[int]) -> bool:
+        return len(token_ids) == self._lengths[number]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_whoever_has_finished_makes_room_and_nobody_says_anything_else(family: str) -> None:
+    """Answers of very different lengths, one or two questions at a time, against each alone."""
+    vlm = vlm_of(family)
+    tokens = vlm.encode(noise(vlm, 6))
+    rows = [tokens[:1], tokens[1:2], tokens[2:4], tokens[3:4], tokens[4:], tokens[5:]]
+    lengths = [1, 9, 2, 3, 5, 4]
+    alone = [
+        generate(vlm.model, vlm.asking_all(QUESTION, [row], Told([length])))[0]
+        for row, length in zip(rows, lengths, strict=True)
+    ]
+    for at_once in (1, 2, 3, None):
+        steps: list[int] = []
+        asked = vlm.asking_all(QUESTION, rows, Told(lengths))
+        found = generate(vlm.model, asked, at_once, lambda _said, steps=steps: steps.append(1))
+        assert [each.token_ids for each in found] == [each.token_ids for each in alone]
+        for each, by_itself in zip(found, alone, strict=True):
+            assert each.log_probabilities == pytest.approx(by_itself.log_probabilities, abs=1e-4)
+        # six answers of 24 tokens in all, of which the longest takes 9 steps
+        assert len(steps) == {1: 24, 2: 13, 3: 9, None: 9}[at_once]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -12,6 +12,7 @@ from seesay.images.blank import blank_image
 from seesay.records import Decoding
 from seesay.vlm import VLM, likelihood
 from seesay.vlm.answers import Forced
+from seesay.vlm.generation import Said
 from seesay.vlm.likelihood import log_likelihoods
 from seesay.world.rendering import render
 from seesay.world.scenes import sample
@@ -117,14 +118,12 @@ def test_an_endless_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert endless == cut
 
 
-def test_a_forced_answer_leaves_one_token_and_keeps_what_the_model_thought_of_it() -> None:
+def test_a_forced_answer_is_what_it_is_told_and_ends_with_it() -> None:
     forced = Forced([[2], [0, 1]])
-    steps = [torch.tensor([[1.0, 3.0, 0.0], [0.0, 0.0, 2.0]]), torch.tensor([[9.0, 0.0, 0.0], [1.0, 2.0, 0.0]])]
-    ids = torch.zeros(2, 1, dtype=torch.long)
-    assert [forced(ids, scores).argmax(-1).tolist() for scores in steps] == [[2, 0], [2, 1]]
-    first, second = (scores.log_softmax(-1) for scores in steps)
-    assert forced.n_tokens == 2
-    expected = torch.stack([first[0, 2], (first[1, 0] + second[1, 1]) / 2])
-    torch.testing.assert_close(forced.mean().float(), expected)
+    scores = torch.zeros(2, 3)
+    assert forced.choose([0, 1], [Said(), Said()], scores).tolist() == [2, 0]
+    assert [forced.is_last(0, [2]), forced.is_last(1, [0])] == [True, False]
+    assert forced.choose([1], [Said([0], [-1.0])], scores[:1]).tolist() == [1]
+    assert forced.is_last(1, [0, 1])
     with pytest.raises(AssertionError, match="without a token"):
         Forced([[1], []])

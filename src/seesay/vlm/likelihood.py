@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from seesay.vlm.answers import Forced
+from seesay.vlm.generation import generate
 from seesay.vlm.model import VLM
 from seesay.vlm.tokens import ImageTokens
 
@@ -40,12 +41,10 @@ def log_likelihoods(
     found: list[float | None] = [None] * len(rows)
     if told:
         forced = Forced([token_ids[row] for row in told])
-        shown = [rows[row] for row in told]
         # What `VLM.say` is made of: only who chooses the tokens differs.
-        asked = vlm._inputs(prompt, shown, start) | vlm._images_of(shown)  # pyright: ignore[reportPrivateUsage]
-        vlm.model.generate(**asked, max_new_tokens=forced.n_tokens, do_sample=False, logits_processor=[forced])
-        for row, mean in zip(told, forced.mean().tolist(), strict=True):
-            found[row] = mean
+        asked = vlm.asking_all(prompt, [rows[row] for row in told], forced, start=start)
+        for row, said in zip(told, generate(vlm.model, asked), strict=True):
+            found[row] = said.mean_log_probability
     return found
 
 

@@ -19,12 +19,13 @@ from transformers import GenerationConfig, PreTrainedModel
 from seesay.errors import NotEnoughMemory, UnreadablePrompt
 from seesay.images.blank import blank_image
 from seesay.records import Decoding
-from seesay.vlm.answers import Answer, Chooser, Watcher, seed_of, until_end
+from seesay.vlm.answers import Answer, Chooser, seed_of
 from seesay.vlm.batches import fitting
 from seesay.vlm.blocks import count_blocks, device_of, weights_at_hand
 from seesay.vlm.encoded import Encoded
 from seesay.vlm.encoder import Encoder
 from seesay.vlm.families import vlm_family
+from seesay.vlm.generation import Asked, Choosing, Said, generate
 from seesay.vlm.prompts import Prompts
 from seesay.vlm.tokens import ImageTokens, pack, unpack
 from seesay.vlm.turns import TokenNames, write_turn
@@ -146,9 +147,9 @@ class VLM:
             decoding: how the words are chosen.
             keys: one for each row, such as its feature id: what is drawn depends on the key and on `decoding.seed`
                 alone, whatever else is asked at the same time. By default the rows' numbers.
-            batch_size: rows at a time, halved when memory runs out; None takes all at once, and leaves it to the
-                caller to take fewer if torch runs out of memory.
-            watch: listens while the answers of a batch are being said.
+            batch_size: rows that are answered at a time: whoever has finished makes room for the next. Halved when
+                memory runs out; None takes all at once, and leaves it to the caller to take fewer.
+            watch: listens while answers are being said.
 
         Returns:
             The answers: all samples of the first row, then those of the second.
@@ -162,13 +163,44 @@ class VLM:
         keys = range(len(rows)) if keys is None else keys
         if len(keys) != len(rows):
             raise ValueError(f"{len(keys)} keys for {len(rows)} rows")
+        if not rows:
+            return []
+        n = decoding.n_samples
+        seeds = [seed_of(decoding.seed, key, sample) for key in keys for sample in range(n)]
+        asked = self.asking_all(prompt, rows, Chooser(decoding, seeds, self._end_ids), n_samples=n)
+
+        def spelt(said: Sequence[Said]) -> list[str]:
+            return self.decode([each.token_ids for each in said])
+
+        said = generate(self.model, asked, batch_size, lambda said: watch(spelt(said)) if watch else None)
+        texts = spelt(said)
+        return [Answer(text, each.mean_log_probability) for text, each in zip(texts, said, strict=True)]
+
+    def asking_all(
+        self,
+        prompt: str | Sequence[str],
+        rows: Sequence[Sequence[ImageTokens]],
+        choosing: Choosing,
+        *,
+        n_samples: int = 1,
+        start: str = "",
+    ) -> Asked:
+        """What [seesay.vlm.generation.generate][] takes.
+
+        Args:
+            prompt: as for `say`.
+            rows: the same.
+            choosing: chooses the tokens.
+            n_samples: answers to each row.
+            start: words that each answer has begun with already.
+        """
         prompts = _for_each(prompt, rows)
 
-        def run(numbers: Sequence[int]) -> list[Answer]:
-            asked, shown = [prompts[number] for number in numbers], [rows[number] for number in numbers]
-            return self._say(asked, shown, decoding, [keys[number] for number in numbers], watch)
+        def inputs_of(numbers: Sequence[int]) -> dict[str, Any]:
+            shown = [rows[number] for number in numbers]
+            return self._inputs([prompts[number] for number in numbers], shown, start) | self._images_of(shown)
 
-        return _in_batches(range(len(rows)), batch_size, run)
+        return Asked(len(rows), n_samples, inputs_of, choosing)
 
     @torch.no_grad()
     def next_word(
@@ -217,7 +249,7 @@ class VLM:
 
     def words(self, token_ids: Sequence[int]) -> list[str]:
         """Each token's own letters, without blanks around them; empty for the model's special tokens."""
-        return [text.strip() for text in self.decode(torch.tensor(token_ids)[:, None])]
+        return [text.strip() for text in self.decode([[each] for each in token_ids])]
 
     def plain_inputs(self, prompt: str, rows: Sequence[Sequence[Image.Image]]) -> dict[str, Any]:
         """Build what the plain model takes for a question about images, in one pass: text and pixels.
@@ -245,42 +277,20 @@ class VLM:
             "vocabulary": sorted(self._tokenizer.get_vocab().items()),
             "chat_template": self._family.chat_template or self._tokenizer.chat_template,
             "settings": settings,
-            "ends": self._end_ids(torch.device("cpu")).tolist(),
+            "ends": self._end_ids,
             "picture": {
                 name: hashlib.sha256(value.cpu().double().numpy().tobytes()).hexdigest()
                 for name, value in self.encoder.pictures([noise]).items()
             },
         }
 
-    def decode(self, token_ids: Int[Tensor, "answer token"]) -> list[str]:
+    def decode(self, token_ids: Int[Tensor, "answer token"] | Sequence[Sequence[int]]) -> list[str]:
         """Turn tokens into words, special tokens left out.
 
         Args:
-            token_ids: as the plain model generates them.
+            token_ids: as the plain model generates them, or as many of each answer as it has.
         """
         return self._tokenizer.batch_decode(token_ids, skip_special_tokens=True)
-
-    def _say(
-        self,
-        prompts: Sequence[str],
-        rows: Sequence[Sequence[ImageTokens]],
-        decoding: Decoding,
-        keys: Sequence[int],
-        watch: Watch | None,
-    ) -> list[Answer]:
-        # Whole turns are repeated: generate would mix the images of several between the samples.
-        n = decoding.n_samples
-        repeated = [row for row in rows for _ in range(n)]
-        chooser = Chooser(decoding, [seed_of(decoding.seed, key, sample) for key in keys for sample in range(n)])
-        inputs = self._inputs([prompt for prompt in prompts for _ in range(n)], repeated) | self._images_of(repeated)
-        watchers = [Watcher(lambda token_ids: watch(self.decode(token_ids)))] if watch else []
-        generated = self.model.generate(
-            **inputs, max_new_tokens=decoding.max_new_tokens, do_sample=False, logits_processor=[*watchers, chooser]
-        )
-        token_ids = generated[:, inputs["input_ids"].shape[1] :]
-        means = chooser.mean(until_end(token_ids, self._end_ids(token_ids.device))).tolist()
-        texts = self.decode(token_ids)
-        return [Answer(text, mean) for text, mean in zip(texts, means, strict=True)]
 
     def _images_of(self, rows: Sequence[Sequence[ImageTokens]]) -> dict[str, Any]:
         """The images as `generate` takes them, which rewrites what it is given: made anew for each call."""
@@ -329,10 +339,10 @@ class VLM:
                 )
         return write_turn(self._tokenizer, prompt, written)
 
-    def _end_ids(self, device: torch.device) -> Tensor:
+    @property
+    def _end_ids(self) -> list[int]:
         end = self.model.generation_config.eos_token_id
-        ids = end if isinstance(end, list) else [end]
-        return torch.tensor([token for token in ids if token is not None], device=device)
+        return [token for token in (end if isinstance(end, list) else [end]) if token is not None]
 
 
 def tower_of(model: Any, image_processor: Any) -> Encoder:
