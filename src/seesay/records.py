@@ -150,6 +150,8 @@ class Explanation:
         encoder_differs_in: the first tensor in which the explainer's vision encoder is not the subject's, where that
             was allowed; empty if they are the same, or one.
         reason: why there are no words; empty if there are.
+        coarse: 1 for the method as it is. More is an approximation: squares of so many patches a side went through the
+            encoder as one.
     """
 
     feature_id: int
@@ -167,3 +169,4 @@ class Explanation:
     seconds: float = field(default=0.0, compare=False)
     encoder_differs_in: str = ""
     reason: str = ""
+    coarse: int = 1

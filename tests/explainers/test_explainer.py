@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from seesay.errors import InvalidStrength, LayerNotFound, MismatchedEncoder, UnreadablePrompt
-from seesay.explainers import sights
 from seesay.explainers.config import Setting
 from seesay.explainers.explainer import Explainer
 from seesay.explainers.gallery import Gallery, NoImages
@@ -53,12 +52,12 @@ def speaking(answers: list[Answer], monkeypatch: pytest.MonkeyPatch, prompts: Pr
 
 
 def forgetting(vlm: VLM, name: str, n: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Let a part of the model run out of memory beyond n rows; the numbers of rows that it was asked for."""
+    """Let a part of the model run out of memory beyond n images; the numbers of images that it was asked for."""
     sizes: list[int] = []
     run = getattr(vlm, name)
 
     def short_of_memory(*given: Any, **named: Any) -> Any:
-        sizes.append(len(given[1] if name in ("say", "next_word") else given[0]))
+        sizes.append(sum(map(len, given[1])) if name in ("say", "next_word") else len(given[0]))
         if sizes[-1] > n:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return run(*given, **named)
@@ -76,15 +75,6 @@ def test_words_do_not_depend_on_the_batch(method: str, control: str | None) -> N
     for batch_size in (1, 3):
         assert texts(explain(vlm, batch_size=batch_size, method=method, control=control)) == texts(together)
     assert texts(explain(vlm, FEATURES[::-1], method=method, control=control)) == texts(together)[::-1]
-
-
-@pytest.mark.parametrize("images_at_once", [1, 3])
-def test_words_do_not_depend_on_how_many_images_are_seen_at_once(
-    images_at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = texts(explain(vlm_of()))
-    monkeypatch.setattr(sights, "IMAGES_AT_ONCE", images_at_once)
-    assert texts(explain(vlm_of())) == expected
 
 
 def test_the_images_that_were_shown_are_recorded() -> None:
@@ -182,10 +172,16 @@ def test_a_feature_of_unknown_activation_is_refused_before_anything_is_said(monk
 def test_a_batch_too_large_for_memory_is_halved(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = texts(explain(vlm_of()))
     vlm = asked(PROMPTS)
-    n = 1 if name == "say" else 4
-    sizes = forgetting(vlm, name, n, monkeypatch)
+    sizes = forgetting(vlm, name, 4, monkeypatch)
     assert texts(explain(vlm)) == expected
-    assert max(sizes) > n, "it must have been too much at first"
+    assert max(sizes) > 4, "it must have been too much at first"
+
+
+def test_the_images_of_a_single_feature_can_be_encoded_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = texts(explain(vlm_of()))
+    vlm = asked(PROMPTS)
+    forgetting(vlm, "encode_from", 1, monkeypatch)
+    assert texts(explain(vlm)) == expected
 
 
 @pytest.mark.parametrize("method", ["vocabulary", "token-change"])
@@ -201,7 +197,7 @@ def test_a_single_feature_too_large_for_memory_is_failed_and_the_others_are_not(
 ) -> None:
     expected = texts(explain(vlm_of()))
     vlm = asked(PROMPTS)
-    forgetting(vlm, "encode_from", 3, monkeypatch)  # feature 5 has four images
+    forgetting(vlm, "say", 3, monkeypatch)  # feature 5 has four images
     found = explain(vlm, decoding=replace(SHORT, n_samples=2))
     assert texts(found[:6:2]) == expected[:3]
     for sample, each in enumerate(found[6:]):
@@ -318,7 +314,7 @@ def test_what_cannot_be_explained_or_does_not_fit_moves_no_word(monkeypatch: pyt
     assert math.isnan(without[0])
     assert with_images[0] > 0
     vlm = asked(PROMPTS)
-    forgetting(vlm, "encode_from", 3, monkeypatch)  # feature 5 has four images
+    forgetting(vlm, "next_word", 3, monkeypatch)  # feature 5 has four images
     found = divergences([explainer(vlm)], [3, 5])
     assert found[0] == pytest.approx(with_images, abs=1e-6)
     assert math.isnan(found[1][0])

@@ -84,7 +84,15 @@ class Explain:
     images: random-images, permuted-images."""
 
     batch_size: Count = 64
-    """Features at a time; halved as often as memory asks for it. It does not change the words."""
+    """Features that are explained and written together; halved as often as memory asks for it. Like the next two, it
+    does not change the words."""
+
+    images_at_once: Count = 32
+    """Images that the vision encoder takes in one pass; halved as often as memory asks for it."""
+
+    questions_at_once: OptionalCount = None
+    """Questions that the language model answers at a time: whoever is done makes room for the next of the batch. By
+    default all of a batch."""
 
     vocabulary: Annotated[Path | None, arg(metavar="FILE")] = None
     """What dissect can say: a text file, one phrase a line; in the embedded world by default all that it has words
@@ -145,7 +153,16 @@ class Explain:
             if strength is not None:
                 output.console.print(Text(f"Strength: {strength.value:g} ({strength.unit}), {source}."))
             with stopping(output), output.progress(setting.method, total=len(feature_ids)) as advance:
-                stored = explain(run, speaker, setting, feature_ids, batch_size=self.batch_size, on_batch=advance)
+                stored = explain(
+                    run,
+                    speaker,
+                    setting,
+                    feature_ids,
+                    batch_size=self.batch_size,
+                    images_at_once=self.images_at_once,
+                    questions_at_once=self.questions_at_once,
+                    on_batch=advance,
+                )
             said = explanations(run, stored, feature_ids)
             counts = n_explained(run, stored)
         self._report(output, stored, said, counts)

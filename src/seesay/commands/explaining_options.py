@@ -56,6 +56,10 @@ class SteeringOptions:
     """The empty image that is steered: a flat one, noise, the mean of the run's images, or zeros: nothing enters the
     encoder's first block."""
 
+    coarse: Count = 1
+    """An approximation for speed: after the steered block, squares of so many patches a side go through the encoder as
+    one. Every explanation names it. 1 is exact."""
+
     positions: Positions = "all"
     """Where an empty image is steered: at all positions, or at patches alone. Exemplars are at their active patches."""
 
@@ -143,6 +147,7 @@ def setting_of(
         mode=steering.mode,
         empty=steering.empty,
         positions=steering.positions,
+        coarse=steering.coarse,
         n_images=showing.shown,
         overlay=showing.overlay,
         selection=showing.exemplars,
@@ -159,7 +164,7 @@ def _check_used(
     drawn = ("samples", "temperature", "top_p", "top_k")
     unused: tuple[tuple[bool, object, tuple[str, ...], str], ...] = (
         (not way.steers, steering, ("mode",), "steers nothing"),
-        (way.shows, steering, ("empty", "positions"), "shows exemplars"),
+        (way.shows, steering, ("empty", "positions", "coarse"), "shows exemplars"),
         (not way.shows, showing, ("shown", "overlay", "exemplars"), "shows no exemplars"),
         (not way.generates, speaking, drawn, "lets no model speak"),
         (way.generates, speaking, ("words",), "lets a model speak"),

@@ -42,14 +42,23 @@ class Saying:
         prompt: what.
         decoding: how its words are chosen.
         watch: listens while it speaks.
+        at_once: questions that it answers at a time, halved when memory runs out; None takes all.
     """
 
-    def __init__(self, vlm: VLM, prompt: str, decoding: Decoding, watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        vlm: VLM,
+        prompt: str,
+        decoding: Decoding,
+        watch: Watch | None = None,
+        at_once: int | None = None,
+    ) -> None:
         self._vlm, self._prompt, self._decoding, self._watch = vlm, prompt, decoding, watch
+        self._at_once = at_once
 
     def answer(self, rows: Rows, keys: Sequence[int]) -> list[Answer]:
         """What it says."""
-        return self._vlm.say(self._prompt, rows, self._decoding, keys=keys, watch=self._watch)
+        return self._vlm.say(self._prompt, rows, self._decoding, keys=keys, batch_size=self._at_once, watch=self._watch)
 
 
 @final

@@ -96,6 +96,8 @@ class Setting:
         mode: how to push; None for the method's own way.
         empty: what to steer where no exemplars are shown.
         positions: where to push there; exemplars are always pushed at their active patches.
+        coarse: patches a side that go through the blocks after the steered one as a single one, an approximation; 1
+            changes nothing.
         n_images: exemplars to show.
         overlay: how to show where on them the feature is active.
         selection: which exemplars.
@@ -115,6 +117,7 @@ class Setting:
     mode: Mode | None = None
     empty: Empty = "white"
     positions: Positions = "all"
+    coarse: int = 1
     n_images: int = 5
     overlay: Overlay = "mask"
     selection: Selection = "top"
@@ -129,6 +132,12 @@ class Setting:
         for name in ("n_images", "n_words"):
             if not 1 <= getattr(self, name) <= MOST_IMAGES:
                 raise InvalidSetting(f"{name} {getattr(self, name)}", expected=f"1 to {MOST_IMAGES}")
+        if self.coarse < 1 or (self.coarse > 1 and self.way.shows):
+            raise InvalidSetting(
+                f"coarse {self.coarse} for {self.method}",
+                expected="1" + ("" if self.way.shows else " or more"),
+                remedy="only an empty image can be encoded on a coarser grid" if self.way.shows else "",
+            )
         if self.control == "none" and not self.way.steers:
             raise InvalidSetting(f"none for {self.method}, which steers nothing", expected="another control")
         if self.control in _OF_A_PART and not (self.way.steers and self.way.shows):
@@ -167,6 +176,7 @@ class Setting:
             "mode": not way.steers or self.control == "none",
             "empty": way.shows,
             "positions": way.shows or self.control == "none",
+            "coarse": self.coarse == 1,
             "n_images": not way.shows,
             "overlay": not way.shows,
             "selection": not way.shows,

@@ -17,7 +17,7 @@ from seesay.explainers.cases import Case, Cases
 from seesay.explainers.config import Setting
 from seesay.explainers.gallery import Gallery
 from seesay.explainers.kl_strength import stepping_up
-from seesay.explainers.sights import NO_OTHER, EmptySight, ExemplarSight, Ground, Sight, encoded_empty
+from seesay.explainers.sights import IMAGES_AT_ONCE, NO_OTHER, EmptySight, ExemplarSight, Ground, Sight, encoded_empty
 from seesay.records import Explanation, Status, Strength, StrengthUnit
 from seesay.sae import SAE
 from seesay.steering import coefficient
@@ -45,6 +45,9 @@ class Explainer:
         encoder_differs_in: for the record; see [seesay.vlm.identity.encoder_difference][].
         ground: what features are pushed on, where no exemplars are shown.
         watch: listens while the model speaks.
+        images_at_once: that the encoder takes in one pass; halved when memory runs out.
+        questions_at_once: that the language model answers at a time, each of which makes room for the next when it is
+            done; None takes all features of a batch.
 
     Raises:
         InvalidStrength: none given to a method that steers, or in a unit that cannot be had.
@@ -65,9 +68,12 @@ class Explainer:
         encoder_differs_in: str = "",
         ground: Ground = NO_OTHER,
         watch: Watch | None = None,
+        images_at_once: int = IMAGES_AT_ONCE,
+        questions_at_once: int | None = None,
     ) -> None:
         self.setting = setting
         self._ground, self._watch = ground, watch
+        self._images_at_once, self._questions_at_once = images_at_once, questions_at_once
         self._vlm, self._gallery = vlm, gallery
         self._differs_in = encoder_differs_in
         way = setting.way
@@ -80,6 +86,8 @@ class Explainer:
                 raise LayerNotFound("the SAE does not say which block it was trained on", remedy="give the layer")
             sae.check_fits(vlm.encoder.d_model)
             vlm.encoder.check_layer(layer, steered=True)
+            size = vlm.encoder.image_size
+            vlm.encoder.check_coarse(layer, vlm.encoder.geometry((size, size)).grid, setting.coarse)
             if setting.push == "clamp" and sae.W_enc is None:
                 raise MismatchedSAE(
                     "directions without an encoder have no activations to be clamped",
@@ -203,14 +211,14 @@ class Explainer:
     @cached_property
     def _sight(self) -> Sight:
         if self.setting.way.shows:
-            return ExemplarSight(self._vlm, self._sae, self._layer, self.setting, self._gallery)
+            return ExemplarSight(self._vlm, self._sae, self._layer, self.setting, self._gallery, self._images_at_once)
         assert self._sae is not None
-        return EmptySight(self._vlm, self._sae, self._seen, self.setting, self._along)
+        return EmptySight(self._vlm, self._sae, self._seen, self.setting, self._along, self._images_at_once)
 
     @cached_property
     def _answering(self) -> Answering:
         if self.setting.way.generates:
-            return Saying(self._vlm, self._prompt, self.setting.decoding, self._watch)
+            return Saying(self._vlm, self._prompt, self.setting.decoding, self._watch, self._questions_at_once)
         nobody = Case(-1, -1, -1)
         (unsteered,) = self._sight.see([nobody])
         if self.setting.method == "vocabulary":
@@ -303,4 +311,5 @@ class Explainer:
             donor_id=case.donor_id,
             encoder_differs_in=self._differs_in,
             reason=reason if status != "ok" else "",
+            coarse=self.setting.coarse,
         )

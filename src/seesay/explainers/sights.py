@@ -3,29 +3,36 @@
 Shape suffixes: r row (a case, or an image of one), p position, d d_model, k active features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, final, runtime_checkable
+from typing import Protocol, TypeVar, final, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
-from seesay.errors import MismatchedEncoder
+from seesay.errors import MismatchedEncoder, NotEnoughMemory
 from seesay.exemplars.exemplar import Exemplar
 from seesay.explainers.cases import Case, directions
 from seesay.explainers.config import Empty, Setting
 from seesay.explainers.gallery import Gallery
+from seesay.explainers.sharing import Shared
 from seesay.images.blank import blank_image
-from seesay.images.grid import Grid
+from seesay.images.grid import Grid, Size
 from seesay.sae import SAE, Codes
 from seesay.steering import intervene
 from seesay.vlm import VLM, ImageTokens
-from seesay.vlm.encoded import Encoded
+from seesay.vlm.batches import fitting
+from seesay.vlm.encoded import Encoded, join
 
 IMAGES_AT_ONCE = 32
+
+_SHARED_BYTES = 1 << 30
+"""Of pictures that are kept for other features: on the encoder's device, as it made them."""
+
+Seen = TypeVar("Seen", ImageTokens, Encoded)
 
 
 @runtime_checkable
@@ -67,6 +74,7 @@ class EmptySight:
         blank: the image, up to the block to steer.
         setting: how to push.
         along: what is added along with each feature; None for nothing.
+        images_at_once: that are encoded in one pass, halved when memory runs out.
     """
 
     def __init__(
@@ -76,8 +84,10 @@ class EmptySight:
         blank: Encoded,
         setting: Setting,
         along: Float[Tensor, " d_model"] | None = None,
+        images_at_once: int = IMAGES_AT_ONCE,
     ) -> None:
         self._vlm, self._sae, self._blank, self._setting, self._along = vlm, sae, blank, setting, along
+        self._at_once = images_at_once
         self._scale_p = sae.activation_scale(self._blank.residual)[0]
         self._positions = self._blank.is_patch if setting.positions == "patches" else None
 
@@ -86,7 +96,15 @@ class EmptySight:
         return self._sae.encode(self._blank.residual)
 
     def see(self, cases: Sequence[Case]) -> list[list[ImageTokens]]:
-        """One image for each case."""
+        """One image for each case.
+
+        Raises:
+            NotEnoughMemory: a single one does not fit.
+        """
+        passes = fitting(cases, self._at_once, self._see, lambda _case: _too_large())
+        return [[image] for images in passes for image in images]
+
+    def _see(self, cases: Sequence[Case]) -> list[ImageTokens]:
         residual = self._blank.residual
         if cases[0].direction is None:
             steered = residual.expand(len(cases), *residual.shape[1:])
@@ -102,7 +120,7 @@ class EmptySight:
                 activations=_activations(self._codes, cases).to(residual.device) if mode == "clamp" else None,
             )
             steered = self._with_others(steered)
-        return [[image] for image in self._vlm.encode_from(self._blank.with_residual(steered))]
+        return self._vlm.encode_from(self._blank.with_residual(steered), coarse=self._setting.coarse)
 
     def _with_others(self, steered: Float[Tensor, "row position d_model"]) -> Float[Tensor, "row position d_model"]:
         if self._along is None:
@@ -116,37 +134,80 @@ class EmptySight:
 class ExemplarSight:
     """The exemplars of each case, with its feature pushed where they are active if the method steers.
 
+    Pictures that are shown as they are look the same to every feature: what was encoded of them is kept for others.
+
     Args:
         vlm: who sees.
         sae: whose features; None if nothing is steered.
         layer: the block to steer; None if nothing is.
         setting: how exemplars are shown.
         gallery: has the pictures.
+        images_at_once: that are encoded in one pass, halved when memory runs out.
     """
 
-    def __init__(self, vlm: VLM, sae: SAE | None, layer: int | None, setting: Setting, gallery: Gallery) -> None:
+    def __init__(
+        self,
+        vlm: VLM,
+        sae: SAE | None,
+        layer: int | None,
+        setting: Setting,
+        gallery: Gallery,
+        images_at_once: int = IMAGES_AT_ONCE,
+    ) -> None:
         self._vlm, self._sae, self._layer = vlm, sae, layer
-        self._setting, self._gallery = setting, gallery
+        self._setting, self._gallery, self._at_once = setting, gallery, images_at_once
+        self._looked_at, self._encoded = Shared[ImageTokens](_SHARED_BYTES), Shared[Encoded](_SHARED_BYTES)
 
     def see(self, cases: Sequence[Case]) -> list[list[ImageTokens]]:
-        """As many images for each case as it has exemplars."""
+        """As many images for each case as it has exemplars.
+
+        Raises:
+            NotEnoughMemory: a single one does not fit.
+        """
         shown = [(case, exemplar) for case in cases for exemplar in case.exemplars]
-        starts = range(0, len(shown), IMAGES_AT_ONCE)
-        tokens = iter([each for start in starts for each in self._see(shown[start : start + IMAGES_AT_ONCE])])
+        passes = fitting(shown, self._at_once, self._see, lambda _shown: _too_large())
+        tokens = iter([image for images in passes for image in images])
         return [[next(tokens) for _ in case.exemplars] for case in cases]
 
     @torch.no_grad()
     def _see(self, shown: Sequence[tuple[Case, Exemplar]]) -> list[ImageTokens]:
-        sizes_of, pictures = zip(*[self._drawn(exemplar) for _case, exemplar in shown], strict=True)
+        exemplars = [exemplar for _case, exemplar in shown]
         if self._sae is None or self._layer is None:
-            return self._vlm.encode(pictures, batch_size=len(pictures))
-        encoded = self._vlm.encode_to(pictures, self._layer, batch_size=len(pictures))
+            return self._once_each(self._looked_at, exemplars, self._look_at)
+        drawn_on, encoded = self._up_to_block(exemplars)
         if shown[0][0].direction is not None:
-            encoded = encoded.with_residual(self._steered(encoded, shown, sizes_of))
+            encoded = encoded.with_residual(self._steered(encoded, shown, drawn_on))
         return self._vlm.encode_from(encoded)
 
+    def _once_each(
+        self, shared: Shared[Seen], exemplars: Sequence[Exemplar], encode: Callable[[Sequence[Exemplar]], list[Seen]]
+    ) -> list[Seen]:
+        """What is encoded of pictures that look the same to every feature, without doing it again."""
+        if self._setting.overlay != "plain":
+            return encode(exemplars)
+        image_ids = [exemplar.image.image_id for exemplar in exemplars]
+        return shared.of(image_ids, lambda rows: encode([exemplars[row] for row in rows]))
+
+    def _look_at(self, exemplars: Sequence[Exemplar]) -> list[ImageTokens]:
+        pictures = [self._drawn(exemplar)[1] for exemplar in exemplars]
+        return self._vlm.encode(pictures, batch_size=len(pictures))
+
+    def _up_to_block(self, exemplars: Sequence[Exemplar]) -> tuple[list[Size], Encoded]:
+        """The sizes of the pictures that exemplars were drawn on, and what was drawn, encoded up to the block."""
+        if self._setting.overlay == "plain":
+            encoded = join(self._once_each(self._encoded, exemplars, lambda some: self._encode(some)[1].apart()))
+            return [geometry.image_size for geometry in encoded.geometries], encoded
+        return self._encode(exemplars)
+
+    def _encode(self, exemplars: Sequence[Exemplar]) -> tuple[list[Size], Encoded]:
+        assert self._layer is not None
+        drawn = [self._drawn(exemplar) for exemplar in exemplars]
+        pictures = [picture for _size, picture in drawn]
+        encoded = self._vlm.encode_to(pictures, self._layer, batch_size=len(pictures))
+        return [size for size, _picture in drawn], encoded
+
     def _steered(
-        self, encoded: Encoded, shown: Sequence[tuple[Case, Exemplar]], sizes: Sequence[tuple[int, int]]
+        self, encoded: Encoded, shown: Sequence[tuple[Case, Exemplar]], sizes: Sequence[Size]
     ) -> Float[Tensor, "row position d_model"]:
         assert self._sae is not None
         residual, cases = encoded.residual, [case for case, _exemplar in shown]
@@ -164,7 +225,7 @@ class ExemplarSight:
         )
 
     def _active(
-        self, encoded: Encoded, exemplars: Sequence[Exemplar], sizes: Sequence[tuple[int, int]]
+        self, encoded: Encoded, exemplars: Sequence[Exemplar], sizes: Sequence[Size]
     ) -> Bool[Tensor, "row position"]:
         """The positions of the patches on which each exemplar's feature is active, by its unmasked heatmap."""
         active_rp = torch.zeros(encoded.residual.shape[:2], dtype=torch.bool)
@@ -173,8 +234,8 @@ class ExemplarSight:
             active_rp[row, geometry.position_of_patch] = torch.from_numpy(active.reshape(-1))
         return active_rp.to(encoded.residual.device)
 
-    def _drawn(self, exemplar: Exemplar) -> tuple[tuple[int, int], Image.Image]:
-        """An exemplar as it is shown, and the size of the picture that it was drawn on."""
+    def _drawn(self, exemplar: Exemplar) -> tuple[Size, Image.Image]:
+        """The size of the picture that an exemplar was drawn on, and how it is shown."""
         setting, image = self._setting, exemplar.image
         picture = self._gallery.picture(image)
         # A thumbnail may be divided into other patches than the image was, where these depend on the size.
@@ -220,3 +281,7 @@ def _activations(codes: Codes, cases: Sequence[Case]) -> Float[Tensor, "row posi
     wanted_r = torch.tensor([case.activating for case in cases], device=codes.feature_ids.device)
     is_wanted_rpk = codes.feature_ids == wanted_r[:, None, None]
     return (codes.values * is_wanted_rpk).sum(-1)
+
+
+def _too_large() -> NotEnoughMemory:
+    return NotEnoughMemory("a single image does not fit into memory", expected="room for one")

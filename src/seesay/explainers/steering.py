@@ -37,6 +37,7 @@ def steer(
     mode: Mode | None = None,
     empty: Empty = "white",
     positions: Positions = "all",
+    coarse: int = 1,
     decoding: Decoding = GREEDY,
     seed: int = 0,
     batch_size: int = 64,
@@ -59,6 +60,7 @@ def steer(
         mode: how to push; None for the method's own way.
         empty: the image to steer on.
         positions: where to steer it.
+        coarse: patches a side that go through the rest of the encoder as one; above 1 an approximation.
         decoding: how words are chosen.
         seed: of the control and of a noise image.
         batch_size: features at a time; halved when memory runs out, without changing the words.
@@ -91,6 +93,7 @@ def steer(
         mode=mode,
         empty=empty,
         positions=positions,
+        coarse=coarse,
         decoding=decoding,
         seed=seed,
     )

@@ -6,6 +6,7 @@ from typing import Any, final
 
 from seesay.explainers.config import Setting
 from seesay.explainers.explainer import Explainer
+from seesay.explainers.sights import IMAGES_AT_ONCE
 from seesay.facts import hash_of
 from seesay.interruption import gently_interrupted
 from seesay.records import Explanation
@@ -16,7 +17,7 @@ from seesay.store.run import Run
 from seesay.vlm import VLM
 from seesay.vlm.identity import digest, fingerprint, model_digest
 
-_NO_MATTER_OF_STRENGTH = frozenset({"start", "decoding", "n_words"})
+_NO_MATTER_OF_STRENGTH = frozenset({"start", "decoding", "n_words", "coarse"})
 
 _ALGORITHM = 1
 """Raised when the same models, images and settings would give other words."""
@@ -95,12 +96,21 @@ class Speaker:
         facts = self.facts_of(replace(setting, strength=None, control=None, seed=0))
         return hash_of({name: value for name, value in facts.items() if name not in _NO_MATTER_OF_STRENGTH})
 
-    def explainer(self, setting: Setting, run: Run) -> Explainer:
+    def explainer(
+        self,
+        setting: Setting,
+        run: Run,
+        *,
+        images_at_once: int = IMAGES_AT_ONCE,
+        questions_at_once: int | None = None,
+    ) -> Explainer:
         """What explains a run's features.
 
         Args:
             setting: the way to explain.
             run: whose exemplars and statistics are looked at.
+            images_at_once: as for [seesay.explainers.explainer.Explainer][].
+            questions_at_once: the same.
 
         Raises:
             SeesayError: what the setting asks for cannot be had.
@@ -112,6 +122,8 @@ class Speaker:
             sae=self.sae,
             layer=self.layer,
             encoder_differs_in=self.facts["encoder_differs_in"],
+            images_at_once=images_at_once,
+            questions_at_once=questions_at_once,
         )
 
 
@@ -122,6 +134,8 @@ def explain(
     feature_ids: Sequence[int],
     *,
     batch_size: int = 64,
+    images_at_once: int = IMAGES_AT_ONCE,
+    questions_at_once: int | None = None,
     on_batch: Callable[[int], None] = lambda _n: None,
 ) -> StoredSetting:
     """Put features into words, and write them into the run after every batch.
@@ -134,7 +148,10 @@ def explain(
         speaker: who explains.
         setting: the way to explain.
         feature_ids: which features.
-        batch_size: how many at a time; it changes nothing but speed and memory, and the last digits.
+        batch_size: how many are explained and written together; like the next two it changes nothing but speed and
+            memory, and the last digits.
+        images_at_once: that the encoder takes in one pass.
+        questions_at_once: that the language model answers at a time; None for all of a batch.
         on_batch: told how many more features are done, those of earlier times too.
 
     Returns:
@@ -144,7 +161,7 @@ def explain(
         SeesayError: what the setting asks for cannot be had, or the run cannot be written.
         KeyboardInterrupt: after Ctrl-C, when the batch is written.
     """
-    explainer = speaker.explainer(setting, run)
+    explainer = speaker.explainer(setting, run, images_at_once=images_at_once, questions_at_once=questions_at_once)
     facts = speaker.facts_of(setting)
     before = find_setting(run, facts)
     left = list(feature_ids) if before is None else missing(run, before, feature_ids, setting.n_answers)

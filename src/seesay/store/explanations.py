@@ -62,8 +62,9 @@ class StoredSetting:
 
     @property
     def title(self) -> str:
-        """Its method and control, in words."""
-        return self.method if self.control is None else f"{self.method}, {self.control}"
+        """Its method, its control, and how far it is approximated, in words."""
+        coarse = self.facts.get("coarse", 1)
+        return ", ".join([self.method, *filter(None, [self.control]), *([f"coarse {coarse}"] if coarse != 1 else [])])
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data, without its number, which means nothing elsewhere."""
@@ -316,6 +317,7 @@ def _explanation(run: Run, setting: StoredSetting, row: Sequence[Any]) -> Explan
             seconds=checked_number(seconds) or 0.0,
             encoder_differs_in=str(setting.facts.get("encoder_differs_in", "")),
             reason=checked_text(reason),
+            coarse=int(setting.facts.get("coarse", 1)),
         )
     except DAMAGE as error:
         raise run.damaged(f"an explanation of feature {feature_id!r}", error) from error

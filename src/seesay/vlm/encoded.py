@@ -65,6 +65,24 @@ class Encoded:
         )
 
     @property
+    def n_bytes(self) -> int:
+        """That its tensors take."""
+        return sum(each.nbytes for each in (self.residual, *self.pictures.values(), *self.taps.values()))
+
+    def apart(self) -> list["Encoded"]:
+        """Each image by itself, in tensors of its own, so that it can be kept while the others are let go."""
+        alone = [self[row : row + 1] for row in range(len(self))]
+        return [
+            replace(
+                each,
+                residual=each.residual.clone(),
+                pictures={name: value.clone() for name, value in each.pictures.items()},
+                taps={layer: tap.clone() for layer, tap in each.taps.items()},
+            )
+            for each in alone
+        ]
+
+    @property
     def is_position(self) -> Bool[Tensor, "image position"]:
         """Which positions are the image's own: prefix tokens and patches, but no padding after them."""
         return self._up_to([geometry.n_own for geometry in self.geometries])

@@ -7,15 +7,16 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, final
 
+import einops
 import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from seesay.errors import LayerNotFound, NotEnoughMemory, UnreadableImage
+from seesay.errors import InvalidSetting, LayerNotFound, NotEnoughMemory, UnreadableImage
 from seesay.images.blank import blank_image
 from seesay.images.decoding import in_colour
-from seesay.images.grid import Size
+from seesay.images.grid import Grid, Size
 from seesay.vlm.batches import fitting, is_out_of_memory
 from seesay.vlm.blocks import Forward, capture, count_blocks, device_of, find_blocks, pass_through, replaced_forwards
 from seesay.vlm.encoded import Encoded, Prepared, join
@@ -225,7 +226,7 @@ class Encoder:
         return list(self._in_batches(images, batch_size, run_batch))
 
     @torch.no_grad()
-    def run_from(self, encoded: Encoded) -> Any:
+    def run_from(self, encoded: Encoded, *, coarse: int = 1) -> Any:
         """Run the rest of it, and what comes after it, on residuals.
 
         The model's own function is run on the very same pictures: blocks before the given one pass them through, or
@@ -233,11 +234,16 @@ class Encoder:
 
         Args:
             encoded: as `encode_to` gives it, its residual changed at will.
+            coarse: squares of so many patches a side go through the remaining blocks as one, the mean of theirs; each
+                of them then gets what has become of it. An approximation, unless they are equal.
 
         Raises:
             LayerNotFound: a block that what comes after the encoder cannot see.
+            InvalidSetting: an encoder, or a grid of patches, that cannot be coarsened.
         """
         self.check_layer(encoded.layer, steered=True)
+        if coarse != 1:
+            return self._run_coarsely(encoded, coarse)
         handed_out = {**encoded.taps, encoded.layer: encoded.residual.to(self.device, self.dtype)}
         # Padding exists only between pictures of a packed batch: taking it out gives their one sequence back.
         in_sequence = None if encoded.in_sequence.all() else encoded.in_sequence
@@ -246,6 +252,57 @@ class Encoder:
             handed_out_now = residual_ipd if in_sequence is None else residual_ipd[in_sequence]
             forwards[self.blocks[layer]] = _hands_out(handed_out_now)
         with self._lock, replaced_forwards(forwards):
+            return self._run(**encoded.pictures)
+
+    def check_coarse(self, layer: int, grid: Grid, coarse: int) -> None:
+        """Check that squares of patches can go through the blocks after one as single patches.
+
+        Args:
+            layer: the block.
+            grid: rows and columns of patches.
+            coarse: how many patches a side.
+
+        Raises:
+            InvalidSetting: they cannot.
+        """
+        if coarse != 1 and not self._family.coarsens:
+            raise InvalidSetting(
+                f"coarse {coarse} for a vision encoder of type {self.config.model_type}",
+                expected="one whose blocks know nothing of where patches lie: SigLIP's in a vision-language model",
+                remedy="leave it at 1",
+            )
+        if coarse < 1 or any(side % coarse for side in grid):
+            raise InvalidSetting(f"coarse {coarse}, and {grid[0]} x {grid[1]} patches", expected="a divisor of both")
+        if coarse != 1 and layer == self.last_layer_read:
+            raise InvalidSetting(f"coarse {coarse} from block {layer} on, after which none is read", expected="1")
+
+    def _run_coarsely(self, encoded: Encoded, coarse: int) -> Any:
+        """Run the rest of it on squares of patches."""
+        (rows, columns), *others = {geometry.grid for geometry in encoded.geometries}
+        assert not others, "images of several sizes"
+        self.check_coarse(encoded.layer, (rows, columns), coarse)
+        residual_ipd = encoded.residual.to(self.device, self.dtype)
+        coarse_ipd = einops.reduce(
+            residual_ipd,
+            "i (r a c b) d -> i (r c) d",
+            "mean",
+            r=rows // coarse,
+            a=coarse,
+            c=columns // coarse,
+            b=coarse,
+        )
+        last = self.blocks[self.last_layer_read]
+        own = last.forward
+
+        def spread(*inputs: Any, **named: Any) -> Tensor:
+            found = own(*inputs, **named)
+            return einops.repeat(
+                found, "i (r c) d -> i (r a c b) d", r=rows // coarse, a=coarse, c=columns // coarse, b=coarse
+            )
+
+        forwards: dict[nn.Module, Forward] = dict.fromkeys(self.blocks[: encoded.layer], pass_through)
+        forwards[self.blocks[encoded.layer]] = lambda *_inputs, **_named: coarse_ipd
+        with self._lock, replaced_forwards(forwards | {last: spread}):
             return self._run(**encoded.pictures)
 
     def geometry(self, image_size: Size) -> Geometry:

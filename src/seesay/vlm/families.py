@@ -58,6 +58,8 @@ class EncoderFamily:
         packed: whether the pictures of a batch stand one after the other in a single sequence, each of its own length.
         image_size: side of an empty image where the configuration names none, before it is fitted to the patches.
         image_processor: class that stands in for an image processor that needs torchvision.
+        coarsens: whether blocks know nothing of where patches lie, nor of how many there are, so that fewer and larger
+            ones can go through them; the tokens they make are those of patches alone.
     """
 
     process: Process = one_by_one()
@@ -69,6 +71,7 @@ class EncoderFamily:
     packed: bool = False
     image_size: int | None = None
     image_processor: str | None = None
+    coarsens: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ VLMS: Mapping[str, VLMFamily] = {
     "gemma3": VLMFamily(
         TOWER,
         BRIDGE,
-        EncoderFamily(one_by_one(lambda _config: {"do_pan_and_scan": False})),
+        EncoderFamily(one_by_one(lambda _config: {"do_pan_and_scan": False}), coarsens=True),
         write_image=between(
             lambda names: names.of_config("boi_token_index"), lambda names: names.of_config("eoi_token_index"), "\n\n"
         ),
@@ -165,7 +168,9 @@ VLMS: Mapping[str, VLMFamily] = {
         ),
         adjust=_see_one_tile,
     ),
-    "llava_onevision": VLMFamily(TOWER, BRIDGE, EncoderFamily(as_one_of_several, box=geometry.padded_to_square)),
+    "llava_onevision": VLMFamily(
+        TOWER, BRIDGE, EncoderFamily(as_one_of_several, box=geometry.padded_to_square, coarsens=True)
+    ),
     "mistral3": VLMFamily(
         TOWER,
         BRIDGE,
@@ -182,7 +187,7 @@ VLMS: Mapping[str, VLMFamily] = {
     "paligemma": VLMFamily(
         TOWER,
         BRIDGE,
-        EncoderFamily(),
+        EncoderFamily(coarsens=True),
         stacks_tokens=True,
         reads_prompt_both_ways=True,
         chat_template=_PALIGEMMA_TURN,

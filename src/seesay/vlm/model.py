@@ -104,25 +104,28 @@ class VLM:
         passes = self.encoder.run(images, batch_size=batch_size)
         return [tokens for output, geometries in passes for tokens in unpack(output, geometries)]
 
-    def encode_from(self, encoded: Encoded, *, batch_size: int | None = None) -> list[ImageTokens]:
+    def encode_from(self, encoded: Encoded, *, batch_size: int | None = None, coarse: int = 1) -> list[ImageTokens]:
         """Carry residuals from a block on to the language model.
 
         Args:
             encoded: as `encode_to` gives it, with any residual stream: `encoded.with_residual(steered)`.
             batch_size: residuals per pass, halved when memory runs out; None takes all at once, and leaves it to the
                 caller to take fewer if torch runs out of memory.
+            coarse: patches a side that go through the remaining blocks as one, for speed; see
+                [seesay.vlm.encoder.Encoder.run_from][].
 
         Returns:
             What the language model reads of each image.
 
         Raises:
+            InvalidSetting: an encoder or a grid that cannot be coarsened.
             LayerNotFound: a block after the last one that the language model reads.
             NotEnoughMemory: with a batch size, if a single one does not fit.
         """
 
         def run(rows: Sequence[int]) -> list[ImageTokens]:
             part = encoded[rows[0] : rows[-1] + 1]
-            return unpack(self.encoder.run_from(part), part.geometries)
+            return unpack(self.encoder.run_from(part, coarse=coarse), part.geometries)
 
         return _in_batches(range(len(encoded)), batch_size, run)
 

@@ -28,6 +28,11 @@ class ImageTokens:
     grid: Grid
     deeper: tuple[Float[Tensor, "token d_lm"], ...] = ()
 
+    @property
+    def n_bytes(self) -> int:
+        """That its tensors take."""
+        return sum(each.nbytes for each in (self.tokens, *self.deeper))
+
 
 def unpack(output: Any, geometries: Sequence[Geometry]) -> list[ImageTokens]:
     """Take a model's output for several images apart.

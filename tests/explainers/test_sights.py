@@ -1,0 +1,164 @@
+"""What is computed once for several features, and on a coarser grid; the contract of explaining stands elsewhere."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from seesay.errors import InvalidSetting
+from seesay.explainers.config import Setting
+from seesay.explainers.explainer import Explainer
+from seesay.explainers.sharing import Shared
+from seesay.explainers.steering import steer
+from seesay.records import Decoding, Method, Strength
+from seesay.vlm import ImageTokens
+from tests.explainers.galleries import PROMPTS, Shelf, active_on, asked, shelf, vlm_of
+from tests.families import BUILDERS, D_MODEL, N_BLOCKS
+from tests.tiny import tiny_sae
+
+LAYER, ALPHA, SHORT = 1, 30.0, Decoding(max_new_tokens=5)
+COARSENING = ("gemma3", "llava_onevision", "paligemma")
+
+
+def same_pictures() -> Shelf:
+    """Four features, of which each is active on the same three pictures, and elsewhere than the others."""
+    filled = shelf(vlm_of().encoder, {3: 3})
+    images = [exemplar.image for exemplar in filled.exemplars_of[3]]
+    for feature_id in (4, 5, 6):
+        patches = torch.rand(3, *images[0].grid, generator=torch.Generator().manual_seed(feature_id)) < 0.5
+        patches[:, 0, 0] = True
+        filled.exemplars_of[feature_id] = [
+            active_on(feature_id, image, active.numpy(), rank)
+            for rank, (image, active) in enumerate(zip(images, patches, strict=True))
+        ]
+    return filled
+
+
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pictures went into the encoder, pass by pass."""
+    vlm, counted = vlm_of(), []
+    prepare = vlm.encoder.prepare
+
+    def count(images: Sequence[Image.Image]) -> Any:
+        counted.append(len(images))
+        return prepare(images)
+
+    monkeypatch.setattr(vlm.encoder, "prepare", count)
+    return counted
+
+
+def words(method: Method, overlay: str, **more: int) -> list[str]:
+    setting = Setting(
+        method, Strength(ALPHA) if method == "hybrid" else None, overlay=overlay, n_images=3, decoding=SHORT
+    )
+    explainer = Explainer(vlm_of(), setting, same_pictures(), sae=tiny_sae(), layer=LAYER, **more)
+    return [said.raw_text for batch in explainer.explain([3, 4, 5, 6], 2) for said in batch]
+
+
+@pytest.mark.parametrize("method", ["topk", "hybrid"])
+def test_a_plain_picture_is_encoded_once_for_all_features(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = []
+    for feature_id in (3, 4, 5, 6):
+        setting = Setting(method, Strength(ALPHA) if method == "hybrid" else None, overlay="plain", n_images=3)
+        setting = replace(setting, decoding=SHORT)
+        fresh = Explainer(vlm_of(), setting, same_pictures(), sae=tiny_sae(), layer=LAYER)
+        alone += [said.raw_text for batch in fresh.explain([feature_id]) for said in batch]
+    counted = seen(monkeypatch)
+    assert words(method, "plain") == alone
+    assert sum(counted) == 3
+    counted.clear()
+    assert words(method, "plain", images_at_once=2) == alone
+    assert sum(counted) == 3
+    counted.clear()
+    words(method, "mask")
+    assert sum(counted) == 12, "what is painted over looks different to each feature"
+
+
+@pytest.mark.parametrize("method", ["steering", "topk", "hybrid"])
+def test_words_do_not_depend_on_how_much_is_done_at_a_time(method: Method) -> None:
+    setting = Setting(method, None if method == "topk" else Strength(ALPHA), n_images=3, decoding=SHORT)
+    expected: list[str] = []
+    for images_at_once, questions_at_once in ((32, None), (1, 1), (3, 2), (2, 3)):
+        explainer = Explainer(
+            vlm_of(),
+            setting,
+            same_pictures(),
+            sae=tiny_sae(),
+            layer=LAYER,
+            images_at_once=images_at_once,
+            questions_at_once=questions_at_once,
+        )
+        found = [said.raw_text for batch in explainer.explain([3, 4, 5, 6], 3) for said in batch]
+        expected = expected or found
+        assert found == expected
+
+
+def tokens(n: int) -> ImageTokens:
+    return ImageTokens(torch.zeros(n, 1), (1, n))
+
+
+def test_what_was_not_asked_for_longest_makes_room() -> None:
+    made: list[str] = []
+    shared = Shared[ImageTokens](3 * 4)
+
+    def ask(*keys: str) -> None:
+        def make(places: Sequence[int]) -> list[ImageTokens]:
+            made.extend(keys[place] for place in places)
+            return [tokens(1) for _ in places]
+
+        assert len(shared.of(keys, make)) == len(keys)
+
+    ask("a", "b", "a")
+    ask("c", "a")
+    ask("d")  # b goes
+    ask("a", "c", "d")
+    assert made == ["a", "b", "c", "d"]
+    ask("b")
+    assert made[4:] == ["b"]
+    ask("e", "f", "g", "h", "i")  # more than there is room for
+    assert made[5:] == ["e", "f", "g", "h", "i"]
+
+
+@pytest.mark.parametrize("family", COARSENING)
+def test_equal_patches_can_go_through_the_encoder_as_one(family: str) -> None:
+    vlm = vlm_of(family)
+    encoded = vlm.encode_to([Image.new("RGB", (vlm.encoder.image_size,) * 2, "white")], LAYER)
+    rows, columns = encoded.geometries[0].grid
+    assert rows % 2 == columns % 2 == 0
+    by_square = torch.randn(3, rows // 2, columns // 2, D_MODEL, generator=torch.Generator().manual_seed(0))
+    residual = by_square.repeat_interleave(2, 1).repeat_interleave(2, 2).flatten(1, 2)
+    exact = vlm.encode_from(encoded.with_residual(residual))
+    coarse = vlm.encode_from(encoded.with_residual(residual), coarse=2)
+    for one, other in zip(exact, coarse, strict=True):
+        torch.testing.assert_close(other.tokens, one.tokens, rtol=1e-4, atol=1e-4)
+    rough = residual + torch.randn(residual.shape, generator=torch.Generator().manual_seed(1))
+    changed = vlm.encode_from(encoded.with_residual(rough), coarse=2)
+    plainly = vlm.encode_from(encoded.with_residual(rough))
+    assert (changed[0].tokens - plainly[0].tokens).abs().max() > 1e-2, "an approximation where patches differ"
+
+
+def test_what_is_said_on_a_coarser_grid_says_so() -> None:
+    found = steer(vlm_of(), tiny_sae(), [3, 4], ALPHA, layer=LAYER, coarse=2, decoding=SHORT)
+    assert [each.coarse for each in found] == [2, 2]
+    assert Setting("steering", Strength(1.0), coarse=2).facts["coarse"] == 2
+    assert "coarse" not in Setting("steering", Strength(1.0)).facts, "runs of before stay as they are"
+
+
+@pytest.mark.parametrize("family", sorted(set(BUILDERS) - set(COARSENING)))
+def test_encoders_that_cannot_be_coarsened_are_refused_before_anything_is_said(family: str) -> None:
+    with pytest.raises(InvalidSetting, match="coarse 2 for a vision encoder"):
+        steer(asked(PROMPTS, family), tiny_sae(), [3], ALPHA, layer=LAYER, coarse=2)
+
+
+def test_grids_and_blocks_that_cannot_be_coarsened_are_refused() -> None:
+    with pytest.raises(InvalidSetting, match="coarse 3, and 4 x 4 patches; expected a divisor"):
+        steer(vlm_of(), tiny_sae(), [3], ALPHA, layer=LAYER, coarse=3)
+    with pytest.raises(InvalidSetting, match="after which none is read"):
+        steer(vlm_of(), tiny_sae(), [3], ALPHA, layer=N_BLOCKS - 1, coarse=2)
+    with pytest.raises(InvalidSetting, match="coarse 2 for topk; expected 1"):
+        Setting("topk", coarse=2)
+    with pytest.raises(InvalidSetting, match="coarse 0"):
+        Setting("steering", Strength(1.0), coarse=0)
