@@ -62,7 +62,7 @@ def load_vlm(
     family = vlm_family(checkpoint.model_type())
     if quantize is not None and checkpoint.is_quantized():
         raise UnreadableModel(f"{name_or_path} is quantised already", expected="no quantize", remedy="leave it out")
-    words = _prompts(name_or_path, prompts)
+    words = prompts_of(name_or_path, prompts)
     with reading(checkpoint, place):
         options: dict[str, Any] = {}
         if quantize is not None:
@@ -217,7 +217,16 @@ def _require(package: str, purpose: str) -> None:
         raise MissingExtra(f"{purpose} needs {package}", remedy="pip install 'seesay[large]'")
 
 
-def _prompts(name_or_path: str | Path, folder: str | Path | None) -> Prompts:
+def prompts_of(name_or_path: str | Path, folder: str | Path | None) -> Prompts:
+    """What a model is asked.
+
+    Args:
+        name_or_path: of its checkpoint, which may bring its own prompts.
+        folder: of others; None for those, or else seesay's.
+
+    Raises:
+        UnreadablePrompt: a folder of prompts that cannot be read.
+    """
     if folder is not None:
         if not str(folder):  # which would be the folder that we are in
             raise UnreadablePrompt("an empty name of a folder", expected="a folder with steering.txt")
