@@ -119,7 +119,7 @@ class Explain:
             SeesayError: whatever is wrong with the run, the models or what is asked for.
             KeyboardInterrupt: after Ctrl-C, when the batch is written.
         """
-        output = Output(self.common)
+        output = Output(self.common, is_silent=self.who.is_silent)
         setting = self._setting()
         selected = None if self.features is None else parse_features(self.features)
         self.dry.check()

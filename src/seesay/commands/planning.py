@@ -120,6 +120,12 @@ def tell_plan(planned: Planned, options: PlanOptions, common: Options, output: O
     from seesay.vlm.loading import resolve_device, resolve_dtype
 
     named, who, setting = planned.named, planned.who, planned.setting
+    if who.tensor_parallel:
+        raise InvalidSetting(
+            "--plan with --tensor-parallel",
+            expected="one of them",
+            remedy="plan for one process: of N, each holds the whole encoder and an Nth of the language model",
+        )
     name = who.explainer or named.subject
     device = resolve_device("auto" if who.spread else common.device)
     dtype = resolve_dtype(common.dtype, device)

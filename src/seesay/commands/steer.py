@@ -104,7 +104,9 @@ class Steer:
         Raises:
             SeesayError: whatever is wrong with the model, the SAE, the features or the strength.
         """
-        output = Output(self.common)
+        from seesay.vlm.parallel import leaving_together
+
+        output = Output(self.common, is_silent=self.who.is_silent)
         feature_ids = parse_features(self.features)
         self.dry.check()
         if self.dry.plan:
@@ -116,7 +118,8 @@ class Steer:
             self.method, strength, self.control, self.steering, ShowingOptions(), self.words, self.common.seed
         )
         ground = self._ground()
-        explanations = self._explain(output, feature_ids, setting, ground)
+        with leaving_together():
+            explanations = self._explain(output, feature_ids, setting, ground)
         output.console.print(explanation_table(explanations))
         output.finish(
             {
