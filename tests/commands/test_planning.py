@@ -48,6 +48,7 @@ def test_a_configuration_and_a_tokenizer_suffice_and_nothing_is_written(
     assert found["seconds"] > 99 * sum(found["seconds_per_feature"].values())
 
 
+@pytest.mark.slow
 def test_a_run_is_only_read_for_what_is_left(
     collected_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,12 +76,13 @@ def _tensors(path: Path) -> list[Any]:
 
 
 def test_steering_without_a_run_can_be_planned(capsys: pytest.CaptureFixture[str]) -> None:
-    found = planned(capsys, "steer", "--features", "0-63", "--subject", "world:M", "--sae", "world:middle")
+    found = planned(capsys, "steer", "--features", "0-63", "--subject", "world:S", "--sae", "world:middle")
     assert found["machine"]["is_measured"]
     assert found["fits"]
     assert found["weights"]["vision tower"]["n_bytes"] == 4 * found["weights"]["vision tower"]["n_parameters"]
 
 
+@pytest.mark.slow
 def test_few_bits_are_fewer_bytes(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("steer", "--features", "0", "--subject", "world:M", *ELSEWHERE)
     plain, few = planned(capsys, *arguments), planned(capsys, *arguments, "--quantize", "4bit")
@@ -89,13 +91,11 @@ def test_few_bits_are_fewer_bytes(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_does_not_fit_is_told_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["steer", "--features", "0-63", "--subject", "world:M", "--plan", *ELSEWHERE]
-    assert cli.main([*arguments, "--assume-gb", "0.02"]) == 0
-    told = capsys.readouterr().out
+    arguments = ["steer", "--features", "0-63", "--subject", "world:S", "--plan", *ELSEWHERE]
+    assert cli.main([*arguments, "--assume-gb", "0.01"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
     assert "does not fit" in told
-    assert all(remedy in " ".join(told.split()) for remedy in ("--batch-size", "--quantize 4bit", "--spread"))
-    assert cli.main([*arguments, "--assume-gb", "8"]) == 0
-    assert "It fits into" in capsys.readouterr().out
+    assert all(remedy in told for remedy in ("--batch-size", "--quantize 4bit", "--spread"))
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def spelt_out(tiny: Tiny) -> VLM:
     return vlm
 
 
-QUICK = frozenset({"gemma3", "llava", "qwen2_5_vl"})
+QUICK = frozenset({"gemma3", "llava"})
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,7 @@ def test_linear_layers_and_attention_are_told_apart(tmp_path: Path) -> None:
     assert encoding.flops() == encoding.flops("linear") + encoding.flops("attention")
 
 
+@pytest.mark.slow
 def test_steering_a_later_block_takes_less_and_the_rest_is_done_once(tmp_path: Path) -> None:
     _, folder = saved("llava", tmp_path / "model")
     counted = outline(folder, FLOAT)
@@ -100,6 +101,7 @@ def test_steering_a_later_block_takes_less_and_the_rest_is_done_once(tmp_path: P
     assert early.once.flops() < late.once.flops()
 
 
+@pytest.mark.slow
 def test_exemplars_go_through_the_whole_encoder_and_are_all_read(tmp_path: Path) -> None:
     _, folder = saved("gemma3", tmp_path / "model")
     counted = outline(folder, FLOAT)
@@ -110,6 +112,7 @@ def test_exemplars_go_through_the_whole_encoder_and_are_all_read(tmp_path: Path)
     assert topk.once.flops() == 0
 
 
+@pytest.mark.slow
 def test_every_sample_is_a_row_of_its_own(tmp_path: Path) -> None:
     _, folder = saved("llava", tmp_path / "model")
     counted = outline(folder, FLOAT)
