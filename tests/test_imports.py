@@ -25,7 +25,7 @@ LAYERS = (
     {"comparison", "cards"},
     {"report"},
     {"asking"},
-    {"pipeline", "viewer"},
+    {"pipeline", "viewer", "planning"},
     {"world"},
     {"demo"},
     {"commands"},

@@ -105,6 +105,7 @@ class Calibrate:
             KeyboardInterrupt: after Ctrl-C, when the batch is written.
         """
         output = Output(self.common)
+        self.who.check_alone("calibrate")
         unit = self._unit()
         strengths = self._strengths(unit)
         # All this takes seconds to be read, and so comes after what can be wrong without it.

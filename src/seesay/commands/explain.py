@@ -21,8 +21,9 @@ from seesay.commands.explaining_options import (
 from seesay.commands.names import given_strength, resolve_run_strength
 from seesay.commands.options import Options
 from seesay.commands.output import Output
+from seesay.commands.planning import Planned, PlanOptions, left_in, tell_plan
 from seesay.commands.sae_options import SAEOptions
-from seesay.commands.speaking import check_names, speaking, stopping
+from seesay.commands.speaking import Named, check_names, speaking, stopping
 from seesay.errors import FeatureNotFound, InvalidSetting
 from seesay.explainers.config import METHODS
 from seesay.records import Method, Split, StrengthUnit
@@ -53,6 +54,7 @@ class Explain:
       seesay explain runs/x --method hybrid
       seesay explain runs/x --method steering --strength 2 --strength-unit residual_norm --features 0-499
       seesay explain runs/x --method topk --control random
+      seesay explain runs/x --method hybrid --plan
       seesay explain runs/new --subject google/gemma-3-4b-it --sae DIR --method steering --features 0-9 --strength 200
     """
 
@@ -115,6 +117,7 @@ class Explain:
     showing: Annotated[ShowingOptions, OmitArgPrefixes] = field(default_factory=ShowingOptions)
     words: Annotated[DecodingOptions, OmitArgPrefixes] = field(default_factory=DecodingOptions)
     finding: Annotated[SAEOptions, OmitArgPrefixes] = field(default_factory=SAEOptions)
+    dry: Annotated[PlanOptions, OmitArgPrefixes] = field(default_factory=PlanOptions)
     common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
 
     def run(self) -> int:
@@ -124,9 +127,12 @@ class Explain:
             SeesayError: whatever is wrong with the run, the models or what is asked for.
             KeyboardInterrupt: after Ctrl-C, when the batch is written.
         """
-        output = Output(self.common)
+        output = Output(self.common, is_silent=self.who.is_silent)
         setting = self._setting()
         selected = None if self.features is None else parse_features(self.features)
+        self.dry.check()
+        if self.dry.plan:
+            return self._plan(output, setting, selected)
         if self.method == "dissect":
             return self._dissect(output, selected)
         with speaking(
@@ -167,6 +173,21 @@ class Explain:
             counts = n_explained(run, stored)
         self._report(output, stored, said, counts)
         return 0
+
+    def _plan(self, output: Output, setting: "Setting", selected: Sequence[int] | None) -> int:
+        """Tell what it would take."""
+        from seesay.store.run import Run, exists
+
+        if exists(self.path):
+            with Run.open(self.path) as run:
+                named = Named.of(self.path, run.subject, self.subject, self.sae, self.finding, self.layer)
+                name = self.who.explainer or named.subject
+                n_features = len(left_in(run, setting, name, self._features(run, setting, selected)))
+        else:
+            named = Named.of(self.path, {}, self.subject or "world", self.sae, self.finding, self.layer)
+            n_features = len(self._chosen(selected or []))
+        planned = Planned(named, self.who, setting, n_features, self.batch_size)
+        return tell_plan(planned, self.dry, self.common, output)
 
     def _dissect(self, output: Output, selected: Sequence[int] | None) -> int:
         """Explain without a language model."""
@@ -211,20 +232,22 @@ class Explain:
         )
 
     def _features(self, run: "Run", setting: "Setting", selected: Sequence[int] | None) -> list[int]:
-        from seesay.split import split_of
         from seesay.store.gallery import explainable
 
         if METHODS[setting.method].shows:
             run.check_finished("collect")
-        found = explainable(run) if selected is None else list(selected)
-        if not found:
+        return self._chosen(explainable(run) if selected is None else selected)
+
+    def _chosen(self, feature_ids: Sequence[int]) -> list[int]:
+        from seesay.split import split_of
+
+        if not feature_ids:
             raise FeatureNotFound(
                 f"no features to explain in {self.path}",
                 expected="a run that is collected, or --features",
                 remedy="give --features 0-99 for the first hundred of the SAE",
             )
-        if self.split is not None:
-            found = [feature_id for feature_id in found if split_of(feature_id) == self.split]
+        found = [each for each in feature_ids if self.split is None or split_of(each) == self.split]
         if not found:
             raise FeatureNotFound(f"no {self.split} feature among those of --features", expected="at least one")
         return found[: self.limit]

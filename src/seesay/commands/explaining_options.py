@@ -1,5 +1,6 @@
 """The options of commands that put features into words: who explains, what is steered, shown, and how words come."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -40,8 +41,30 @@ class ExplainerOptions:
     spread: bool = False
     """Spread the explainer over all accelerators, and main memory if they do not suffice (accelerate)."""
 
+    tensor_parallel: bool = False
+    """Share the explainer's language model out among processes, one a device: torchrun --nproc-per-node N -m seesay."""
+
     prompts: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder with the questions to ask instead: METHOD.txt, and opening.txt if they name {opening}."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether this process works in step with another one, which does the talking."""
+        return self.tensor_parallel and os.environ.get("RANK", "0") != "0"
+
+    def check_alone(self, command: str) -> None:
+        """Refuse several processes where a command is not made for them.
+
+        Args:
+            command: its name.
+
+        Raises:
+            InvalidSetting: they are asked for.
+        """
+        if self.tensor_parallel:
+            raise InvalidSetting(
+                f"--tensor-parallel for {command}", expected="explain or steer", remedy="--spread the model instead"
+            )
 
 
 @dataclass(frozen=True)

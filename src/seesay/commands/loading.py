@@ -20,6 +20,7 @@ def load_explainer(
     prompts: Path | None = None,
     quantize: "Quantization | None" = None,
     spread: bool = False,
+    tensor_parallel: bool = False,
 ) -> "VLM":
     """Load the vision-language model that `--explainer` or `--subject` names, as the options say.
 
@@ -29,13 +30,20 @@ def load_explainer(
         NotEnoughMemory: if it does not fit.
         MissingExtra: if it needs a package that is not installed.
         UnreadablePrompt: if the folder of prompts cannot be read.
+        InvalidSetting: if it is to be shared out among processes that are not there.
     """
     from seesay import vlm
 
     found = resolve_subject(name)
     hush(options, bars=Path(found).is_dir())
     return vlm.load_vlm(
-        found, device=options.device, dtype=options.dtype, prompts=prompts, quantize=quantize, spread=spread
+        found,
+        device=options.device,
+        dtype=options.dtype,
+        prompts=prompts,
+        quantize=quantize,
+        spread=spread,
+        tensor_parallel=tensor_parallel,
     )
 
 

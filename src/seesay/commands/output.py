@@ -31,16 +31,18 @@ class Output:
 
     Args:
         options: the options that every command takes.
+        is_silent: print and write nothing, as another process does.
 
     Raises:
         UnusablePath: if `--json` names a folder, or a file that cannot be written: said now, not after the work.
     """
 
-    def __init__(self, options: Options) -> None:
-        self._target = options.json
-        self.console = Console(stderr=options.json == _STDOUT, highlight=False)
-        if options.json is not None and options.json != _STDOUT:
-            check_writable(options.json)
+    def __init__(self, options: Options, *, is_silent: bool = False) -> None:
+        self._target = None if is_silent else options.json
+        self._is_silent = is_silent
+        self.console = Console(stderr=options.json == _STDOUT, highlight=False, quiet=is_silent)
+        if self._target is not None and self._target != _STDOUT:
+            check_writable(self._target)
         if options.verbose:
             logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
             logging.getLogger("seesay").setLevel(logging.INFO)
@@ -58,7 +60,8 @@ class Output:
         """
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
         console = Console(stderr=True)
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        is_hidden = self._is_silent or not console.is_terminal
+        with Progress(*columns, console=console, transient=True, disable=is_hidden) as progress:
             task = progress.add_task(what, total=total)
             yield lambda n: progress.advance(task, n)
 

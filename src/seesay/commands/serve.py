@@ -81,6 +81,7 @@ class Serve:
             SeesayError: whatever is wrong with the runs, or with where they are to be served.
         """
         output = Output(self.common)
+        self.who.check_alone("serve")
         if not self.path:
             return self._listed(output, runs_below(Path()))
         if not 0 < self.port <= _LARGEST_PORT:

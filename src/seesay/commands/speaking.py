@@ -1,7 +1,7 @@
 """A run that is open to be written, together with the model that explains it."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
@@ -132,17 +132,17 @@ def speaking(
     Raises:
         SeesayError: whatever is wrong with the run, the models, the SAE, or with their being together.
     """
-    from seesay.store.run import Run, exists
+    from seesay.store.run import exists
 
     if exists(path):
-        with Run.writing(path) as run:
+        with _opened(path, who) as run:
             checked = check(run)
             noted = run.subject
             named = Named.of(path, noted, subject, sae, finding, layer)
             if not steers:
                 check_names(path, noted, subject, sae, layer)
             speaker, identity = _load(named, steers, who, common, output, feature_ids)
-            if steers:
+            if steers and _leads():
                 run.claim(identity)
             yield run, speaker, named, checked
         return
@@ -154,8 +154,34 @@ def speaking(
         )
     named = Named.of(path, {}, subject or "world", sae, finding, layer)
     speaker, identity = _load(named, steers, who, common, output, feature_ids)
-    with Run.writing(path, identity) as run:
+    with _opened(path, who, identity) as run:
         yield run, speaker, named, check(run)
+
+
+@contextmanager
+def _opened(path: Path, who: ExplainerOptions, identity: Mapping[str, Any] | None = None) -> Generator["Run"]:
+    """A run, to be written by the one process that leads and read by those that work in step with it."""
+    from seesay.store.run import Run
+
+    if not who.tensor_parallel:
+        with Run.writing(path, identity) as run:
+            yield run
+        return
+    from seesay.vlm.parallel import join_in, leads, leaving_together, shared
+
+    join_in()
+    with leaving_together(), ExitStack() as stack:
+        own = stack.enter_context(Run.writing(path, identity)) if leads() else None
+        shared(None)  # the others wait until it is there
+        with Run.open(path) as read:
+            yield own or read
+        shared(None)  # it is closed last
+
+
+def _leads() -> bool:
+    from seesay.vlm.parallel import leads
+
+    return leads()
 
 
 @final
@@ -261,4 +287,11 @@ def _load(
 
 def _load_explainer(named: Named, who: ExplainerOptions, common: Options) -> "VLM":
     name = who.explainer or named.subject
-    return load_explainer(name, common, prompts=who.prompts, quantize=who.quantize, spread=who.spread)
+    return load_explainer(
+        name,
+        common,
+        prompts=who.prompts,
+        quantize=who.quantize,
+        spread=who.spread,
+        tensor_parallel=who.tensor_parallel,
+    )

@@ -18,9 +18,10 @@ from seesay.commands.explaining_options import (
     SteeringOptions,
     setting_of,
 )
-from seesay.commands.names import resolve_strength
+from seesay.commands.names import given_strength, resolve_strength
 from seesay.commands.options import Options
 from seesay.commands.output import Output
+from seesay.commands.planning import Planned, PlanOptions, tell_plan
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.speaking import Named, load_together
 from seesay.errors import InvalidSetting
@@ -94,6 +95,7 @@ class Steer:
     words: Annotated[DecodingOptions, OmitArgPrefixes] = field(default_factory=DecodingOptions)
     finding: Annotated[SAEOptions, OmitArgPrefixes] = field(default_factory=SAEOptions)
 
+    dry: Annotated[PlanOptions, OmitArgPrefixes] = field(default_factory=PlanOptions)
     common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
 
     def run(self) -> int:
@@ -102,8 +104,13 @@ class Steer:
         Raises:
             SeesayError: whatever is wrong with the model, the SAE, the features or the strength.
         """
-        output = Output(self.common)
+        from seesay.vlm.parallel import leaving_together
+
+        output = Output(self.common, is_silent=self.who.is_silent)
         feature_ids = parse_features(self.features)
+        self.dry.check()
+        if self.dry.plan:
+            return self._plan(output, len(feature_ids))
         strength = resolve_strength(
             self.strength, self.strength_unit, self.sae, self.who.explainer or self.subject, self.method
         )
@@ -111,7 +118,8 @@ class Steer:
             self.method, strength, self.control, self.steering, ShowingOptions(), self.words, self.common.seed
         )
         ground = self._ground()
-        explanations = self._explain(output, feature_ids, setting, ground)
+        with leaving_together():
+            explanations = self._explain(output, feature_ids, setting, ground)
         output.console.print(explanation_table(explanations))
         output.finish(
             {
@@ -132,6 +140,16 @@ class Steer:
             next_steps=self._next_steps(),
         )
         return 0
+
+    def _plan(self, output: Output, n_features: int) -> int:
+        """Tell what it would take."""
+        strength = given_strength(self.strength, self.strength_unit)
+        setting = setting_of(
+            self.method, strength, self.control, self.steering, ShowingOptions(), self.words, self.common.seed
+        )
+        named = Named(self.subject, self.sae, self.finding, self.layer)
+        planned = Planned(named, self.who, setting, n_features, self.batch_size)
+        return tell_plan(planned, self.dry, self.common, output)
 
     def _ground(self) -> "Ground":
         from seesay.explainers.sights import Ground

@@ -16,6 +16,7 @@ from seesay.store.gallery import RunGallery
 from seesay.store.run import Run
 from seesay.vlm import VLM
 from seesay.vlm.identity import digest, fingerprint, model_digest
+from seesay.vlm.parallel import leads, shared
 
 _NO_MATTER_OF_STRENGTH = frozenset({"start", "decoding", "n_words", "coarse"})
 
@@ -143,8 +144,10 @@ def explain(
     What is there already is left alone, but for failures, which are tried again. The first Ctrl-C ends it after the
     batch. The words of another feature that a permuted control asks for are taken from where they stand already.
 
+    Where several processes share a model, all of them call it, and one writes.
+
     Args:
-        run: open to be written.
+        run: open to be written, or to be read in a process that does not lead.
         speaker: who explains.
         setting: the way to explain.
         feature_ids: which features.
@@ -164,20 +167,22 @@ def explain(
     explainer = speaker.explainer(setting, run, images_at_once=images_at_once, questions_at_once=questions_at_once)
     facts = speaker.facts_of(setting)
     before = find_setting(run, facts)
-    left = list(feature_ids) if before is None else missing(run, before, feature_ids, setting.n_answers)
-    copied = _of_donors(run, speaker, setting, explainer, left)
+    left = shared(list(feature_ids) if before is None else missing(run, before, feature_ids, setting.n_answers))
+    copied = shared(_of_donors(run, speaker, setting, explainer, left))
     done = {each.feature_id for each in copied}
     batches = explainer.explain([feature_id for feature_id in left if feature_id not in done], batch_size)
     # Only what can be asked is noted.
-    stored = add_setting(run, facts, speaker.name)
+    stored = shared(add_setting(run, facts, speaker.name) if leads() else None)
+    assert stored is not None
     on_batch(len(feature_ids) - len(left) + len(done))
     with gently_interrupted() as is_interrupted:
-        if copied:
+        if copied and leads():
             add(run, stored, copied)
         for said in batches:
-            add(run, stored, said)
+            if leads():
+                add(run, stored, said)
             on_batch(len({each.feature_id for each in said}))
-            if is_interrupted():
+            if shared(is_interrupted()):
                 raise KeyboardInterrupt
     return stored
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 import torch
 
 from seesay.errors import NotEnoughMemory
+from seesay.vlm.parallel import in_step
 
 # Linux, Windows; CUDA (outside of its allocator) and MPS; cuBLAS and cuDNN
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
@@ -28,6 +29,7 @@ def halving(
 
     Raises:
         ValueError: a batch size below 1.
+        NotEnoughMemory: a batch does not fit, and other processes work in step with this one.
 
     Yields:
         Each batch with its result, or with None for a single item that does not fit.
@@ -42,6 +44,10 @@ def halving(
         except (RuntimeError, MemoryError, NotEnoughMemory) as error:
             if not is_out_of_memory(error):
                 raise
+            if in_step():  # the others would wait for this batch forever
+                raise NotEnoughMemory(
+                    f"{len(batch)} at once do not fit", expected="room for them", remedy="take fewer at a time"
+                ) from error
             if len(batch) > 1:
                 batch_size = len(batch) // 2
                 continue

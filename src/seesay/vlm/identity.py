@@ -14,6 +14,7 @@ from seesay.errors import MismatchedEncoder
 from seesay.images.blank import blank_image
 from seesay.vlm.blocks import weights_at_hand
 from seesay.vlm.encoder import Encoder
+from seesay.vlm.parallel import gathered
 
 Fingerprint = Mapping[str, str]
 """Name of a tensor, relative to the tower, or of a setting, to its shape and hash or its value."""
@@ -89,7 +90,7 @@ def model_digest(model: nn.Module) -> str:
     for name, module in model.named_modules():
         with weights_at_hand(module):
             for tensor, value in _own_tensors(module):
-                flat = value.detach().reshape(-1)
+                flat = gathered(value.detach()).reshape(-1)
                 some = flat[:: max(1, flat.numel() // _N_READ)].cpu().contiguous()
                 whole.update(f"{name}.{tensor} {list(value.shape)} {value.dtype}".encode())
                 whole.update(some.view(torch.uint8).numpy().tobytes())

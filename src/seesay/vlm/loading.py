@@ -6,14 +6,24 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from transformers import AutoModel, AutoModelForImageTextToText
+import torch.distributed as dist
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
+from transformers.distributed import DistributedConfig
 
-from seesay.errors import MissingExtra, UnavailableDevice, UnreadableModel, UnreadablePrompt, check_choice
+from seesay.errors import (
+    InvalidSetting,
+    MissingExtra,
+    UnavailableDevice,
+    UnreadableModel,
+    UnreadablePrompt,
+    check_choice,
+)
 from seesay.vlm.checkpoints import Checkpoint, check_complete, reading
 from seesay.vlm.encoder import Encoder
 from seesay.vlm.families import VLMS, VLMFamily, encoder_family, vlm_family
 from seesay.vlm.identity import passed
 from seesay.vlm.model import VLM, leave_tower, tower_of
+from seesay.vlm.parallel import check_divisible, join_in
 from seesay.vlm.prompts import PACKAGED, Prompts, read_prompts
 
 Quantization = Literal["4bit", "8bit"]
@@ -31,6 +41,7 @@ def load_vlm(
     prompts: str | Path | None = None,
     quantize: Quantization | None = None,
     spread: bool = False,
+    tensor_parallel: bool = False,
     revision: str | None = None,
 ) -> VLM:
     """Load a vision-language model, ready to be steered.
@@ -45,6 +56,8 @@ def load_vlm(
         prompts: a folder of prompts; if None, the folder `prompts` in the checkpoint's own, else seesay's.
         quantize: keep the language model in 4 or 8 bits by bitsandbytes; vision tower and projector never are.
         spread: over all accelerators, and main memory if they do not suffice, by accelerate; `device` is then ignored.
+        tensor_parallel: share the language model out among the processes that torchrun has started, each with a device
+            of its own; all of them then have to ask it the same. `device` is then ignored.
         revision: branch, tag or commit on the hub.
 
     Raises:
@@ -53,16 +66,19 @@ def load_vlm(
         UnreadablePrompt: a folder of prompts that cannot be read.
         NotEnoughMemory: the model does not fit.
         MissingExtra: accelerate or bitsandbytes is not installed.
+        InvalidSetting: tensor_parallel in a single process, or together with quantize or spread.
     """
     if quantize is not None:
         check_choice(quantize, get_args(Quantization), "quantize")
-    place = resolve_device("auto" if spread else device)
+    if tensor_parallel and (spread or quantize is not None):
+        raise InvalidSetting("tensor_parallel with quantize or spread", expected="it alone", remedy="leave one out")
+    place = join_in() if tensor_parallel else resolve_device("auto" if spread else device)
     number = resolve_dtype(dtype, place)
     checkpoint = Checkpoint(name_or_path, revision)
     family = vlm_family(checkpoint.model_type())
     if quantize is not None and checkpoint.is_quantized():
         raise UnreadableModel(f"{name_or_path} is quantised already", expected="no quantize", remedy="leave it out")
-    words = _prompts(name_or_path, prompts)
+    words = prompts_of(name_or_path, prompts)
     with reading(checkpoint, place):
         options: dict[str, Any] = {}
         if quantize is not None:
@@ -71,6 +87,9 @@ def load_vlm(
         if spread or quantize is not None:
             _require("accelerate", "a model over several devices, or in few bits")
             options["device_map"] = "auto" if spread else {"": place}
+        if tensor_parallel:
+            check_divisible(checkpoint.read(AutoConfig), name_or_path)
+            options["distributed_config"] = DistributedConfig(tp_size=dist.get_world_size(), tp_plan="auto")
         # the small files first: what is wrong with them is then known before gigabytes are read
         image_processor = checkpoint.read_image_processor(family.encoder.image_processor)
         tokenizer = checkpoint.read_tokenizer(family.chat_template, **family.tokenizer_options)
@@ -217,7 +236,16 @@ def _require(package: str, purpose: str) -> None:
         raise MissingExtra(f"{purpose} needs {package}", remedy="pip install 'seesay[large]'")
 
 
-def _prompts(name_or_path: str | Path, folder: str | Path | None) -> Prompts:
+def prompts_of(name_or_path: str | Path, folder: str | Path | None) -> Prompts:
+    """What a model is asked.
+
+    Args:
+        name_or_path: of its checkpoint, which may bring its own prompts.
+        folder: of others; None for those, or else seesay's.
+
+    Raises:
+        UnreadablePrompt: a folder of prompts that cannot be read.
+    """
     if folder is not None:
         if not str(folder):  # which would be the folder that we are in
             raise UnreadablePrompt("an empty name of a folder", expected="a folder with steering.txt")

@@ -26,6 +26,7 @@ from seesay.vlm.encoded import Encoded
 from seesay.vlm.encoder import Encoder
 from seesay.vlm.families import vlm_family
 from seesay.vlm.generation import Asked, Choosing, Said, generate
+from seesay.vlm.parallel import gathered
 from seesay.vlm.prompts import Prompts
 from seesay.vlm.tokens import ImageTokens, pack, unpack
 from seesay.vlm.turns import TokenNames, write_turn
@@ -248,7 +249,7 @@ class VLM:
     @property
     def embeddings(self) -> Float[Tensor, "vocabulary d_lm"]:
         """What the language model reads of each token of its vocabulary."""
-        return self.model.get_input_embeddings().weight
+        return gathered(self.model.get_input_embeddings().weight)
 
     def words(self, token_ids: Sequence[int]) -> list[str]:
         """Each token's own letters, without blanks around them; empty for the model's special tokens."""
@@ -273,7 +274,7 @@ class VLM:
 
         The tokens it reads and ends with, its chat template, its settings, and what it makes of a picture.
         """
-        names = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+        names = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "distributed_config")
         settings = {name: value for name, value in self.model.config.to_dict().items() if name not in names}
         noise = blank_image("noise", self.encoder.image_size)
         return {
