@@ -25,7 +25,7 @@ from seesay.commands.planning import Planned, PlanOptions, left_in, tell_plan
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.speaking import Named, check_names, speaking, stopping
 from seesay.errors import FeatureNotFound, InvalidSetting
-from seesay.explainers.config import METHODS
+from seesay.explainers.config import IMAGES_AT_ONCE, METHODS
 from seesay.records import Method, Split, StrengthUnit
 from seesay.selection import parse_features
 
@@ -89,7 +89,7 @@ class Explain:
     """Features that are explained and written together; halved as often as memory asks for it. Like the next two, it
     does not change the words."""
 
-    images_at_once: Count = 32
+    images_at_once: Count = IMAGES_AT_ONCE
     """Images that the vision encoder takes in one pass; halved as often as memory asks for it."""
 
     questions_at_once: OptionalCount = None
@@ -186,7 +186,9 @@ class Explain:
         else:
             named = Named.of(self.path, {}, self.subject or "world", self.sae, self.finding, self.layer)
             n_features = len(self._chosen(selected or []))
-        planned = Planned(named, self.who, setting, n_features, self.batch_size)
+        planned = Planned(
+            named, self.who, setting, n_features, self.questions_at_once or self.batch_size, self.images_at_once
+        )
         return tell_plan(planned, self.dry, self.common, output)
 
     def _dissect(self, output: Output, selected: Sequence[int] | None) -> int:

@@ -14,6 +14,7 @@ from seesay.commands.names import resolve_sae, resolve_subject
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.errors import InvalidSetting, LayerNotFound
+from seesay.explainers.config import IMAGES_AT_ONCE
 
 if TYPE_CHECKING:
     from seesay.commands.speaking import Named
@@ -66,14 +67,16 @@ class Planned:
         who: explains.
         setting: the way to explain.
         n_features: that are to be explained.
-        batch_size: of them at a time.
+        questions_at_once: that the language model answers at a time.
+        images_at_once: that the vision encoder takes in one pass.
     """
 
     named: "Named"
     who: ExplainerOptions
     setting: "Setting"
     n_features: int
-    batch_size: int
+    questions_at_once: int
+    images_at_once: int = IMAGES_AT_ONCE
 
 
 def left_in(run: "Run", setting: "Setting", explainer: str, feature_ids: Sequence[int]) -> list[int]:
@@ -112,7 +115,6 @@ def tell_plan(planned: Planned, options: PlanOptions, common: Options, output: O
         SeesayError: what is planned cannot be, or the model's configuration cannot be read.
     """
     from seesay.commands.plan_page import plan_page
-    from seesay.explainers.sights import IMAGES_AT_ONCE
     from seesay.planning.outline import outline
     from seesay.planning.plan import plan
     from seesay.planning.work import Batches
@@ -131,13 +133,13 @@ def tell_plan(planned: Planned, options: PlanOptions, common: Options, output: O
     dtype = resolve_dtype(common.dtype, device)
     hush(common)
     model = outline(resolve_subject(name), dtype, prompts=who.prompts, quantize=who.quantize)
-    batch_size = max(1, min(planned.batch_size, planned.n_features))
-    images = IMAGES_AT_ONCE if setting.way.shows else batch_size
+    n_questions = max(1, min(planned.questions_at_once, planned.n_features))
+    n_images = n_questions * (setting.n_images if setting.way.shows else 1)
     found = plan(
         model,
         _layer(named) if setting.way.steers else 0,
         setting,
-        Batches(batch_size, images),
+        Batches(n_questions, min(planned.images_at_once, n_images)),
         _machine(options, who, device=str(device), dtype=str(dtype).removeprefix("torch.")),
         sae=size_of(resolve_sae(named.sae), subfolder=named.finding.sae_subfolder) if setting.way.steers else 0,
     )

@@ -22,6 +22,9 @@ Selection = Literal["top", "quantile"]
 
 MOST_IMAGES = 100
 
+IMAGES_AT_ONCE = 32
+"""In one pass of the encoder, unless something else is asked for."""
+
 _OF_A_PART: frozenset[str] = frozenset(get_args(Ablation)) - {"none"}
 
 

@@ -14,10 +14,10 @@ from torch import Tensor
 from seesay.errors import InvalidSetting, InvalidStrength, LayerNotFound, MismatchedSAE
 from seesay.explainers.answering import Answering, Saying, TokenChange, Vocabulary, divergence
 from seesay.explainers.cases import Case, Cases
-from seesay.explainers.config import Setting
+from seesay.explainers.config import IMAGES_AT_ONCE, Setting
 from seesay.explainers.gallery import Gallery
 from seesay.explainers.kl_strength import stepping_up
-from seesay.explainers.sights import IMAGES_AT_ONCE, NO_OTHER, EmptySight, ExemplarSight, Ground, Sight, encoded_empty
+from seesay.explainers.sights import NO_OTHER, EmptySight, ExemplarSight, Ground, Sight, encoded_empty
 from seesay.records import Explanation, Status, Strength, StrengthUnit
 from seesay.sae import SAE
 from seesay.steering import coefficient

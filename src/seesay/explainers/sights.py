@@ -16,7 +16,7 @@ from torch import Tensor
 from seesay.errors import MismatchedEncoder, NotEnoughMemory
 from seesay.exemplars.exemplar import Exemplar
 from seesay.explainers.cases import Case, directions
-from seesay.explainers.config import Empty, Setting
+from seesay.explainers.config import IMAGES_AT_ONCE, Empty, Setting
 from seesay.explainers.gallery import Gallery
 from seesay.explainers.sharing import Shared
 from seesay.images.blank import blank_image
@@ -26,8 +26,6 @@ from seesay.steering import intervene
 from seesay.vlm import VLM, ImageTokens
 from seesay.vlm.batches import fitting
 from seesay.vlm.encoded import Encoded, join
-
-IMAGES_AT_ONCE = 32
 
 _SHARED_BYTES = 1 << 30
 """Of pictures that are kept for other features: on the encoder's device, as it made them."""

@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from seesay.explainers.config import Setting
+from seesay.explainers.config import IMAGES_AT_ONCE, Setting
 from seesay.explainers.explainer import Explainer
-from seesay.explainers.sights import IMAGES_AT_ONCE
 from seesay.facts import hash_of
 from seesay.interruption import gently_interrupted
 from seesay.records import Explanation

@@ -103,7 +103,7 @@ def work_of(outline: Outline, layer: int, setting: Setting, batches: Batches) ->
     vlm.encoder.check_layer(layer, steered=True)
     blank = vlm.encoder.prepare([blank_image("white", vlm.encoder.image_size)])
     once, start = _encoded(vlm, blank, layer)
-    encoding, tokens = _encoding(vlm, start, batches.images, from_the_start=way.shows)
+    encoding, tokens = _encoding(vlm, start, batches.images, from_the_start=way.shows, coarse=setting.coarse)
     n_images, n_answers = setting.n_images if way.shows else 1, setting.n_answers
     if way.prompt is None:
         heard = _Heard(_NOTHING, _NOTHING, 0, 0, 0)
@@ -132,7 +132,9 @@ def _encoded(vlm: VLM, prepared: Prepared, layer: int) -> tuple[Cost, Encoded]:
     return tally.cost, encoded
 
 
-def _encoding(vlm: VLM, start: Encoded, n_images: int, *, from_the_start: bool) -> tuple[Cost, ImageTokens]:
+def _encoding(
+    vlm: VLM, start: Encoded, n_images: int, *, from_the_start: bool, coarse: int
+) -> tuple[Cost, ImageTokens]:
     """One pass of the encoder, and what the language model reads of one of its images."""
     before, many = _NOTHING, start.with_residual(start.residual.expand(n_images, -1, -1))
     if from_the_start:
@@ -140,7 +142,7 @@ def _encoding(vlm: VLM, start: Encoded, n_images: int, *, from_the_start: bool) 
     with counting() as tally:
         push = hollow(n_images, 1, many.residual.shape[-1], dtype=many.residual.dtype)
         pushed = many.with_residual(many.residual + push)
-        tokens = unpack(vlm.encoder.run_from(pushed), pushed.geometries)
+        tokens = unpack(vlm.encoder.run_from(pushed, coarse=coarse), pushed.geometries)
     return before + tally.cost, tokens[0]
 
 

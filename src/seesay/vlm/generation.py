@@ -17,6 +17,7 @@ from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLa
 from seesay.errors import NotEnoughMemory
 from seesay.vlm.batches import is_out_of_memory
 from seesay.vlm.blocks import device_of
+from seesay.vlm.parallel import in_step
 
 _READ_AT_ONCE = 64
 """Questions in one pass: more of them take memory for every token of every image, and are no faster."""
@@ -128,8 +129,8 @@ def generate(
         try:
             _answer(model, asked, left, said, width, on_step)
         except (RuntimeError, MemoryError) as error:
-            if at_once is None or not is_out_of_memory(error):
-                raise
+            if at_once is None or in_step() or not is_out_of_memory(error):
+                raise  # processes in step would wait for this one forever if it took fewer
             if width == 1:
                 raise NotEnoughMemory(
                     "a single question does not fit into memory", expected="room for one", remedy="use a smaller model"
