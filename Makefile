@@ -44,8 +44,8 @@ soak: $(VENV)/.installed  ## kill seesay explain fifty times and look at what co
 world: $(VENV)/.installed-train  ## train the embedded world's models from nothing; goes on where it stopped
 	$(BIN)/seesay world train --out $(RUNS)/world
 
-bench: $(VENV)/.installed-train  ## speed and memory, as ratios measured in one run
-	@for benchmark in benchmarks/*.py; do echo "$$benchmark"; $(BIN)/python "$$benchmark" || exit 1; done
+bench: $(VENV)/.installed-train  ## speed and memory, as ratios measured in one run: bench.json, twenty minutes
+	$(BIN)/python benchmarks --out bench.json
 
 constraints: $(VENV)/.installed-train  ## write constraints.txt anew from what is installed in .venv
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new

@@ -225,7 +225,7 @@ class Bench:
         return Auroc(held_out, lambda text: kept.read(text, n), activations, SCORING, kept.facts)
 
 
-def measure(bench: Bench, name: Score) -> tuple[int, Taken, Taken]:
+def take(bench: Bench, name: Score) -> tuple[int, Taken, Taken]:
     """How many features were scored, how long that took, and how long models were at work in that time."""
     with clocked() as of_models:
         started = Taken.now()
@@ -241,6 +241,37 @@ def profile(bench: Bench, name: Score) -> None:
     pstats.Stats(profiler).sort_stats("cumtime").print_stats(2 * N_IN_PROFILE)
 
 
+def measure(n_features: int = 100, n_pictures: int = 1000) -> dict[str, float]:
+    """How many times as long as its models each score takes."""
+    return compute(list(SCORES), n_features, n_pictures)
+
+
+def compute(
+    names: Sequence[Score], n_features: int, n_pictures: int, profiled: Score | None = None
+) -> dict[str, float]:
+    """Make a run and compute scores, or look where one of them spends its time."""
+    torch.set_num_threads(1)
+    vlm = seesay.world.load_vlm(SUBJECT, device="cpu")
+    sae = load_sae(seesay.world.sae(SAE_NAME))
+    ratios: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder, Run.writing(Path(folder) / "run", {"identity": SUBJECT}) as run:
+        bench = Bench(run, vlm, sae, n_pictures, n_features)
+        if profiled:
+            profile(bench, profiled)
+            return ratios
+        print(f"{n_pictures} pictures; seconds per 1000 features, on one thread")
+        print(f"{'score':16} {'features':>8} {'seconds':>9} {'of models':>10} {'ratio':>6}")
+        for name in names:
+            n, total, of_models = take(bench, name)
+            ratios[f"score_{name}"] = ratio = total.busy / of_models.busy
+            remark = "" if ratio <= BAR else f"  more than {BAR:g} times its models"
+            if not SCORES[name].of_words:
+                remark += f"  {1000 * total.seconds / n_pictures:.2f} ms for each picture of the run"
+            each, own = 1000 * total.seconds / n, 1000 * of_models.seconds / n
+            print(f"{name:16} {n:8} {each:9.1f} {own:10.1f} {ratio:6.2f}{remark}", flush=True)
+    return ratios
+
+
 def main() -> None:
     """Measure and print."""
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
@@ -249,25 +280,8 @@ def main() -> None:
     parser.add_argument("--scores", default=",".join(SCORES))
     parser.add_argument("--profile", choices=SCORES)
     options = parser.parse_args()
-    torch.set_num_threads(1)
     names: list[Score] = [name for name in SCORES if name in options.scores.split(",")]
-    vlm = seesay.world.load_vlm(SUBJECT, device="cpu")
-    sae = load_sae(seesay.world.sae(SAE_NAME))
-    with tempfile.TemporaryDirectory() as folder, Run.writing(Path(folder) / "run", {"identity": SUBJECT}) as run:
-        bench = Bench(run, vlm, sae, options.pictures, options.features)
-        if options.profile:
-            profile(bench, options.profile)
-            return
-        print(f"{options.pictures} pictures; seconds per 1000 features, on one thread")
-        print(f"{'score':16} {'features':>8} {'seconds':>9} {'of models':>10} {'ratio':>6}")
-        for name in names:
-            n, total, of_models = measure(bench, name)
-            ratio = total.busy / of_models.busy
-            remark = "" if ratio <= BAR else f"  more than {BAR:g} times its models"
-            if not SCORES[name].of_words:
-                remark += f"  {1000 * total.seconds / options.pictures:.2f} ms for each picture of the run"
-            each, own = 1000 * total.seconds / n, 1000 * of_models.seconds / n
-            print(f"{name:16} {n:8} {each:9.1f} {own:10.1f} {ratio:6.2f}{remark}", flush=True)
+    compute(names, options.features, options.pictures, options.profile)
 
 
 if __name__ == "__main__":
