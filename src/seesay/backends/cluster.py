@@ -23,6 +23,8 @@ def hired(
 ) -> Generator["RayCrew[Models]"]:
     """Join a cluster, or start one of this machine alone, and let workers load models there.
 
+    Where Ray is running in this process already, it is used as it is.
+
     Args:
         load: loads them; it can be pickled.
         address: of the cluster: `HOST:PORT`, or `auto` for the one that this machine belongs to; None starts one.
@@ -37,7 +39,13 @@ def hired(
         UnusableCluster: the cluster cannot be reached, or has no room for so many.
     """
     ray = _ray(is_own=address is None)
-    _join(ray, address)
+    is_joined = ray.is_initialized()  # by whoever called this, in a notebook or in a test
+    if address is not None:
+        _check_reachable(address)
+    if not is_joined:
+        _join(ray, address)
+    elif address is not None:
+        raise UnusableCluster(f"a cluster at {address}, where this process has one", expected="no address beside it")
     crew: RayCrew[Models] | None = None
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -47,7 +55,8 @@ def hired(
     finally:
         if crew is not None:
             crew.dismiss()
-        ray.shutdown()
+        if not is_joined:
+            ray.shutdown()
 
 
 def _ray(*, is_own: bool) -> Any:
@@ -69,7 +78,6 @@ def _join(ray: Any, address: str | None) -> None:
     if address is None:
         ray.init(include_dashboard=False, _node_ip_address="127.0.0.1", **_QUIET)
         return
-    _check_reachable(address)
     try:
         ray.init(address=address, **_QUIET)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:

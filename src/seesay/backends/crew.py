@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 Models = TypeVar("Models")
+Models_co = TypeVar("Models_co", covariant=True)
 Models_contra = TypeVar("Models_contra", contravariant=True)
 Item = TypeVar("Item")
 Item_contra = TypeVar("Item_contra", contravariant=True)
@@ -40,10 +41,10 @@ class Task(Protocol[Models_contra, Item_contra, Result_co]):
 
 
 @runtime_checkable
-class Crew(Protocol[Models]):
+class Crew(Protocol[Models_co]):
     """Those who have the models."""
 
-    def facts(self, task: Task[Models, Any, Any]) -> Mapping[str, Any]:
+    def facts(self, task: Task[Models_co, Any, Any]) -> Mapping[str, Any]:
         """What the results of a task depend on.
 
         Args:
@@ -56,7 +57,7 @@ class Crew(Protocol[Models]):
 
     def run(
         self,
-        task: Task[Models, Item, Result],
+        task: Task[Models_co, Item, Result],
         items: Iterable[Item],
         at_once: int,
         *,

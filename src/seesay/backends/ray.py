@@ -172,7 +172,8 @@ class RayCrew(Generic[Models]):
                 continue
             piece = member.given.pop(reference)
             if piece.task is None:
-                member.is_ready = self._checked(piece, answer) is not None
+                self._checked(piece, answer)
+                member.is_ready = True
             elif piece in awaited:  # others are of a task that nobody goes on with
                 yield piece, self._checked(piece, answer)
 

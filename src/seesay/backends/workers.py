@@ -67,7 +67,8 @@ class Worker:
         try:
             if self._begun is None or self._begun[0] != number:
                 self._begun = None  # its models, if nobody else needs them, go before others come
-                self._begun = (number, ray.get(task[0]).begin(self._models))
+                found: Any = ray.get(task[0])
+                self._begun = (number, found.begin(self._models))
             job = self._begun[1]
             return Answer(list(job.do(items)), job.facts)
         except SeesayError as error:

@@ -64,8 +64,7 @@ class Run:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Another process opens it anew, to read it.
-        return Run.open, (self.folder.resolve(),)
+        return _reopened, (self.folder.resolve(),)
 
     @classmethod
     def open(cls, folder: Path, *, any_thread: bool = False) -> "Run":
@@ -323,6 +322,11 @@ class Noted:
             stage: such as `collect`, which was begun.
         """
         return self.stages.get(stage, ({}, None))[0]
+
+
+def _reopened(folder: Path) -> Run:
+    """What another process makes of a run that is sent to it."""
+    return Run.open(folder)
 
 
 def exists(folder: Path) -> bool:
