@@ -1,7 +1,6 @@
-"""Collecting, explaining and scoring by Ray's workers: the same rows as by this process, whatever happens to them."""
+"""Explaining by workers that are there already: the same rows as by this process, whatever happens to them."""
 
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,7 +12,6 @@ import pytest
 
 from seesay.backends.cluster import hired
 from seesay.backends.crew import Crew
-from seesay.cli import main
 from seesay.commands.explaining_options import ExplainerOptions
 from seesay.commands.options import Options
 from seesay.commands.sae_options import SAEOptions
@@ -24,45 +22,12 @@ from seesay.pipeline.speakers import Choir, Introducing, Speaker
 from seesay.records import Decoding, Strength
 from seesay.store.gallery import explainable
 from seesay.store.run import Run
+from tests.backends.runs import rows
 
 pytestmark = pytest.mark.slow
 
-RAY = ("--backend", "ray", "--workers", "2")
 STEERING = Setting(strength=Strength(2.0, "residual_norm"), decoding=Decoding(max_new_tokens=8))
 CPU = Options(device="cpu")
-LEFT_OUT = {"seconds", "finished_at"}
-
-
-def collect(out: Path, *more: str) -> Path:
-    arguments = ["--subject", "world:S", "--images", "world:50", "--out", str(out), "--device", "cpu"]
-    assert main(["collect", *arguments, "--batch-size", "8", *more]) == 0
-    return out
-
-
-def rows(run: Path, table: str) -> list[tuple[Any, ...]]:
-    """A table without times, numbers rounded to what does not depend on threads."""
-    with Run.open(run) as opened:
-        names = [column[1] for column in opened.rows(f"PRAGMA table_info({table})")]
-        kept = ", ".join(name for name in names if name not in LEFT_OUT)
-        found = opened.rows(f"SELECT {kept} FROM {table}")
-    return sorted(
-        (tuple(round(each, 5) if isinstance(each, float) else each for each in row) for row in found), key=repr
-    )
-
-
-@pytest.fixture(scope="module")
-def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return collect(tmp_path_factory.mktemp("runs") / "local")
-
-
-@pytest.fixture
-def one(collected: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(collected, tmp_path / "one")
-
-
-@pytest.fixture
-def other(collected: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(collected, tmp_path / "other")
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +46,6 @@ def local() -> Speaker:
     return Loading(Named("world:S", "world:late", SAEOptions(), None), True, ExplainerOptions(), CPU, ())()
 
 
-def test_collecting_gives_the_same_rows(ray: Any, collected: Path, tmp_path: Path) -> None:
-    shared = collect(tmp_path / "ray", *RAY)
-    for table in ("run", "stages", "features", "images", "exemplars"):
-        assert rows(shared, table) == rows(collected, table), table
-    ours, theirs = (sorted(path.name for path in run.rglob("*.webp")) for run in (collected, shared))
-    assert ours == theirs
-
-
 @pytest.mark.parametrize(
     "setting",
     [
@@ -105,34 +62,6 @@ def test_explaining_gives_the_same_rows(setting: Setting, choir: Choir, one: Pat
     for table in ("settings", "explanations"):
         assert rows(other, table) == rows(one, table)
     assert len(rows(other, "explanations")) == 12
-
-
-def test_what_one_backend_explained_is_done_for_the_other(ray: Any, one: Path, other: Path) -> None:
-    common = ["--limit", "12", "--batch-size", "4", "--max-new-tokens", "8", "--device", "cpu"]
-    assert main(["explain", str(one), *common]) == 0
-    assert main(["explain", str(other), *common, *RAY]) == 0
-    for table in ("settings", "explanations"):
-        assert rows(other, table) == rows(one, table)
-    before = times(other)
-    assert main(["explain", str(other), *common]) == 0
-    assert times(other) == before, "nothing was asked again"
-
-
-def times(run: Path) -> list[tuple[Any, ...]]:
-    with Run.open(run) as opened:
-        return opened.rows("SELECT feature_id, seconds FROM explanations ORDER BY feature_id")
-
-
-def test_scoring_gives_the_same_rows(ray: Any, one: Path) -> None:
-    words = ["--method", "topk", "--limit", "8", "--max-new-tokens", "8", "--device", "cpu"]
-    assert main(["explain", str(one), *words]) == 0
-    other = shutil.copytree(one, one.with_name("scored"))
-    common = ["--scores", "iou,clip,fuzzing,monosemanticity", "--features", "0-9", "--device", "cpu", "--words-alone"]
-    assert main(["score", str(one), *common, "--n-positives", "2", "--tried"]) == 0
-    assert main(["score", str(other), *common, "--n-positives", "2", "--tried", *RAY]) == 0
-    assert rows(other, "scorings") == rows(one, "scorings")
-    assert [row[:4] for row in rows(other, "scores")] == [row[:4] for row in rows(one, "scores")]
-    assert [row[4] for row in rows(other, "scores")] == pytest.approx([row[4] for row in rows(one, "scores")], abs=1e-5)
 
 
 def at_first(act: Callable[[], None]) -> Callable[[int], None]:
@@ -183,15 +112,3 @@ def test_ctrl_c_keeps_what_is_done_and_the_rest_follows(choir: Choir, one: Path,
         explain(run, choir, STEERING, feature_ids, batch_size=4, on_batch=done.append)
     assert done[0] == n
     assert rows(other, "explanations") == rows(one, "explanations")
-
-
-def test_what_is_wrong_with_a_workers_models_is_one_line(
-    ray: Any, one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    missing = tmp_path / "nobody"
-    capsys.readouterr()
-    assert main(["explain", str(one), "--explainer", str(missing), "--strength", "1", "--device", "cpu", *RAY]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("seesay: error: ")
-    assert str(missing) in error
-    assert error.count("\n") == 1
