@@ -74,6 +74,6 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 $(VENV)/.installed-train: $(VENV)/.installed-dev
-	@echo "Installing what training needs"
-	@$(PIP) --editable '.[dev,train]'
+	@echo "Installing what training and clusters need"
+	@$(PIP) --editable '.[dev,train,ray]'
 	@touch $@

@@ -23,6 +23,7 @@ LAYERS = (
     {"scorers"},
     {"store"},
     {"comparison", "cards"},
+    {"backends"},
     {"report"},
     {"asking"},
     {"pipeline", "viewer", "planning"},

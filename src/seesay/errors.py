@@ -116,6 +116,10 @@ class UnavailableDevice(SeesayError):
     """A device or number format that this machine does not have."""
 
 
+class UnusableCluster(SeesayError):
+    """Workers that cannot be reached, do not find room, keep dying, or do not have what the others have."""
+
+
 def check_choice(found: object, choices: Collection[str], what: str) -> None:
     """Check that a word is one of those that are meant.
 

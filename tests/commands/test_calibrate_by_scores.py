@@ -104,7 +104,7 @@ def measured(run: Path, name: Any, texts: Sequence[str], feature_ids: Sequence[i
     """What the score itself gives to words."""
     common = Options(device="cpu")
     with Run.writing(run) as opened:
-        bench = Bench(opened, SMALL, InstrumentOptions(), common, Output(common))
+        bench = Bench.of(opened, SMALL, InstrumentOptions(), common, Output(common))
         if name == "auroc":
             bench.synthesise(texts)
         items = [Item(each, text) for each, text in zip(feature_ids, texts, strict=True)]
@@ -178,7 +178,7 @@ def test_where_memory_is_short_fewer_words_are_measured_at_a_time(run: Path, mon
     ]
     common, narrow = Options(device="cpu"), Narrow(4)
     with Run.writing(run) as opened:
-        judge = Bench(opened, SMALL, InstrumentOptions(), common, Output(common)).judge_by("clip", N)
+        judge = Bench.of(opened, SMALL, InstrumentOptions(), common, Output(common)).judge_by("clip", N)
         monkeypatch.setattr(Bench, "scorer", lambda *_: narrow)
         assert judge(said) == [each / 1e4 for each in range(N)]
         assert narrow.n_at_once == [N, 4, 4]

@@ -23,7 +23,7 @@ from seesay.exemplars.config import PARTS, CollectionConfig
 from seesay.exemplars.hashing import image_id_of, part_of
 from seesay.images.decoding import pixel_hash
 from seesay.images.sources import First, ImageSource, open_source
-from seesay.pipeline import checkpoint, collecting
+from seesay.pipeline import checkpoint, collecting, looking
 from seesay.pipeline.checkpoint import n_collected
 from seesay.pipeline.collecting import Subject, collect
 from seesay.sae.model import SAE, unit_rows
@@ -143,7 +143,7 @@ def test_what_is_done_is_not_done_again(
     subject: Subject, source: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = collected(tmp_path, subject, source)
-    monkeypatch.setattr(collecting, "batches", None)
+    monkeypatch.setattr(looking, "batches_of", None)
     assert collected(tmp_path, subject, source) == first
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, final
 
@@ -24,7 +25,7 @@ from seesay.commands.names import is_world
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
-from seesay.commands.speaking import speaking, stopping
+from seesay.commands.speaking import alone, speaking, stopping
 from seesay.errors import InvalidSetting, InvalidStrength
 from seesay.explainers.config import METHODS
 from seesay.records import StrengthUnit
@@ -123,8 +124,8 @@ class Calibrate:
                 finding=self.finding,
                 who=self.who,
                 common=self.common,
-                output=output,
                 check=lambda run: run.check_finished("collect") if self._looks_at_images else None,
+                begin=partial(alone, output=output),
             ) as (run, speaker, named, _),
         ):
             # A run without images knows of no feature which one is ever active.
@@ -167,7 +168,7 @@ class Calibrate:
             case "ground_truth":
                 return self._by_truth(speaker, sae_name, feature_ids, output)
             case "iou" | "clip" | "auroc" | "detection" | "fuzzing":
-                bench = Bench(run, Scoring(seed=self.common.seed), self.instruments, self.common, output)
+                bench = Bench.of(run, Scoring(seed=self.common.seed), self.instruments, self.common, output)
                 bench.check(self.by)  # now, not after all strengths were tried
                 return feature_ids, (self.by, bench.judge_by(self.by, self.batch_size))
 

@@ -101,9 +101,7 @@ def check_devices() -> Iterator[Check]:
         torch.cpu
     )  # what it can has no public name; without such instructions bfloat16 is far slower than float32
     fast = cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
-    half = (
-        "computes in bfloat16, too: --dtype bfloat16" if fast else "bfloat16 would be slow: leave it at float32"
-    )
+    half = "computes in bfloat16, too: --dtype bfloat16" if fast else "bfloat16 would be slow: leave it at float32"
     yield Check("CPU", "ok", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads; {half}")
     if torch.backends.mps.is_available():
         yield Check("MPS", "ok", "available")

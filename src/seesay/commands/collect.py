@@ -1,8 +1,8 @@
 """`seesay collect`: one pass over images, for what they tell of every feature."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, final
+from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 
 from tyro.conf import OmitArgPrefixes, arg
 
@@ -11,8 +11,52 @@ from seesay.commands.images import ImageOptions
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
+from seesay.commands.sharing import SharingOptions
 from seesay.errors import UnusablePath
 from seesay.exemplars.config import CollectionConfig
+
+if TYPE_CHECKING:
+    from seesay.pipeline.looking import Subject
+
+
+@final
+@dataclass(frozen=True)
+class Looks:
+    """Loads what looks at the images, wherever it is called.
+
+    Args:
+        subject: the model, as given, as are the others.
+        sae: of its features.
+        finding: of the SAE.
+        layer: the block.
+        common: options of every command.
+    """
+
+    subject: str
+    sae: str
+    finding: SAEOptions
+    layer: int | None
+    common: Options
+
+    def __call__(self) -> "Subject":
+        """Load it.
+
+        Raises:
+            SeesayError: whatever is wrong with the model and the SAE.
+        """
+        from seesay.commands.loading import load_encoder
+        from seesay.pipeline.looking import Subject
+
+        sae = self.finding.load(self.sae)
+        layer = self.finding.layer(self.sae, sae, self.layer)
+        encoder = load_encoder(self.subject, self.common)
+        sae.check_fits(encoder.d_model)
+        encoder.check_layer(layer)
+        output = Output(replace(self.common, json=None))
+        with output.console.capture() as said:
+            self.finding.remark(output, self.sae, sae, layer)
+        names = {"subject": self.subject, "sae": self.sae, "sae_options": vars(self.finding)}
+        return Subject(encoder, sae.to(encoder.device), layer, names, said.get())
 
 
 @final
@@ -66,6 +110,7 @@ class Collect:
     """Images at a time."""
 
     finding: Annotated[SAEOptions, OmitArgPrefixes] = field(default_factory=SAEOptions)
+    sharing: Annotated[SharingOptions, OmitArgPrefixes] = field(default_factory=SharingOptions)
 
     common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
     reading: Annotated[ImageOptions, OmitArgPrefixes] = field(default_factory=ImageOptions)
@@ -89,36 +134,35 @@ class Collect:
         Raises:
             SeesayError: whatever is wrong with the model, the SAE, the images or the folder.
         """
-        from seesay.commands.loading import load_encoder
         from seesay.pipeline.checkpoint import n_collected
-        from seesay.pipeline.collecting import STAGE, Subject, collect
+        from seesay.pipeline.collecting import STAGE, collect
+        from seesay.pipeline.looking import Looking
         from seesay.store.run import Run
 
         output = Output(self.common)
         self._check_out()
+        self.sharing.check(self.common)
         source = self.reading.open(self.images)
-        sae = self.finding.load(self.sae)
-        layer = self.finding.layer(self.sae, sae, self.layer)
-        encoder = load_encoder(self.subject, self.common)
-        sae.check_fits(encoder.d_model)
-        encoder.check_layer(layer)
-        self.finding.remark(output, self.sae, sae, layer)
-        names = {"subject": self.subject, "sae": self.sae, "sae_options": vars(self.finding)}
-        subject = Subject(encoder, sae.to(encoder.device), layer, names)
-        try:
-            with (
-                Run.writing(self.out, subject.as_json()) as run,
-                output.progress("collecting", total=source.n_images) as advance,
-            ):
-                if run.finished(STAGE):
-                    output.console.print("It is collected already.")
-                elif before := n_collected(self.out):
-                    output.console.print(f"Going on after {before} images.")
-                summary = collect(run, subject, source, self.config, images_at_once=self.batch_size, on_batch=advance)
-        except KeyboardInterrupt:
-            output.console.print(_stopped(n_collected(self.out)))
-            raise
+        with self.sharing.crew(
+            Looks(self.subject, self.sae, self.finding, self.layer, self.common), self.common
+        ) as crew:
+            known = crew.facts(Looking(self.batch_size))
+            output.remark(known["remarks"])
+            try:
+                with (
+                    Run.writing(self.out, known["subject"]) as run,
+                    output.progress("collecting", total=source.n_images) as advance,
+                ):
+                    if run.finished(STAGE):
+                        output.console.print("It is collected already.")
+                    elif before := n_collected(self.out):
+                        output.console.print(f"Going on after {before} images.")
+                    summary = collect(run, crew, source, self.config, images_at_once=self.batch_size, on_batch=advance)
+            except KeyboardInterrupt:
+                output.console.print(_stopped(n_collected(self.out)))
+                raise
         output.console.print(_in_words(summary))
+        layer = known["subject"]["layer"]
         output.finish(
             {"run": str(self.out), "subject": self.subject, "sae": self.sae, "layer": layer, **summary},
             next_steps=[

@@ -1,6 +1,7 @@
 """`seesay explain`: a run's features into words."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, final
@@ -23,7 +24,8 @@ from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.planning import Planned, PlanOptions, left_in, tell_plan
 from seesay.commands.sae_options import SAEOptions
-from seesay.commands.speaking import Named, check_names, speaking, stopping
+from seesay.commands.sharing import SharingOptions
+from seesay.commands.speaking import Named, check_names, speaking, stopping, together
 from seesay.errors import FeatureNotFound, InvalidSetting
 from seesay.explainers.config import IMAGES_AT_ONCE, METHODS
 from seesay.records import Method, Split, StrengthUnit
@@ -118,6 +120,7 @@ class Explain:
     words: Annotated[DecodingOptions, OmitArgPrefixes] = field(default_factory=DecodingOptions)
     finding: Annotated[SAEOptions, OmitArgPrefixes] = field(default_factory=SAEOptions)
     dry: Annotated[PlanOptions, OmitArgPrefixes] = field(default_factory=PlanOptions)
+    sharing: Annotated[SharingOptions, OmitArgPrefixes] = field(default_factory=SharingOptions)
     common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
 
     def run(self) -> int:
@@ -129,30 +132,34 @@ class Explain:
         """
         output = Output(self.common, is_silent=self.who.is_silent)
         setting = self._setting()
+        self.sharing.check(self.common, spread=self.who.spread, tensor_parallel=self.who.tensor_parallel)
         selected = None if self.features is None else parse_features(self.features)
         self.dry.check()
         if self.dry.plan:
             return self._plan(output, setting, selected)
         if self.method == "dissect":
             return self._dissect(output, selected)
-        with speaking(
-            self.path,
-            steers=setting.way.steers,
-            subject=self.subject,
-            sae=self.sae,
-            layer=self.layer,
-            finding=self.finding,
-            who=self.who,
-            common=self.common,
-            output=output,
-            check=lambda run: self._features(run, setting, selected),
-            feature_ids=selected or (),
-        ) as (run, speaker, named, feature_ids):
+        with (
+            ExitStack() as stack,
+            speaking(
+                self.path,
+                steers=setting.way.steers,
+                subject=self.subject,
+                sae=self.sae,
+                layer=self.layer,
+                finding=self.finding,
+                who=self.who,
+                common=self.common,
+                check=lambda run: self._features(run, setting, selected),
+                begin=lambda loading: together(loading, self.sharing, stack, output),
+                feature_ids=selected or (),
+            ) as (run, speaker, named, feature_ids),
+        ):
             from seesay.pipeline.explaining import explain
             from seesay.store.explanations import explanations, n_explained
 
             if setting.way.steers and setting.strength is None and setting.control != "none":
-                strength, source = resolve_run_strength(run, speaker, setting, named.sae)
+                strength, source = resolve_run_strength(run, speaker.voice, setting, named.sae)
                 setting = replace(setting, strength=strength)
             else:
                 strength, source = setting.strength, "as given"
@@ -219,6 +226,7 @@ class Explain:
         """Refuse what a method has no use for: whoever gives it expects something of it."""
         if self.method == "dissect":
             unused = [name for name, value in vars(self.who).items() if value]
+            unused += [] if self.sharing.is_local else ["backend"]
             why = "which asks no language model"
         else:
             unused = [name for name in ("vocabulary", "embedder") if getattr(self, name) is not None]

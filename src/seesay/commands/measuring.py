@@ -15,9 +15,10 @@ from seesay.scorers.config import LEAST, SCORES, Need, Score, Scoring
 if TYPE_CHECKING:
     from seesay.instruments.instrument import Synthesiser
     from seesay.records import Explanation
+    from seesay.scorers.gallery import HeldOut
     from seesay.scorers.scorer import Item, Scorer
     from seesay.store.explanations import StoredSetting
-    from seesay.store.run import Run
+    from seesay.store.run import Noted, Run
     from seesay.store.synthesised import Synthesised
 
 _SYNTHESISED = "synthesised"
@@ -28,7 +29,8 @@ class Bench:
     """Makes the scorers of a run.
 
     Args:
-        run: whose explanations are scored.
+        run: whose explanations are scored, or what it says of itself.
+        held_out: its exemplars that no explainer was shown.
         scoring: how.
         named: with which models.
         common: options of every command.
@@ -41,25 +43,36 @@ class Bench:
 
     def __init__(
         self,
-        run: "Run",
+        run: "Run | Noted",
+        held_out: "HeldOut",
         scoring: Scoring,
         named: InstrumentOptions,
         common: Options,
         output: Output,
         images: str | None = None,
     ) -> None:
-        from seesay.store.explanations import shown_images
-        from seesay.store.held_out import RunHeldOut
-
         self._run, self._scoring = run, _as_kept(run, scoring)
         self._output = output
-        self._held_out = RunHeldOut(run, scoring.holding, shown_images(run))
+        self.held_out = held_out
         self._models = RunModels(run, common, output, images)
         self.of_world = self._models.of_world
         self._instruments = Instruments(named, self.of_world, common)
         self._synthesised: Synthesised | None = None
         self._scorers: dict[tuple[Score, str, str], Scorer] = {}
         self._synthesiser: Synthesiser | None = None
+
+    @classmethod
+    def of(
+        cls,
+        run: "Run",
+        scoring: Scoring,
+        named: InstrumentOptions,
+        common: Options,
+        output: Output,
+        images: str | None = None,
+    ) -> "Bench":
+        """The bench of a run that is here; see the class."""
+        return cls(run, held_out_of(run, scoring), scoring, named, common, output, images)
 
     @property
     def n_exemplars(self) -> int:
@@ -69,7 +82,7 @@ class Bench:
     @property
     def feature_ids(self) -> "Sequence[int]":
         """The features that a score of features is computed for: those with held-out exemplars."""
-        return self._held_out.feature_ids()
+        return self.held_out.feature_ids()
 
     def check(self, score: Score) -> None:
         """Check, before anything large is loaded, that a score can be had of this run.
@@ -191,7 +204,7 @@ class Bench:
         from seesay.scorers.iou import IoU
         from seesay.world.scorers.counterfactual import Counterfactual
 
-        held_out, tools, scoring = self._held_out, self._instruments, self._scoring
+        held_out, tools, scoring = self.held_out, self._instruments, self._scoring
         match score:
             case "iou":
                 return IoU(held_out, tools.segmenter, scoring)
@@ -218,7 +231,7 @@ class Bench:
         from seesay.scorers.faithfulness import Faithfulness
 
         of = self._models.activations
-        return Faithfulness(self._held_out, self._models.explainer_of(setting), of.sae, of.layer, self._scoring)
+        return Faithfulness(self.held_out, self._models.explainer_of(setting), of.sae, of.layer, self._scoring)
 
     def _by_truth(self, setting: "StoredSetting") -> "Scorer":
         from seesay.world.grammar import parse
@@ -235,11 +248,24 @@ class Bench:
         kept, n = self._synthesised, self._scoring.n_images
         assert kept is not None, "images are made before they are looked at"
         return Auroc(
-            self._held_out, lambda text: kept.read(text, n), self._models.activations, self._scoring, kept.facts
+            self.held_out, lambda text: kept.read(text, n), self._models.activations, self._scoring, kept.facts
         )
 
 
-def _as_kept(run: "Run", scoring: Scoring) -> Scoring:
+def held_out_of(run: "Run", scoring: Scoring) -> "HeldOut":
+    """A run's exemplars that no explainer was shown.
+
+    Args:
+        run: whose.
+        scoring: says which are looked at.
+    """
+    from seesay.store.explanations import shown_images
+    from seesay.store.held_out import RunHeldOut
+
+    return RunHeldOut(run, scoring.holding, shown_images(run))
+
+
+def _as_kept(run: "Run | Noted", scoring: Scoring) -> Scoring:
     """The same, with no more exemplars than the run keeps: numbers of more would be the same under another name."""
     from seesay.pipeline.collecting import STAGE
 

@@ -12,7 +12,7 @@ from seesay.errors import InvalidSetting, InvalidStrength, UnreadableImages, che
 if TYPE_CHECKING:
     from seesay.explainers.config import Setting
     from seesay.images.sources import ImageSource
-    from seesay.pipeline.explaining import Speaker
+    from seesay.pipeline.speakers import Voice
     from seesay.records import Method, Strength, StrengthUnit
     from seesay.store.run import Run
 
@@ -146,12 +146,12 @@ def given_strength(value: float | None, unit: "StrengthUnit | None") -> "Strengt
     return None
 
 
-def resolve_run_strength(run: "Run", speaker: "Speaker", setting: "Setting", sae_name: str) -> "tuple[Strength, str]":
+def resolve_run_strength(run: "Run", voice: "Voice", setting: "Setting", sae_name: str) -> "tuple[Strength, str]":
     """The strength that was chosen for a setting: by `seesay calibrate` on this run, or with the world's SAEs.
 
     Args:
         run: whose calibrations are looked at.
-        speaker: who explains.
+        voice: of who explains.
         setting: what is to be done, without a strength.
         sae_name: the run's SAE.
 
@@ -165,13 +165,13 @@ def resolve_run_strength(run: "Run", speaker: "Speaker", setting: "Setting", sae
     from seesay.store.calibrations import calibrations
 
     for method in filter(None, (setting.method, setting.way.like)):
-        found = calibrations(run, speaker.calibration_key(replace(setting, method=method)))
+        found = calibrations(run, voice.calibration_key(replace(setting, method=method)))
         if found:
             return found[0].strength, f"calibrated for {method} in this run, by {found[0].score.replace('_', ' ')}"
-    if is_world(sae_name) and is_world(speaker.name):
-        return world.strength(sae_name, speaker.name, setting.method), "which comes with the world's SAE"
+    if is_world(sae_name) and is_world(voice.name):
+        return world.strength(sae_name, voice.name, setting.method), "which comes with the world's SAE"
     raise InvalidStrength(
-        f"no strength given, and none is calibrated for {setting.method} by {speaker.name}, asked and shown this way, "
+        f"no strength given, and none is calibrated for {setting.method} by {voice.name}, asked and shown this way, "
         f"in {run.folder}",
         expected="--strength NUMBER",
         remedy=f"give one, or choose it by seesay calibrate {run.folder} --method {setting.method} and these options",

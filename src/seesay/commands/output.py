@@ -65,6 +65,15 @@ class Output:
             task = progress.add_task(what, total=total)
             yield lambda n: progress.advance(task, n)
 
+    def remark(self, remarks: str) -> None:
+        """Print what models gave rise to while they were loaded, wherever that was.
+
+        Args:
+            remarks: lines; there may be none.
+        """
+        if remarks:
+            self.console.print(Text(remarks.rstrip()), soft_wrap=True)
+
     def finish(self, result: Mapping[str, Any], *, next_steps: Sequence[str] = ()) -> None:
         """Write the result where `--json` asks for it, and say what to do next.
 

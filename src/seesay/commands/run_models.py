@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from seesay.images.sources import ImageSource
     from seesay.scorers.activations import Activations
     from seesay.store.explanations import StoredSetting
-    from seesay.store.run import Run
+    from seesay.store.run import Noted, Run
     from seesay.vlm import VLM
     from seesay.world.truth import Truth
 
@@ -27,7 +27,7 @@ class RunModels:
     """A run's subject, its SAE, and whoever explained.
 
     Args:
-        run: that names them.
+        run: that names them, or what it says of itself.
         common: options of every command.
         output: of the command.
         images: for what goes through them once more; None for where the run says they were.
@@ -36,7 +36,7 @@ class RunModels:
         UnusablePath: the run does not say what it is of.
     """
 
-    def __init__(self, run: "Run", common: Options, output: Output, images: str | None = None) -> None:
+    def __init__(self, run: "Run | Noted", common: Options, output: Output, images: str | None = None) -> None:
         self._run, self._common, self._output, self._given_images = run, common, output, images
         self._of = Named.of(run.folder, run.subject, None, None, SAEOptions(), None)
         self._explainers: dict[str, VLM] = {}

@@ -1,6 +1,7 @@
 """`seesay score`: how good a run's explanations are."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final
@@ -17,7 +18,9 @@ from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.score_table import remarks, rows_of, table_of
 from seesay.commands.scoring_tasks import SPEECHLESS, Asked, Task
+from seesay.commands.sharing import SharingOptions
 from seesay.commands.speaking import stopping
+from seesay.commands.workshop import SHARED, Floor, Opening, Workplace
 from seesay.errors import FeatureNotFound, InvalidSetting, check_choice
 from seesay.images.options import Overlay
 from seesay.scorers.config import PAPER, SCORES, Holding, Need, Score, Scoring
@@ -103,6 +106,7 @@ class ScoreCommand:
     """Features at a time; halved as often as memory asks for it."""
 
     instruments: Annotated[InstrumentOptions, OmitArgPrefixes] = field(default_factory=InstrumentOptions)
+    sharing: Annotated[SharingOptions, OmitArgPrefixes] = field(default_factory=SharingOptions)
     common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
 
     def run(self) -> int:
@@ -117,9 +121,10 @@ class ScoreCommand:
 
         output = Output(self.common)
         scoring = self._scoring()
+        self.sharing.check(self.common)
         methods = resolve_methods(self.methods)
         with Run.writing(self.path) as run, stopping(output):
-            bench = Bench(run, scoring, self.instruments, self.common, output, self.images)
+            bench = Bench.of(run, scoring, self.instruments, self.common, output, self.images)
             if self.n_exemplars is not None and bench.n_exemplars < self.n_exemplars:
                 told = (
                     f"The run keeps {bench.n_exemplars} exemplars of each half (collect --top): no more are looked at."
@@ -133,9 +138,12 @@ class ScoreCommand:
             tasks = asked.tasks(run, of_words)
             if "faithfulness" in names and SPEECHLESS in {each.method for each in settings(run)}:
                 output.console.print(f"faithfulness is nothing for {SPEECHLESS}: it has no language model to ask.")
-            done = self._of_words(run, bench, tasks, output)
             of_features: list[Score] = [name for name in names if not SCORES[name].of_words]
-            done += self._of_features(run, bench, of_features, asked.feature_ids, output)
+            if any(task.score == "auroc" for task in tasks):
+                bench.synthesise({item.text for task in tasks if task.score == "auroc" for item in task.items})
+            with self._floor(run, bench, scoring, names) as floor:
+                done = self._of_words(run, floor, tasks, output)
+                done += self._of_features(run, floor, bench, of_features, asked.feature_ids, output)
             rows = rows_of(run, done)
         output.console.print(table_of(rows))
         for remark in remarks(rows):
@@ -168,15 +176,24 @@ class ScoreCommand:
             bench.check(score)
         return found
 
-    def _of_words(self, run: "Run", bench: Bench, tasks: Sequence[Task], output: Output) -> "list[Scored]":
+    @contextmanager
+    def _floor(self, run: "Run", bench: Bench, scoring: Scoring, names: Sequence[Score]) -> "Generator[Floor]":
+        """Where scores are computed: here, and those that can be shared out by the backend that was asked for."""
+        here = Workplace.here(bench)
+        if self.sharing.is_local or SHARED.isdisjoint(names):
+            yield Floor(here, here)
+            return
+        opening = Opening(run.noted(), scoring, self.instruments, self.common)
+        with self.sharing.crew(opening, self.common) as crew:
+            yield Floor(here, Workplace(crew, crew.lend(bench.held_out)))
+
+    def _of_words(self, run: "Run", floor: "Floor", tasks: Sequence[Task], output: Output) -> "list[Scored]":
         from seesay.pipeline.scoring import score
 
-        if any(task.score == "auroc" for task in tasks):
-            bench.synthesise({item.text for task in tasks if task.score == "auroc" for item in task.items})
         done: list[Scored] = []
         for number, task in enumerate(tasks):
-            bench.check_features(task.score, [item.feature_id for item in task.items])
-            scorer = bench.scorer(task.score, task.setting)
+            needs = _needs([each.score for each in tasks[number:]])
+            scorer = floor.scorer(task.score, task.setting, [item.feature_id for item in task.items], needs)
             what = f"{task.score}: {task.setting.title}" + (f", {task.aid}" if task.aid else "")
             with output.progress(what, total=len(task.items)) as advance:
                 done.append(
@@ -192,12 +209,16 @@ class ScoreCommand:
                         on_batch=advance,
                     )
                 )
-            if number + 1 == len(tasks) or tasks[number + 1].score != task.score:
-                bench.let_go(_needs([each.score for each in tasks[number + 1 :]]))
         return done
 
     def _of_features(
-        self, run: "Run", bench: Bench, names: Sequence[Score], wanted: frozenset[int] | None, output: Output
+        self,
+        run: "Run",
+        floor: "Floor",
+        bench: Bench,
+        names: Sequence[Score],
+        wanted: frozenset[int] | None,
+        output: Output,
     ) -> "list[Scored]":
         from seesay.pipeline.scoring import score
         from seesay.scorers.scorer import Item
@@ -213,9 +234,8 @@ class ScoreCommand:
                 remedy="collect more images" + (", or give other --features" if self.features else ""),
             )
         done: list[Scored] = []
-        for name in names:
-            bench.check_features(name, feature_ids)
-            scorer = bench.scorer(name)
+        for number, name in enumerate(names):
+            scorer = floor.scorer(name, None, feature_ids, _needs(names[number:]))
             with output.progress(name, total=len(feature_ids)) as advance:
                 items = [Item(feature_id) for feature_id in feature_ids]
                 done.append(score(run, name, scorer, items, batch_size=self.batch_size, on_batch=advance))

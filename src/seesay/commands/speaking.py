@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
@@ -11,15 +11,17 @@ from seesay.commands.loading import load_encoder, load_explainer
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
+from seesay.commands.sharing import SharingOptions
 from seesay.errors import UnusablePath
 
 if TYPE_CHECKING:
-    from seesay.pipeline.explaining import Speaker
+    from seesay.pipeline.speakers import Choir, Speaker
     from seesay.sae import SAE
     from seesay.store.run import Run
     from seesay.vlm import VLM, Encoder
 
 Checked = TypeVar("Checked")
+Who = TypeVar("Who", "Speaker", "Choir")
 
 
 @final
@@ -105,10 +107,10 @@ def speaking(
     finding: SAEOptions,
     who: ExplainerOptions,
     common: Options,
-    output: Output,
     check: Callable[["Run"], Checked],
+    begin: "Callable[[Loading], tuple[Who, Mapping[str, Any]]]",
     feature_ids: Sequence[int] = (),
-) -> Generator[tuple["Run", "Speaker", Named, Checked]]:
+) -> "Generator[tuple[Run, Who, Named, Checked]]":
     """Open a run and load the model that explains it.
 
     A run that is not there is begun, without images, if its SAE is given.
@@ -122,8 +124,8 @@ def speaking(
         finding: of the SAE.
         who: explains.
         common: options of every command.
-        output: of the command.
         check: looks at what the run itself must have, before large models are loaded if the run is there.
+        begin: has the model loaded, and tells what its features are of.
         feature_ids: that the SAE must have.
 
     Yields:
@@ -141,7 +143,7 @@ def speaking(
             named = Named.of(path, noted, subject, sae, finding, layer)
             if not steers:
                 check_names(path, noted, subject, sae, layer)
-            speaker, identity = _load(named, steers, who, common, output, feature_ids)
+            speaker, identity = begin(Loading(named, steers, who, common, tuple(feature_ids)))
             if steers and _leads():
                 run.claim(identity)
             yield run, speaker, named, checked
@@ -153,7 +155,7 @@ def speaking(
             remedy="make one by seesay collect --out, or one without images by seesay explain --sae (and --subject)",
         )
     named = Named.of(path, {}, subject or "world", sae, finding, layer)
-    speaker, identity = _load(named, steers, who, common, output, feature_ids)
+    speaker, identity = begin(Loading(named, steers, who, common, tuple(feature_ids)))
     with _opened(path, who, identity) as run:
         yield run, speaker, named, check(run)
 
@@ -269,20 +271,78 @@ def check_names(path: Path, noted: Mapping[str, Any], subject: str | None, sae: 
             )
 
 
-def _load(
-    named: Named, steers: bool, who: ExplainerOptions, common: Options, output: Output, feature_ids: Sequence[int]
-) -> tuple["Speaker", Mapping[str, Any]]:
-    from seesay.pipeline.collecting import Subject
-    from seesay.pipeline.explaining import Speaker
+@final
+@dataclass(frozen=True)
+class Loading:
+    """Loads who explains, wherever it is called.
 
-    name = who.explainer or named.subject
-    if not steers:
-        return Speaker.of(_load_explainer(named, who, common), name), {}
-    found = load_together(named, who, common, output, feature_ids=feature_ids)
-    names = {"subject": named.subject, "sae": named.sae, "sae_options": vars(named.finding)}
-    subject = Subject(found.eyes, found.sae, found.layer, names)
-    speaker = Speaker.of(found.vlm, name, sae=found.sae, layer=found.layer, encoder_differs_in=found.encoder_differs_in)
-    return speaker, subject.as_json()
+    Args:
+        named: what it is of.
+        steers: the SAE is needed.
+        who: explains.
+        common: options of every command.
+        feature_ids: that the SAE must have.
+    """
+
+    named: Named
+    steers: bool
+    who: ExplainerOptions
+    common: Options
+    feature_ids: tuple[int, ...]
+
+    def __call__(self) -> "Speaker":
+        """Load it.
+
+        Raises:
+            SeesayError: whatever is wrong with the models, or with their being together.
+        """
+        from seesay.pipeline.collecting import Subject
+        from seesay.pipeline.explaining import Speaker
+
+        named, common = self.named, self.common
+        name = self.who.explainer or named.subject
+        if not self.steers:
+            return Speaker.of(_load_explainer(named, self.who, common), name)
+        output = Output(replace(common, json=None))
+        with output.console.capture() as said:
+            found = load_together(named, self.who, common, output, feature_ids=self.feature_ids)
+        names = {"subject": named.subject, "sae": named.sae, "sae_options": vars(named.finding)}
+        subject = Subject(found.eyes, found.sae, found.layer, names).as_json()
+        speaker = Speaker.of(
+            found.vlm, name, sae=found.sae, layer=found.layer, encoder_differs_in=found.encoder_differs_in
+        )
+        return replace(speaker, subject=subject, remarks=said.get())
+
+
+def alone(loading: Loading, output: Output) -> "tuple[Speaker, Mapping[str, Any]]":
+    """Load who explains into this process.
+
+    Args:
+        loading: loads it.
+        output: of the command.
+    """
+    speaker = loading()
+    output.remark(speaker.remarks)
+    return speaker, speaker.subject
+
+
+def together(
+    loading: Loading, sharing: SharingOptions, stack: ExitStack, output: Output
+) -> "tuple[Choir, Mapping[str, Any]]":
+    """Have who explains loaded wherever the options say.
+
+    Args:
+        loading: loads it.
+        sharing: says where.
+        stack: lets it go.
+        output: of the command.
+    """
+    from seesay.pipeline.speakers import Choir, Introducing
+
+    crew = stack.enter_context(sharing.crew(loading, loading.common))
+    known = crew.facts(Introducing())
+    output.remark(known["remarks"])
+    return Choir(known["voice"], crew), known["subject"]
 
 
 def _load_explainer(named: Named, who: ExplainerOptions, common: Options) -> "VLM":

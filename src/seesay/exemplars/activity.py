@@ -4,8 +4,8 @@ Shape suffixes: e entries (a feature active on a patch), c pairs (a feature acti
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import assert_never, final
+from dataclasses import dataclass, fields
+from typing import Any, assert_never, final
 
 import torch
 from jaxtyping import Float, Int
@@ -41,6 +41,25 @@ class Activity:
     rows: Int[Tensor, " entry"]
     together: Int[Tensor, "patch k"]
     n_patches: Int[Tensor, " image"]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # On its way to another process it leaves the accelerator, and half of its size.
+        parts = (getattr(self, each.name).cpu() for each in fields(self))
+        return _unpacked, tuple((part.to(torch.int32) if part.dtype == torch.int64 else part) for part in parts)
+
+
+def _unpacked(
+    feature_ids: Tensor,
+    images: Tensor,
+    patches: Tensor,
+    activations: Tensor,
+    rows: Tensor,
+    together: Tensor,
+    n_patches: Tensor,
+) -> Activity:
+    return Activity(
+        feature_ids.long(), images.long(), patches.long(), activations, rows.long(), together, n_patches.long()
+    )
 
 
 @final

@@ -67,7 +67,7 @@ class Cases:
     ) -> None:
         self._setting, self._gallery, self._sae = setting, gallery, sae
         self._coefficient_of = coefficient_of
-        groups = [sorted(set(group)) for group in gallery.groups()] if setting.control not in (None, "none") else []
+        groups = _groups(setting, gallery)
         if not any(groups) and _needs_others(setting):
             raise InvalidSetting(
                 f"the control {setting.control} of {setting.method}, where nobody knows which other features there are",
@@ -75,10 +75,7 @@ class Cases:
                 remedy="seesay collect first",
             )
         self._group_of = {feature_id: group for group in groups for feature_id in group}
-        self._donors: dict[int, int] = {}
-        for group in groups:
-            if len(group) > 1:
-                self._donors |= permuted(group, setting.seed)
+        self._donors = _donors(groups, setting.seed)
 
     def donor_of(self, feature_id: int) -> int | None:
         """The feature that stands in for one in a permuted control; None if there is none."""
@@ -102,7 +99,7 @@ class Cases:
         shown = donor_id if images_of == "permuted" and donor_id is not None else feature_id
         exemplars = self._exemplars(feature_id, shown, drawn=images_of == "random")
         pushes = self._setting.way.steers and direction_of != "none"
-        largest = self._gallery.max_activation(pushed) if pushes else None
+        largest = self._gallery.max_activation(pushed) if pushes and self._counts_in_activations else None
         direction, alpha = self._push(feature_id, pushed, direction_of, largest)
         reason = ""
         if self._setting.way.shows and not exemplars:
@@ -152,6 +149,29 @@ class Cases:
             theirs = self._gallery.exemplars(other, setting.selection, setting.n_images)
             found += [rng.choice(theirs)] if theirs else []  # none in a stranger's run that is damaged
         return found
+
+
+def donors(setting: Setting, gallery: Gallery) -> dict[int, int]:
+    """The feature that stands in for each one in a permuted control.
+
+    Args:
+        setting: with its control.
+        gallery: tells which features may stand in for each other.
+    """
+    return _donors(_groups(setting, gallery), setting.seed)
+
+
+def _groups(setting: Setting, gallery: Gallery) -> list[list[int]]:
+    """The features that may stand in for each other, where the control takes anything from others."""
+    return [sorted(set(group)) for group in gallery.groups()] if setting.control not in (None, "none") else []
+
+
+def _donors(groups: Sequence[Sequence[int]], seed: int) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for group in groups:
+        if len(group) > 1:
+            found |= permuted(group, seed)
+    return found
 
 
 def _sources(control: Control | Ablation | None) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from PIL import Image
 from seesay.errors import UnreadableImage
 from seesay.images.decoding import pixel_hash
 from seesay.images.sources.source import Entry, ImageSource
-from seesay.images.tally import Tally
+from seesay.images.tally import MAX_SHARE, Noting, Tally
 
 Prepare = Callable[[Sequence[Image.Image]], Any]
 
@@ -58,7 +58,7 @@ def batches(
     batch_size: int,
     n_workers: int = 0,
     prefetch: int = 2,
-    max_unreadable_share: float = 0.01,
+    max_unreadable_share: float = MAX_SHARE,
     prepare: Prepare | None = None,
 ) -> Generator[Batch]:
     """Read a source's images in batches.
@@ -87,13 +87,45 @@ def batches(
             breaks off.
         UnreadableImage: `prepare` takes some images one by one, but not together.
     """
-    assert start >= 0 and batch_size >= 1 and n_workers >= 0 and prefetch >= 1, "numbers that no caller may give"
+    assert start >= 0, "a number that no caller may give"
     tally = Tally(source.name, max_unreadable_share, is_whole=start == 0)
+    return batches_of(
+        source.entries(start), tally, batch_size=batch_size, n_workers=n_workers, prefetch=prefetch, prepare=prepare
+    )
+
+
+def batches_of(
+    entries: Iterator[Entry],
+    tally: Tally | Noting,
+    *,
+    batch_size: int,
+    n_workers: int = 0,
+    prefetch: int = 2,
+    prepare: Prepare | None = None,
+) -> Generator[Batch]:
+    """Read images in batches, as `batches` does, of whatever part of a source.
+
+    Args:
+        entries: the images, in a source's order.
+        tally: judges how many cannot be read, or notes them for somebody else to judge.
+        batch_size: images a batch, as are the others; see `batches`.
+        n_workers: threads.
+        prefetch: batches ahead.
+        prepare: made of a batch's images.
+
+    Yields:
+        The batches, in order.
+
+    Raises:
+        UnreadableImages: the tally judges so, or what holds the images breaks off.
+        UnreadableImage: `prepare` takes some images one by one, but not together.
+    """
+    assert batch_size >= 1 and n_workers >= 0 and prefetch >= 1, "numbers that no caller may give"
     assemble = partial(_assembled, batch_size=batch_size, tally=tally)
     finish = partial(_finished, prepare=prepare, tally=tally)
     if n_workers == 0:
-        return _tallied(_here(source.entries(start), assemble, finish), tally)
-    return _tallied(_ahead(source.entries(start), assemble, finish, n_workers, prefetch), tally)
+        return _tallied(_here(entries, assemble, finish), tally)
+    return _tallied(_ahead(entries, assemble, finish, n_workers, prefetch), tally)
 
 
 _Read = tuple[Entry, Image.Image | UnreadableImage]
@@ -108,7 +140,7 @@ def _read(entry: Entry) -> _Read:
         return entry, error
 
 
-def _assembled(reads: Iterator[_Read], batch_size: int, tally: Tally) -> Iterator[Batch]:
+def _assembled(reads: Iterator[_Read], batch_size: int, tally: Tally | Noting) -> Iterator[Batch]:
     """Put what was read into batches.
 
     A batch goes out when the next readable image is there, or none is left: so its `next_position` lies behind the
@@ -140,7 +172,7 @@ def _batch(read: Sequence[tuple[Entry, Image.Image]], next_position: int) -> Bat
     )
 
 
-def _finished(batch: Batch, prepare: Prepare | None, tally: Tally) -> Batch:
+def _finished(batch: Batch, prepare: Prepare | None, tally: Tally | Noting) -> Batch:
     """Prepare a batch, less the images that are refused: none may be left."""
     if prepare is None:
         return batch
@@ -153,7 +185,7 @@ def _finished(batch: Batch, prepare: Prepare | None, tally: Tally) -> Batch:
     return replace(rest, prepared=prepare(rest.images)) if rest else rest
 
 
-def _taken(batch: Batch, prepare: Prepare, tally: Tally) -> Batch:
+def _taken(batch: Batch, prepare: Prepare, tally: Tally | Noting) -> Batch:
     """The images of a batch that `prepare` takes one by one."""
     taken: list[int] = []
     for number, image in enumerate(batch.images):
@@ -172,7 +204,7 @@ def _taken(batch: Batch, prepare: Prepare, tally: Tally) -> Batch:
     )
 
 
-def _tallied(found: Generator[Batch], tally: Tally) -> Generator[Batch]:
+def _tallied(found: Generator[Batch], tally: Tally | Noting) -> Generator[Batch]:
     """Judge once more when all batches are finished: what was refused in the last ones was not known before."""
     with tally:
         yield from found

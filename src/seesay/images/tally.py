@@ -7,6 +7,9 @@ from typing import final
 from seesay.errors import UnreadableImage, UnreadableImages
 
 _LOG = logging.getLogger(__name__)
+MAX_SHARE = 0.01
+"""How many of a source's images may be unreadable, where nobody says otherwise."""
+
 _N_NAMED = 20
 _JUDGED_FROM = 100  # images: among fewer, one may be a large share by chance
 
@@ -92,3 +95,43 @@ class Tally:
                 expected=f"at most {self._max_share:.2%}",
                 remedy="repair or remove them",
             ) from self._first
+
+
+@final
+class Noting:
+    """Takes the place of a tally where only a part of the images is seen: it notes what is skipped, and judges nothing.
+
+    Several threads may note at once.
+    """
+
+    def __init__(self) -> None:
+        self._skipped: list[UnreadableImage] = []
+        self._lock = RLock()
+
+    def __enter__(self) -> "Noting":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        pass
+
+    def count(self) -> None:
+        """Nothing: whoever gets the images counts them."""
+
+    def skip(self, error: UnreadableImage, *, is_counted: bool = False) -> None:
+        """Note an image that could not be read.
+
+        Args:
+            error: why not.
+            is_counted: no matter here.
+        """
+        with self._lock:
+            self._skipped.append(error)
+
+    def judge_whole(self) -> None:
+        """Nothing: nobody here knows the whole."""
+
+    def taken(self) -> tuple[UnreadableImage, ...]:
+        """What was skipped since this was last asked."""
+        with self._lock:
+            taken, self._skipped = self._skipped, []
+        return tuple(taken)

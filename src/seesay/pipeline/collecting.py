@@ -4,67 +4,44 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, final
 
 import torch
-from PIL import Image
 
-from seesay.exemplars.activity import activity
+from seesay.backends.crew import Crew
+from seesay.backends.local import crew_of
 from seesay.exemplars.choosing import choose, fires_together
-from seesay.exemplars.collection import N_TOGETHER, Collection
-from seesay.exemplars.config import PARTS, CollectionConfig
+from seesay.exemplars.collection import Collection
+from seesay.exemplars.config import CollectionConfig
 from seesay.exemplars.exemplar import KeptImage
-from seesay.exemplars.hashing import image_id_of, parts_of
-from seesay.images.loading import Batch, batches
 from seesay.images.sources import ImageSource
+from seesay.images.tally import MAX_SHARE, Tally
 from seesay.interruption import gently_interrupted
-from seesay.pipeline.checkpoint import Checkpoint
-from seesay.sae import SAE
-from seesay.sae.identity import identity_of
-from seesay.sae.nearest import nearest
+from seesay.pipeline.checkpoint import Checkpoint, n_collected
+from seesay.pipeline.looking import Comparing, Looked, Looking, Picture, Subject
 from seesay.store.collected import add_exemplars, add_features, add_images
 from seesay.store.database import refusing, transaction
 from seesay.store.run import Run
 from seesay.store.thumbnails import LARGEST_SIDE
-from seesay.vlm.encoder import Encoder
 
 STAGE = "collect"
 _ALGORITHM = 1
 """Raised when the same images would give other rows."""
 
+_BATCHES_AT_ONCE = 2
+"""That are sent off together, so that one is read while the other is encoded."""
+
 _WRITERS = 4
 """Threads that write thumbnails; Pillow lets go of Python's lock while it encodes one."""
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """What a run is of.
-
-    Args:
-        encoder: whose features are looked at.
-        sae: on the encoder's device.
-        layer: the block, 0-based.
-        names: what the model and the SAE are called, and how they are found again, as plain data.
-    """
-
-    encoder: Encoder
-    sae: SAE
-    layer: int
-    names: Mapping[str, Any]
-
-    def as_json(self) -> dict[str, Any]:
-        """The same as plain data, with a hash of what counts: weights and block, not names."""
-        identity = identity_of(self.encoder, self.sae, self.layer)
-        return {**self.names, "layer": self.layer, "identity": identity}
-
-
 def collect(
     run: Run,
-    subject: Subject,
+    subject: Subject | Crew[Subject],
     source: ImageSource,
     config: CollectionConfig,
     *,
@@ -79,7 +56,7 @@ def collect(
 
     Args:
         run: open to be written, of this subject.
-        subject: whose features.
+        subject: whose features, here or wherever a crew has it.
         source: the images.
         config: what is kept.
         images_at_once: in one pass; it changes nothing but speed and memory, and the last digits.
@@ -95,12 +72,11 @@ def collect(
         UnreadableImages: too many images cannot be read, or none can.
         UnusablePath: the run cannot be written, or holds exemplars of other images.
     """
-    encoder, sae = subject.encoder, subject.sae
-    sae.check_fits(encoder.d_model)
-    encoder.check_layer(subject.layer)
+    crew, task = crew_of(subject), Looking(images_at_once)
+    known = crew.facts(task)
     facts = {
         **asdict(config),
-        "dtype": str(encoder.dtype),
+        "dtype": known["dtype"],
         "thumbnails": LARGEST_SIDE,
         "algorithm": _ALGORITHM,
         "fingerprint": source.fingerprint,
@@ -111,11 +87,11 @@ def collect(
     run.begin(STAGE, identity, {"images": source.name, **facts}, anew=not checkpoint.exists())
     summary = run.finished(STAGE)
     if summary is None:
-        collection = Collection(config, sae.n_features, sae.W_dec.device)
         with gently_interrupted() as is_interrupted:
-            walk = _Walk(run, subject, collection, checkpoint, is_interrupted, on_batch)
-            walk.go_through(source, images_at_once, checkpoint_seconds)
-            summary = _write(run, subject, collection)
+            walk = _Walk(run, partial(Collection, config, known["n_features"]), checkpoint, is_interrupted, on_batch)
+            collection = walk.go_through(crew, task, source, checkpoint_seconds)
+            (near,) = crew.run(Comparing(), [config.n_nearest], 1)
+            summary = _write(run, collection, near)
     run.thumbnails.keep_only([pixel_hash for (pixel_hash,) in run.rows("SELECT pixel_hash FROM images")])
     checkpoint.remove()
     return summary
@@ -127,62 +103,78 @@ class _Walk:
     """One way through the images, or the rest of one."""
 
     run: Run
-    subject: Subject
-    collection: Collection
+    collection: Callable[[torch.device], Collection]
     checkpoint: Checkpoint
     is_interrupted: Callable[[], bool]
     on_batch: Callable[[int], None]
 
-    def go_through(self, source: ImageSource, images_at_once: int, checkpoint_seconds: float) -> None:
+    def go_through(
+        self, crew: Crew[Subject], task: Looking, source: ImageSource, checkpoint_seconds: float
+    ) -> Collection:
         """Take in all images; a checkpoint is saved before an interruption."""
-        encoder, thumbnails = self.subject.encoder, self.run.thumbnails
-        position = self.checkpoint.restore(self.collection)
+        position = n_collected(self.run.folder)
         self.on_batch(position)
+        tally = Tally(source.name, MAX_SHARE, is_whole=position == 0)
+        found = crew.run(
+            task,
+            source.entries(position),
+            _BATCHES_AT_ONCE * task.images_at_once,
+            in_order=True,
+            until=self.is_interrupted,
+        )
+        collection: Collection | None = None
         waiting: list[KeptImage] = []
         written: list[Future[None]] = []
         saved_at = time.monotonic()
-        with ThreadPoolExecutor(_WRITERS) as writers:
-            for batch in batches(
-                source, start=position, batch_size=images_at_once, n_workers=encoder.n_workers, prepare=encoder.prepare
-            ):
-                images = self._take_in(batch)
+        with tally, ThreadPoolExecutor(_WRITERS) as writers:
+            for looked in found:
+                _judge(tally, looked)
+                if collection is None and looked.active is not None:
+                    collection = self._restored(looked.active.n_patches.device)
+                kept = [] if collection is None else _take_in(collection, looked)
                 _wait_for(written)
                 # while the next batch is encoded
-                written = [writers.submit(thumbnails.write, image.pixel_hash, picture) for image, picture in images]
-                waiting += [image for image, _picture in images]
-                self.on_batch(batch.next_position - position)
-                position = batch.next_position
-                is_interrupted = self.is_interrupted()
-                if is_interrupted or time.monotonic() - saved_at >= checkpoint_seconds:
+                written = [writers.submit(self._write_thumbnail, *each) for each in kept]
+                waiting += [image for image, _picture in kept]
+                self.on_batch(looked.next_position - position)
+                position = looked.next_position
+                if collection is not None and time.monotonic() - saved_at >= checkpoint_seconds:
                     _wait_for(written)
-                    self.checkpoint.save(self.collection, position, waiting)
+                    self.checkpoint.save(collection, position, waiting)
                     waiting, saved_at = [], time.monotonic()
-                if is_interrupted:
-                    raise KeyboardInterrupt
             _wait_for(written)
+        collection = collection or self._restored(torch.device("cpu"))
+        if self.is_interrupted():
+            self.checkpoint.save(collection, position, waiting)
+            raise KeyboardInterrupt
+        tally.judge_whole()
         with refusing(self.run.folder), transaction(self.run.connection):
             add_images(self.run.connection, waiting)
+        return collection
 
-    def _take_in(self, batch: Batch) -> list[tuple[KeptImage, Image.Image]]:
-        """Add a batch to the collection, and tell which of its images are kept."""
-        encoded = self.subject.encoder.encode_prepared(batch.prepared, self.subject.layer)
-        image_ids = [image_id_of(each) for each in batch.pixel_hashes]  # while an accelerator encodes
-        is_kept = self.collection.update(activity(self.subject.sae, encoded, N_TOGETHER), image_ids)
-        parts = parts_of(torch.tensor(image_ids)).tolist()
-        found: list[tuple[KeptImage, Image.Image]] = []
-        for number, geometry in enumerate(encoded.geometries):
-            if is_kept[number]:
-                image = KeptImage(
-                    image_id=image_ids[number],
-                    pixel_hash=batch.pixel_hashes[number],
-                    source_id=batch.ids[number],
-                    part=PARTS[parts[number]],
-                    size=geometry.image_size,
-                    grid=geometry.grid,
-                    box=geometry.box,
-                )
-                found.append((image, batch.images[number]))
-        return found
+    def _restored(self, device: torch.device) -> Collection:
+        """The collection as the last checkpoint left it, where its images are encoded."""
+        collection = self.collection(device)
+        self.checkpoint.restore(collection)
+        return collection
+
+    def _write_thumbnail(self, image: KeptImage, picture: Picture) -> None:
+        self.run.thumbnails.write(image.pixel_hash, picture.read(image.pixel_hash))
+
+
+def _judge(tally: Tally, looked: Looked) -> None:
+    for _ in looked.images:
+        tally.count()
+    for error in looked.skipped:
+        tally.skip(error)
+
+
+def _take_in(collection: Collection, looked: Looked) -> list[tuple[KeptImage, Picture]]:
+    """Add a batch to the collection, and tell which of its images are kept."""
+    if looked.active is None:
+        return []
+    is_kept = collection.update(looked.active, [image.image_id for image in looked.images])
+    return [each for each, kept in zip(zip(looked.images, looked.pictures, strict=True), is_kept, strict=True) if kept]
 
 
 def _wait_for(written: Sequence[Future[None]]) -> None:
@@ -190,7 +182,7 @@ def _wait_for(written: Sequence[Future[None]]) -> None:
         each.result()
 
 
-def _write(run: Run, subject: Subject, collection: Collection) -> dict[str, Any]:
+def _write(run: Run, collection: Collection, near: tuple[torch.Tensor, torch.Tensor]) -> dict[str, Any]:
     """Write all that was found, or nothing."""
     statistics = collection.statistics
     n_images, n_patches = statistics.totals.tolist()
@@ -201,10 +193,9 @@ def _write(run: Run, subject: Subject, collection: Collection) -> dict[str, Any]
         "n_features": collection.n_features,
         "n_live_features": int((statistics.n_active_patches > 0).sum()),
     }
-    n_nearest = collection.config.n_nearest
     os.sync()  # the thumbnails, before anything says that they are there
     with refusing(run.folder), transaction(run.connection):
-        add_features(run.connection, statistics, fires_together(collection), nearest(subject.sae, n_nearest))
+        add_features(run.connection, statistics, fires_together(collection), near)
         summary["n_kept_images"] = add_exemplars(run.connection, choose(collection))
         run.finish(STAGE, summary)
     return summary

@@ -2,10 +2,12 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Generic, final
 
+from seesay.backends.crew import Crew, Models
+from seesay.backends.local import Local
 from seesay.interruption import gently_interrupted
 from seesay.records import Aid
 from seesay.scorers.aids import PERMUTATION
@@ -33,10 +35,72 @@ class Scored:
     n_failed: int
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Shared(Generic[Models]):
+    """A scorer that a crew makes of its models, each for itself.
+
+    Args:
+        crew: has the models.
+        scorer: makes one of them; it can be pickled.
+    """
+
+    crew: Crew[Models]
+    scorer: Callable[[Models], Scorer]
+
+    @classmethod
+    def of(cls, scorer: "Scorer | Shared[Any]") -> "Shared[Any]":
+        """The same for a scorer that is here."""
+        return scorer if isinstance(scorer, Shared) else Shared(Local(scorer), _itself)
+
+
+def _itself(scorer: Scorer) -> Scorer:
+    return scorer
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Measuring(Generic[Models]):
+    """The task of measuring items.
+
+    Args:
+        scorer: makes the scorer of a worker's models.
+        batch_size: items at a time.
+    """
+
+    scorer: Callable[[Models], Scorer]
+    batch_size: int
+
+    def begin(self, models: Models) -> "_Measuring":
+        """Make the scorer.
+
+        Args:
+            models: a worker's.
+
+        Raises:
+            SeesayError: what it needs cannot be had.
+        """
+        return _Measuring(self.scorer(models), self.batch_size)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Measuring:
+    scorer: Scorer
+    batch_size: int
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return self.scorer.facts
+
+    def do(self, items: Iterable[Item]) -> Iterator[tuple[Sequence[Item], list[Measured] | None]]:
+        return halving(list(items), self.batch_size, self.scorer.score)
+
+
 def score(
     run: Run,
     name: Score,
-    scorer: Scorer,
+    scorer: Scorer | Shared[Any],
     items: Sequence[Item],
     *,
     setting: StoredSetting | None = None,
@@ -52,7 +116,7 @@ def score(
     Args:
         run: open to be written.
         name: of the score.
-        scorer: measures it.
+        scorer: measures it, here or wherever its models are.
         items: what is measured.
         setting: in which the words were found; None for scores of features.
         aid: what stands in their place.
@@ -65,13 +129,16 @@ def score(
         KeyboardInterrupt: after Ctrl-C, when the batch is written.
     """
     setting_id = None if setting is None else setting.setting_id
-    scoring = add_scoring(run, name, {**scorer.facts, **_facts_of(aid, items, seed)}, setting_id, aid)
+    shared = Shared.of(scorer)
+    task = Measuring(shared.scorer, batch_size)
+    facts = {**shared.crew.facts(task), **_facts_of(aid, items, seed)}
+    scoring = add_scoring(run, name, facts, setting_id, aid)
     left = unscored(run, scoring, items)
     on_batch(len(items) - len(left))
     n_failed = 0
     started = time.monotonic()
     with gently_interrupted() as is_interrupted:
-        for batch, measured in halving(left, batch_size, scorer.score):
+        for batch, measured in shared.crew.run(task, left, batch_size, until=is_interrupted):
             if measured is None:
                 n_failed += 1
                 _log.warning("feature %d does not fit into memory for %s", batch[0].feature_id, name)
@@ -79,9 +146,9 @@ def score(
                 _check(name, measured)
                 add_scores(run, scoring, list(zip(batch, measured, strict=True)), time.monotonic() - started)
                 on_batch(len(batch))
-            if is_interrupted():
-                raise KeyboardInterrupt
             started = time.monotonic()
+        if is_interrupted():
+            raise KeyboardInterrupt
     return Scored(scoring, n_failed)
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import zip_longest
-from typing import final, get_args
+from typing import Any, final, get_args
 
 from PIL import Image
 
@@ -33,6 +33,9 @@ class RunGallery:
         self._run = run
         self._read = lru_cache(_N_CACHED)(run.thumbnails.read)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RunGallery, (self._run,)
+
     def groups(self) -> Sequence[Sequence[int]]:
         """The features with exemplars, validation and test ones apart, so that what is judged is never looked at."""
         return [explainable(self._run, split) for split in get_args(Split)]
@@ -58,6 +61,14 @@ class RunGallery:
             UnreadableImage: it is missing or damaged.
         """
         return self._read(image.pixel_hash)
+
+    def thumbnail(self, image: KeptImage) -> bytes:
+        """An image's thumbnail as it is kept, for those who read it elsewhere.
+
+        Raises:
+            UnreadableImage: it is missing.
+        """
+        return self._run.thumbnails.content(image.pixel_hash)
 
     def max_activation(self, feature_id: int) -> float | None:
         """A feature's largest activation, if images were collected.

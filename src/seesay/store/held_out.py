@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from functools import cached_property, lru_cache, partial
 from hashlib import blake2b
-from typing import final
+from typing import Any, final
 
 from PIL import Image
 
@@ -38,6 +38,9 @@ class RunHeldOut:
         self._read = lru_cache(_N_CACHED)(run.thumbnails.read)
         self._image_of = lru_cache(_N_IMAGES)(partial(kept_image, run, part=self._part))
         self._found = lru_cache(_N_LISTS)(self._looked_up)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RunHeldOut, (self._run, self._holding, self._shown)
 
     def exemplars(self, feature_id: int, kind: Kind, n: int | None = None) -> list[Exemplar]:
         """A feature's exemplars of a kind, the best first.
@@ -88,6 +91,14 @@ class RunHeldOut:
             UnreadableImage: it is missing or damaged.
         """
         return self._read(image.pixel_hash)
+
+    def thumbnail(self, image: KeptImage) -> bytes:
+        """An image's thumbnail as it is kept, for those who read it elsewhere.
+
+        Raises:
+            UnreadableImage: it is missing.
+        """
+        return self._run.thumbnails.content(image.pixel_hash)
 
     def nearest(self, feature_id: int) -> Sequence[tuple[int, float]]:
         """The features whose directions are nearest, with the cosine, the nearest first."""

@@ -5,6 +5,7 @@ import json
 import sqlite3
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, final
@@ -61,6 +62,9 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, (self.folder.resolve(),)
 
     @classmethod
     def open(cls, folder: Path, *, any_thread: bool = False) -> "Run":
@@ -249,6 +253,12 @@ class Run:
             "UPDATE stages SET summary = ?, finished_at = ? WHERE name = ?", (json.dumps(summary), now, stage)
         )
 
+    def noted(self) -> "Noted":
+        """What it says of itself, for where it is not."""
+        names = [name for (name,) in self.rows("SELECT name FROM stages")]
+        stages = {name: (self.configured(name), self.finished(name)) for name in names}
+        return Noted(self.folder, self.subject, stages)
+
     def close(self) -> None:
         """Close its database."""
         self.connection.close()
@@ -280,6 +290,43 @@ class Run:
             expected="the same as before",
             remedy="give it, or another run",
         )
+
+
+@final
+@dataclass(frozen=True)
+class Noted:
+    """What a run says of itself, which can be sent to where the run is not.
+
+    Args:
+        folder: the run's, for people.
+        subject: what it is of.
+        stages: how each is done, and its summary if it is finished.
+    """
+
+    folder: Path
+    subject: Mapping[str, Any]
+    stages: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any] | None]]
+
+    def finished(self, stage: str) -> Mapping[str, Any] | None:
+        """A stage's summary, or None if it is not done.
+
+        Args:
+            stage: such as `collect`.
+        """
+        return self.stages.get(stage, ({}, None))[1]
+
+    def configured(self, stage: str) -> Mapping[str, Any]:
+        """How a stage is done, or was.
+
+        Args:
+            stage: such as `collect`, which was begun.
+        """
+        return self.stages.get(stage, ({}, None))[0]
+
+
+def _reopened(folder: Path) -> Run:
+    """What another process makes of a run that is sent to it."""
+    return Run.open(folder)
 
 
 def exists(folder: Path) -> bool:

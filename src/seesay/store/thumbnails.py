@@ -10,7 +10,7 @@ from typing import final
 
 from PIL import Image
 
-from seesay.errors import UnusablePath
+from seesay.errors import UnreadableImage, UnusablePath
 from seesay.files import unwritable
 from seesay.images.decoding import decode
 
@@ -83,6 +83,22 @@ class Thumbnails:
             UnreadableImage: it is missing or damaged.
         """
         return decode(self.path(pixel_hash))
+
+    def content(self, pixel_hash: str) -> bytes:
+        """What an image's file holds.
+
+        Args:
+            pixel_hash: of the original.
+
+        Raises:
+            UnusablePath: that is no hash.
+            UnreadableImage: it is missing.
+        """
+        path = self.path(pixel_hash)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise UnreadableImage(f"{path}: {error.strerror or error}") from error
 
     def keep_only(self, pixel_hashes: Collection[str]) -> None:
         """Remove all others, and what a killed process left half written."""
