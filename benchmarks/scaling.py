@@ -30,18 +30,19 @@ from seesay.world.pictures import Pictures
 
 N_FEATURES = (64, 512, 2048, 8192)
 N_IMAGES = (500, 2000, 8000)
+N_WARM = 64
 
 
 def explaining(n: int, folder: Path) -> float:
     """Seconds of explaining so many features."""
     case = CASES["world-m"](torch.device("cpu"))
-    directions = torch.randn(max(N_FEATURES), case.vlm.encoder.d_model, generator=torch.Generator().manual_seed(0))
+    directions = torch.randn(max(N_FEATURES) + N_WARM, case.vlm.encoder.d_model, generator=torch.Generator().manual_seed(0))
     W_dec, _ = unit_rows(directions)
     sae = SAE(W_dec.T.contiguous(), W_dec, torch.zeros(len(W_dec)), torch.zeros(W_dec.shape[1]), "topk", k=25)
     speaker = Speaker.of(case.vlm, "world:M", sae=sae, layer=case.layer)
     setting = Setting("steering", case.strength, decoding=Decoding(case.max_new_tokens))
     with Run.writing(folder, {"subject": "world:M", "identity": "random"}) as run:
-        explain(run, speaker, setting, [0])  # the empty image is encoded, and kernels are warm
+        explain(run, speaker, setting, range(max(N_FEATURES), len(W_dec)))  # caches and kernels are warm
         started = time.perf_counter()
         explain(run, speaker, setting, range(n))
         return time.perf_counter() - started
