@@ -14,7 +14,10 @@ from hypothesis import settings  # noqa: E402
 
 from seesay.sae import SAE  # noqa: E402
 from seesay.vlm import VLM, load_vlm  # noqa: E402
+from tests.collected import collected_world, filled  # noqa: E402
 from tests.tiny import save_checkpoint, tiny_sae  # noqa: E402
+
+__all__ = ["collected_world", "filled"]
 
 # The models of the tests are so small that a second thread costs more than it brings, and much more on a busy machine.
 torch.set_num_threads(1)
