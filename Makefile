@@ -30,7 +30,7 @@ types: $(VENV)/.installed-train  ## the types of src
 	$(BIN)/basedpyright
 
 slow: $(VENV)/.installed-train  ## the slow tests: the wheel, the demo, every command of the README
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 browser: $(VENV)/.installed-train  ## the tests of the viewer in a real browser: Debian's chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser

@@ -6,6 +6,7 @@ import tests.checking  # noqa: F401 (the hook looks its checker up, but does not
 
 install_import_hook("seesay", "tests.checking.typechecker")
 
+from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
@@ -14,7 +15,11 @@ from hypothesis import settings  # noqa: E402
 
 from seesay.sae import SAE  # noqa: E402
 from seesay.vlm import VLM, load_vlm  # noqa: E402
+from tests.checking import unchecked_calls  # noqa: E402
+from tests.collected import collected_world, filled  # noqa: E402
 from tests.tiny import save_checkpoint, tiny_sae  # noqa: E402
+
+__all__ = ["collected_world", "filled"]
 
 # The models of the tests are so small that a second thread costs more than it brings, and much more on a busy machine.
 torch.set_num_threads(1)
@@ -22,6 +27,25 @@ torch.set_num_threads(1)
 # Speed is for benchmarks: a busy machine must not fail a law.
 settings.register_profile("seesay", deadline=None)
 settings.load_profile("seesay")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no worker has it still to do when the others have nothing left."""
+    items.sort(key=seconds_of, reverse=True)
+
+
+def seconds_of(item: pytest.Item) -> float:
+    """About how long it takes, with the others of its group; nothing unless it is said."""
+    mark = item.get_closest_marker("slow")
+    return mark.kwargs.get("seconds", 0) if mark else 0
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """No types and shapes are checked, as for users."""
+    with unchecked_calls():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -19,9 +19,6 @@ from seesay.store.run import Run
 from seesay.vlm import VLM, Encoder, load_encoder, load_vlm
 from tests.comparison.making import making, said
 from tests.tiny import N_FEATURES, save_checkpoint, tiny_sae
-from tests.viewer.conftest import collected_world, filled
-
-__all__ = ["collected_world", "filled"]
 
 
 @pytest.fixture(scope="module")

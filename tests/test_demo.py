@@ -1,6 +1,9 @@
 """The demo: its files, and that what it reports is what it found."""
 
 import json
+import shlex
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from seesay.errors import SeesayError, UnreadableModel, UnreadableSAE, UnusableP
 from seesay.split import split_of
 from seesay.store.explanations import settings
 from seesay.store.run import Run
+from tests.test_docs import DEMO
 
 METHODS = ("steering", "topk", "hybrid")
 CONTROLS = [f"control_{control}_{method}" for method in METHODS for control in ("random", "permuted")]
@@ -114,15 +118,20 @@ def test_the_demo_is_a_run_that_goes_on(tmp_path: Path) -> None:
         run(tmp_path, 4, "world", "world:early")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=230)
 def test_the_demo_names_more_than_its_controls_do_and_finds_its_words_again(tmp_path: Path) -> None:
-    first = run(tmp_path, None)
-    one = (tmp_path / "features.json").read_bytes()
+    command = [sys.executable, "-m", "seesay", *shlex.split(DEMO)[1:], "--device", "cpu"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "\nNext:\n" in result.stdout
+    out = tmp_path / "runs" / "demo"
+    first = json.loads((out / "summary.json").read_text("utf-8"))
+    one = (out / "features.json").read_bytes()
     assert first["n_features_with_concept"] >= 300
     for method in METHODS:
         for control in (f"control_random_{method}", f"control_permuted_{method}"):
             assert first["methods"][control]["ground_truth"] <= 0.05
             assert first["methods"][method]["interval"][0] > first["methods"][control]["interval"][1]
-    second = run(tmp_path, None)
+    second = run(out, None)
     assert {**first, "seconds": 0} == {**second, "seconds": 0}
-    assert (tmp_path / "features.json").read_bytes() == one
+    assert (out / "features.json").read_bytes() == one

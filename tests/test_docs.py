@@ -34,6 +34,12 @@ NOT_RUN = (
 """Too long for a test, in need of a model from the hub, or of a run that another command has made (which
 the tests of commands go through): these are only parsed."""
 
+DEMO = "seesay demo --out runs/demo"
+EVALUATE = "seesay world evaluate"
+RUN_ELSEWHERE = (DEMO, EVALUATE)
+"""Minutes long, and run as they stand by tests that look at all that comes of them: tests/test_demo.py and
+tests/world/test_targets.py."""
+
 
 def blocks(page: Path, *languages: str) -> list[str]:
     """Fenced blocks of a page in these languages."""
@@ -42,10 +48,10 @@ def blocks(page: Path, *languages: str) -> list[str]:
 
 
 def commands(program: str) -> list[str]:
-    """Every command line of a program in the pages' shell blocks, without comments."""
+    """Every command line of a program in the pages' shell blocks, once each and without comments."""
     lines = [line for page in PAGES for text in blocks(page, "sh", "bash", "console") for line in text.splitlines()]
     found = [shlex.join(shlex.split(line.removeprefix("$ "), comments=True)) for line in lines]
-    return [line for line in found if line.split(maxsplit=1)[:1] == [program]]
+    return [line for line in dict.fromkeys(found) if line.split(maxsplit=1)[:1] == [program]]
 
 
 def test_the_readme_starts_with_the_two_commands() -> None:
@@ -71,15 +77,18 @@ def test_a_seesay_command_can_be_parsed(line: str) -> None:
     assert isinstance(cli.parse(shlex.split(line)[1:]), tuple(cli.COMMANDS.values()))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("line", [line for line in commands("seesay") if not line.startswith(NOT_RUN)])
-def test_a_seesay_command_does_what_it_says(line: str, tmp_path: Path) -> None:
+@pytest.mark.slow(seconds=60)
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    "line", [line for line in commands("seesay") if not line.startswith(NOT_RUN) and line not in RUN_ELSEWHERE]
+)
+def test_a_seesay_command_does_what_it_says(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     arguments = shlex.split(line)[1:]
-    result = subprocess.run(
-        [sys.executable, "-m", "seesay", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    assert "\nNext:\n" in result.stdout
+    assert cli.main(arguments) == 0
+    assert "\nNext:\n" in capsys.readouterr().out
     if "--out" in arguments:
         assert (tmp_path / arguments[arguments.index("--out") + 1]).exists()
 

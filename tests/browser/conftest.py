@@ -12,9 +12,6 @@ from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, 
 from tests.browser.chromium import chromium
 from tests.browser.serving import served
 from tests.comparison.making import making, said
-from tests.viewer.conftest import collected_world, filled
-
-__all__ = ["collected_world", "filled"]
 
 NASTY = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 _PATIENCE_MS = 20_000

@@ -16,9 +16,6 @@ from seesay.report.page import drawn
 from seesay.split import split_of
 from seesay.store.run import Run
 from tests.comparison.making import judged, making, said, scored
-from tests.viewer.conftest import collected_world, filled
-
-__all__ = ["collected_world", "filled"]
 
 NASTY = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>\x1b]0;title\x07"
 

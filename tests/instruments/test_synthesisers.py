@@ -28,9 +28,12 @@ from seesay.instruments.synthesisers import DiffusionSynthesiser, load_synthesis
 from tests.families import IDS, N_WORDS, tokenizer
 from tests.vlm.test_hub import hub as hub  # the fixture
 
-# torch's own, which the first import of a pipeline brings to light
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
-slow = pytest.mark.slow  # importing a pipeline takes seconds, whatever its size
+pytestmark = [
+    pytest.mark.xdist_group("diffusers"),
+    # torch's own, which the first import of a pipeline brings to light
+    pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning"),
+]
+slow = pytest.mark.slow(seconds=20)  # importing a pipeline takes seconds, whatever its size
 
 SIZE, STEPS = 32, 2
 TEXTS = ["a red w1", "w2 w3", "the model", "w4"]

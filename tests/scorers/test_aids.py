@@ -1,8 +1,11 @@
+from dataclasses import replace
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seesay.records import Explanation
-from seesay.scorers.aids import NEAR, constant, items_of, permuted
+from seesay.scorers.aids import NEAR, _chance, _Donors, constant, items_of, permuted
 from seesay.scorers.scorer import Item
 from seesay.split import split_of
 
@@ -28,6 +31,51 @@ def test_permuted_words_are_another_feature_s_of_the_same_split_and_say_somethin
         own = items[item.feature_id]
         assert item.text and item.text.casefold() != own.text.casefold()
         assert (split_of(item.feature_id), item.text) in donors
+
+
+def plainly_permuted(items: list[Item], near: set[tuple[int, int]], seed: int) -> list[Item]:
+    """By going through all others, one by one."""
+    found: list[Item] = []
+    for split in ("validation", "test"):
+        ring = sorted((each for each in items if split_of(each.feature_id) == split), key=lambda x: _chance(seed, x))
+        for place, item in enumerate(ring):
+            for donor in (*ring[place + 1 :], *ring[:place]):
+                is_another = donor.feature_id != item.feature_id and (donor.feature_id, item.feature_id) not in near
+                if is_another and donor.text and donor.text.casefold() != item.text.casefold():
+                    found.append(replace(item, text=donor.text))
+                    break
+    return sorted(found, key=lambda item: (item.feature_id, item.sample))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.sampled_from(WORDS)), max_size=60),
+    st.sets(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=80),
+    st.integers(0, 3),
+)
+def test_permuted_words_are_the_first_ones_around_the_ring_that_will_do(
+    said: list[tuple[int, str]], alike: set[tuple[int, int]], seed: int
+) -> None:
+    items = [Item(feature_id, text, sample) for sample, (feature_id, text) in enumerate(said)]
+    nearest = {one: [(other, 1.0) for first, other in alike if first == one] for one, _ in alike}
+    both_ways = alike | {(other, one) for one, other in alike}
+    assert permuted(items, nearest, seed) == plainly_permuted(items, both_ways, seed)
+
+
+class Read(list[Item]):
+    """Items that count how often one is looked at."""
+
+    n_reads = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        self.n_reads += 1
+        return super().__getitem__(place)
+
+
+def test_finding_words_among_many_that_are_the_same_does_not_take_the_square_of_their_number() -> None:
+    items = Read(Item(feature_id, "a star" if feature_id < 3 else "a frog") for feature_id in range(2000))
+    donors = _Donors(items, set())
+    assert all(donors.words_for(item, place) for place, item in enumerate(items, 1))
+    assert items.n_reads < 3 * len(items)
 
 
 @given(st.permutations(range(30)))

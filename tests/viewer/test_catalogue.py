@@ -18,8 +18,8 @@ from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.outline import Words
 from seesay.viewer.searching import N_ON_PAGE, Query, find
 from seesay.viewer.table import best_of, disagreement
+from tests.collected import STEERING, WORDS
 from tests.comparison.making import making, said, scored
-from tests.viewer.conftest import STEERING, WORDS
 
 
 def ids_of(catalogue: Catalogue, **asked: object) -> list[int]:

@@ -11,8 +11,9 @@ from starlette.testclient import TestClient
 from seesay.store.exemplars import exemplars, features
 from seesay.store.run import Run
 from seesay.viewer.catalogue import Catalogue
+from tests.collected import WORDS
 from tests.comparison.making import making, said
-from tests.viewer.conftest import WORDS, client_of
+from tests.viewer.conftest import client_of
 
 NASTY = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 

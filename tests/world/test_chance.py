@@ -26,6 +26,7 @@ from seesay.world.grammar import phrase
 from seesay.world.instruments import WorldSynthesiser
 from seesay.world.pictures import Pictures
 from seesay.world.truth import measure
+from tests.checking import unchecked_calls
 
 N_IMAGES, N_FEATURES, N_SCENES = 4000, 300, 1000
 """Features share images: of few, their errors would be alike, and no mean over features would take them away."""
@@ -35,7 +36,7 @@ TOLERANCE = 0.03
 CONSTANTS = ("a frog", "the colour red", "a striped pattern")
 """One thing, one colour, one pattern, chosen before anything was measured."""
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow(seconds=270), pytest.mark.xdist_group("chance")]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ class Features:
         items = [Item(feature_id, words(feature_id)) for feature_id in self.concepts]
         values = [each.value for each in self.scorers[name].score(items)]
         return float(np.mean([value for value in values if value is not None]))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unchecked() -> Iterator[None]:
+    with unchecked_calls():
+        yield
 
 
 @pytest.fixture(scope="module")

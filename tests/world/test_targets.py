@@ -1,15 +1,19 @@
 """The table of targets says what it means."""
 
 import json
+import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from seesay import world
+from seesay import cli, world
 from seesay.errors import UnreadableModel, UnreadableSAE
-from seesay.world.targets import Target, evaluate, load_models, load_scorer, training_seconds
+from seesay.world import targets
+from seesay.world.targets import Models, Target, evaluate, load_models, load_scorer, training_seconds
 from seesay.world.training.config import STAGES
+from tests.test_docs import EVALUATE
 
 COUNTED = ("megabytes_of_weights", "megabytes_of_largest_shard", "hours_of_training")
 NUMBERS = ("_features", "_best_concept_is_")
@@ -44,15 +48,30 @@ def test_a_folder_that_notes_no_seconds_is_named(tmp_path: Path, content: str | 
         training_seconds(tmp_path)
 
 
-@pytest.mark.slow
-def test_the_shipped_models_reach_what_the_record_says_within_a_point() -> None:
-    steps: list[None] = []
-    models = load_models(world.DATA, device="cpu")
-    targets, figures = evaluate(models, lambda: steps.append(None))
-    assert len(steps) == models.n_measurements
-    record = json.loads(RECORD.read_text("utf-8"))
-    reached = {target.name: target.reached for target in targets} | figures
-    recorded = {entry["name"]: entry["reached"] for entry in record["targets"]} | record["figures"]
+@pytest.mark.slow(seconds=300)
+@pytest.mark.usefixtures("unchecked")
+def test_the_shipped_models_reach_what_the_record_says_within_a_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    n_left: list[int] = []
+
+    def counting(models: Models, on_measurement: Callable[[], None]) -> tuple[list[Target], dict[str, float]]:
+        n_left.append(models.n_measurements)
+
+        def one_less() -> None:
+            n_left[0] -= 1
+            on_measurement()
+
+        return evaluate(models, one_less)
+
+    monkeypatch.setattr(targets, "evaluate", counting)
+    assert cli.main([*shlex.split(EVALUATE)[1:], "--device", "cpu", "--json", str(tmp_path / "found.json")]) == 0
+    assert "\nNext:\n" in capsys.readouterr().out
+    assert n_left == [0]
+    found, record = (json.loads(path.read_text("utf-8")) for path in (tmp_path / "found.json", RECORD))
+    reached, recorded = (
+        {entry["name"]: entry["reached"] for entry in each["targets"]} | each["figures"] for each in (found, record)
+    )
     assert reached.keys() == recorded.keys()
     for name, value in recorded.items():
         if name in COUNTED:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from typing import final
 
 from seesay.records import Aid, Explanation
 from seesay.scorers.scorer import Item
@@ -84,12 +85,11 @@ def permuted(items: Sequence[Item], nearest: Mapping[int, Sequence[tuple[int, fl
         ring = sorted(
             (item for item in items if split_of(item.feature_id) == split), key=lambda item: _chance(seed, item)
         )
-        n_alike = Counter(each.text.casefold() for each in ring)
-        for place, item in enumerate(ring):
-            donors = (ring[(place + step) % len(ring)] for step in range(1, len(ring)))
-            # Where all say the same nobody needs to be asked.
-            is_like_all = n_alike[item.text.casefold()] == len(ring)
-            text = None if is_like_all else next((each.text for each in donors if _will_do(each, item, near)), None)
+        donors = _Donors([item for item in ring if item.text], near)
+        n_passed = 0
+        for item in ring:
+            n_passed += item.text != ""
+            text = donors.words_for(item, n_passed)
             if text is not None:
                 found.append(replace(item, text=text))
     return sorted(found, key=lambda item: (item.feature_id, item.sample))
@@ -109,9 +109,36 @@ def constant(items: Sequence[Item], text: str | None = None) -> list[Item]:
     return [replace(item, text=words) for item in items]
 
 
-def _will_do(donor: Item, item: Item, near: set[tuple[int, int]]) -> bool:
-    is_another = donor.feature_id != item.feature_id and (donor.feature_id, item.feature_id) not in near
-    return is_another and donor.text != "" and donor.text.casefold() != item.text.casefold()
+@final
+class _Donors:
+    """Those of a ring that say something, in its order.
+
+    Whoever says the same as the next one knows how far on the first stands that does not: many features often say the
+    same, and going by them one by one, for each of them, would take time with the square of their number.
+    """
+
+    def __init__(self, items: Sequence[Item], near: set[tuple[int, int]]) -> None:
+        self._items, self._near = items, near
+        self._words = [each.text.casefold() for each in items]
+        n = len(items)
+        self._n_alike = [n] * n  # all around, where nobody says anything else
+        for place in reversed(range(2 * n)):
+            here, after = place % n, (place + 1) % n
+            self._n_alike[here] = 1 if self._words[here] != self._words[after] else min(self._n_alike[after] + 1, n)
+
+    def words_for(self, item: Item, start: int) -> str | None:
+        """What the first one from a place on says that will do; None if nobody's words will."""
+        n, own, step = len(self._items), item.text.casefold(), 0
+        while step < n:
+            place = (start + step) % n
+            donor = self._items[place]
+            if self._words[place] == own:
+                step += self._n_alike[place]
+            elif donor.feature_id == item.feature_id or (donor.feature_id, item.feature_id) in self._near:
+                step += 1
+            else:
+                return donor.text
+        return None
 
 
 def _chance(seed: int, item: Item) -> bytes:

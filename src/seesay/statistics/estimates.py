@@ -76,9 +76,10 @@ def _means(
 ) -> Float64[np.ndarray, " resample"]:
     """The mean of each resample; a few at a time, as all draws of many features would fill the memory."""
     rng, n = np.random.default_rng(seed), len(sums_c)
+    has_one_each = bool((counts_c == 1).all())  # then a resample has as many values as there are
     at_once = max(1, _N_DRAWS_AT_ONCE // n)
     means: list[np.ndarray] = []
     for start in range(0, N_RESAMPLES, at_once):
         drawn_rc = rng.integers(0, n, (min(at_once, N_RESAMPLES - start), n))
-        means.append(sums_c[drawn_rc].sum(1) / counts_c[drawn_rc].sum(1))
+        means.append(sums_c.take(drawn_rc).sum(1) / (n if has_one_each else counts_c.take(drawn_rc).sum(1)))
     return np.concatenate(means)
