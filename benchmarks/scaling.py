@@ -36,7 +36,8 @@ N_WARM = 64
 def explaining(n: int, folder: Path) -> float:
     """Seconds of explaining so many features."""
     case = CASES["world-m"](torch.device("cpu"))
-    directions = torch.randn(max(N_FEATURES) + N_WARM, case.vlm.encoder.d_model, generator=torch.Generator().manual_seed(0))
+    draw = torch.Generator().manual_seed(0)
+    directions = torch.randn(max(N_FEATURES) + N_WARM, case.vlm.encoder.d_model, generator=draw)
     W_dec, _ = unit_rows(directions)
     sae = SAE(W_dec.T.contiguous(), W_dec, torch.zeros(len(W_dec)), torch.zeros(W_dec.shape[1]), "topk", k=25)
     speaker = Speaker.of(case.vlm, "world:M", sae=sae, layer=case.layer)
