@@ -18,7 +18,7 @@ demo: $(VENV)/.installed  ## explain the features of a small model, offline, wit
 	$(BIN)/seesay demo --out $(RUNS)/demo
 
 test: $(VENV)/.installed-train  ## the fast tests
-	$(BIN)/python -m pytest --numprocesses 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 check: lint types test  ## lint, types and the fast tests: what to run before a commit
 

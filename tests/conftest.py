@@ -1,10 +1,15 @@
 """Shapes are checked in tests: the hook must be in place before anything of seesay is imported."""
 
+import gc
+
 from jaxtyping import install_import_hook
 
 import tests.checking  # noqa: F401 (the hook looks its checker up, but does not import it)
 
 install_import_hook("seesay", "tests.checking.typechecker")
+
+# What is imported now stays: looking through it for garbage, over and over, takes a fifth of the time.
+gc.disable()
 
 from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -27,6 +32,11 @@ torch.set_num_threads(1)
 # Speed is for benchmarks: a busy machine must not fail a law.
 settings.register_profile("seesay", deadline=None)
 settings.load_profile("seesay")
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,8 +2,11 @@
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from seesay.store.run import Run
 from tests.test_docs import DEMO
 
 METHODS = ("steering", "topk", "hybrid")
+N_FEW = 12
 CONTROLS = [f"control_{control}_{method}" for method in METHODS for control in ("random", "permuted")]
 
 
@@ -40,20 +44,35 @@ def run(out: Path, max_features: int | None, subject: str = "world", sae_name: s
     )
 
 
+@contextmanager
+def of_fewer_scenes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "N_SCENES", 240)
+        patch.setattr(module, "N_IMAGES", 200)
+        yield
+
+
 @pytest.fixture
-def fewer_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "N_SCENES", 240)
-    monkeypatch.setattr(module, "N_IMAGES", 200)
+def fewer_scenes() -> Iterator[None]:
+    with of_fewer_scenes():
+        yield
 
 
-@pytest.mark.usefixtures("fewer_scenes")
-def test_the_summary_counts_what_the_features_file_holds(tmp_path: Path) -> None:
-    summary = run(tmp_path, 12)
-    assert json.loads((tmp_path / "summary.json").read_text("utf-8")) == summary
-    features = json.loads((tmp_path / "features.json").read_text("utf-8"))
-    assert len(features) == summary["n_features"] == 12
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo of few features; copy it before going on with it."""
+    out = tmp_path_factory.mktemp("demo")
+    with of_fewer_scenes():
+        summary = run(out, N_FEW)
+    assert json.loads((out / "summary.json").read_text("utf-8")) == summary
+    return out
+
+
+def test_the_summary_counts_what_the_features_file_holds(few: Path) -> None:
+    summary, features = (json.loads((few / f"{name}.json").read_text("utf-8")) for name in ("summary", "features"))
+    assert len(features) == summary["n_features"] == N_FEW
     assert all(split_of(feature["feature_id"]) == "test" for feature in features)
-    assert summary["n_features_with_concept"] == 12
+    assert summary["n_features_with_concept"] == N_FEW
     assert all(feature["concepts"] for feature in features)
     for method in METHODS:
         hits_by_kind = [kind["n_hits"][method] for kind in summary["by_kind"].values()]
@@ -107,10 +126,10 @@ def test_what_the_world_has_not_is_refused_before_anything_is_written(
 
 
 @pytest.mark.usefixtures("fewer_scenes")
-def test_the_demo_is_a_run_that_goes_on(tmp_path: Path) -> None:
-    few = run(tmp_path, 4)
-    more = run(tmp_path, 8)
-    assert (few["n_features"], more["n_features"]) == (4, 8)
+def test_the_demo_is_a_run_that_goes_on(few: Path, tmp_path: Path) -> None:
+    shutil.copytree(few, tmp_path, dirs_exist_ok=True)
+    assert json.loads((tmp_path / "summary.json").read_text("utf-8"))["n_features"] == N_FEW
+    assert run(tmp_path, N_FEW + 4)["n_features"] == N_FEW + 4
     with Run.open(tmp_path / module.RUN) as opened:
         told = {each.title for each in settings(opened)}
     assert told >= {"steering", "topk", "hybrid", "hybrid, random", "topk, permuted", "hybrid, permuted-images"}

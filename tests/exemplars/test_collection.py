@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,12 +73,9 @@ def reduced(each: Seen, feature_id: int, reduction: Reduction) -> np.float32:
 
 def by_hash(seen: Sequence[Seen], *numbers: int, salt: int) -> list[Seen]:
     """Images in the order of a hash, the largest first."""
-
-    def key(each: Seen) -> int:
-        parts = [torch.tensor(number) for number in (*numbers, each.image_id)]
-        return int(hashed(*parts, salt=salt))
-
-    return sorted(seen, key=key, reverse=True)
+    image_ids = torch.tensor([each.image_id for each in seen], dtype=torch.long)
+    hashes = hashed(*map(torch.tensor, numbers), image_ids, salt=salt).tolist()
+    return [seen[place] for place in sorted(range(len(seen)), key=lambda place: hashes[place], reverse=True)]
 
 
 def rows_of(selection: Chosen, part: str, feature_id: int) -> list[tuple[int, float, int, list[int], list[float]]]:
@@ -184,11 +182,16 @@ def test_what_cannot_be_kept_is_refused(options: dict[str, Any]) -> None:
 def test_features_that_fire_together_are_counted_on_a_sample_of_patches() -> None:
     seen = images(60, seed=2)
     ids, shares = fires_together(collected(seen))
+    image_ids, patches = torch.tensor([[each.image_id] for each in seen]), torch.arange(N_PATCHES)
+
+    def keys_of(feature_id: int) -> list[list[int]]:
+        return hashed(torch.tensor(feature_id), image_ids, patches, salt=4).tolist()
+
     for feature_id in range(N_FEATURES):
         active = [
-            (int(hashed(*map(torch.tensor, (feature_id, each.image_id, patch)), salt=4)), each.dense[patch])
-            for each in seen
-            for patch in range(N_PATCHES)
+            (key, each.dense[patch])
+            for each, keys_p in zip(seen, keys_of(feature_id), strict=True)
+            for patch, key in enumerate(keys_p)
             if each.dense[patch, feature_id] > 0
         ]
         sample = [row for _, row in sorted(active, key=lambda pair: -pair[0])[: CONFIG.n_patches]]
@@ -233,16 +236,16 @@ def test_merging_is_associative_and_commutative_and_the_same_as_one_pass(
     def shard(place: int) -> Collection:
         return collected(shards[place], batch_size=batch_size + place)
 
-    left = shard(0)
-    left.merge(shard(1))
-    left.merge(shard(2))
-    tail = shard(1)
-    tail.merge(shard(2))
-    right = shard(0)
+    shards_made = [shard(place) for place in range(3)]
+    left, middle, end = deepcopy(shards_made)
+    left.merge(middle)
+    left.merge(end)
+    right, tail, end = deepcopy(shards_made)
+    tail.merge(end)
     right.merge(tail)
-    backwards = shard(2)
-    backwards.merge(shard(1))
-    backwards.merge(shard(0))
+    start, middle, backwards = deepcopy(shards_made)
+    backwards.merge(middle)
+    backwards.merge(start)
     for other in (left, right, backwards):
         same(whole, other)
 

@@ -57,7 +57,8 @@ def heat(subject: Subject) -> dict[int, np.ndarray]:
 
 def by_hash(image_ids: list[int], *numbers: int, salt: int) -> list[int]:
     """In the order of a hash, the largest first."""
-    keys = {each: int(hashed(*(torch.tensor(number) for number in (*numbers, each)), salt=salt)) for each in image_ids}
+    hashes = hashed(*map(torch.tensor, numbers), torch.tensor(image_ids, dtype=torch.long), salt=salt)
+    keys = dict(zip(image_ids, hashes.tolist(), strict=True))
     return sorted(image_ids, key=lambda each: -keys[each])
 
 

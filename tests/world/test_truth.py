@@ -33,7 +33,7 @@ def middle() -> SAE:
 
 
 def test_precision_recall_and_base_rate_equal_a_double_loop(subject: VLM, middle: SAE) -> None:
-    n_scenes, features = 70, range(40)
+    n_scenes, features = 70, range(20)
     truth = measure(subject, middle, LAYER, n_scenes=n_scenes)
     weighted = torch.zeros(len(features), len(CONCEPTS))
     total = torch.zeros(len(features))
