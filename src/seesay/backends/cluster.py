@@ -76,7 +76,8 @@ def _ray(*, is_own: bool) -> Any:
 
 def _join(ray: Any, address: str | None) -> None:
     if address is None:
-        ray.init(include_dashboard=False, _node_ip_address="127.0.0.1", **_QUIET)
+        # "local": it would join whatever cluster this machine has, or had, otherwise
+        ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **_QUIET)
         return
     try:
         ray.init(address=address, **_QUIET)
