@@ -25,7 +25,7 @@ from seesay.records import Decoding, Strength
 from seesay.store.explanations import explanations
 from seesay.store.run import Run
 
-N_FEATURES, N_ROUNDS = 512, 3
+N_FEATURES, N_ROUNDS = 512, 7
 SETTING = Setting(strength=Strength(2.0, "residual_norm"), decoding=Decoding(max_new_tokens=24))
 
 

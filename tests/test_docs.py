@@ -17,6 +17,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 NOT_RUN = (
     "seesay world train",
     "seesay train-sae",
+    "seesay collect --backend ray",
     "seesay steer --subject google/",
     "seesay steer --subject openai/",
     "seesay features",

@@ -18,7 +18,7 @@ def ray() -> Iterator[Any]:
     from seesay.backends import cluster
 
     package = cluster._ray(is_own=True)
-    package.init(num_cpus=2, include_dashboard=False, _node_ip_address="127.0.0.1", **cluster._QUIET)
+    package.init("local", num_cpus=2, include_dashboard=False, _node_ip_address="127.0.0.1", **cluster._QUIET)
     package.cloudpickle.register_pickle_by_value(sys.modules[tasks.__name__])
     yield package
     package.shutdown()

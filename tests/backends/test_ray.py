@@ -1,11 +1,13 @@
 """What can happen to workers, and to whoever asks for them."""
 
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from seesay.backends import cluster
 from seesay.backends.cluster import hired
 from seesay.backends.placing import placed
 from seesay.cli import main, parse
@@ -57,6 +59,16 @@ def test_a_cluster_that_is_not_there_is_one_line(
     error = capsys.readouterr().err
     assert error.startswith(f"seesay: error: no cluster at {address}: ")
     assert error.count("\n") == 1
+
+
+def test_what_listens_and_is_not_ray_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_ANSWER_S", 5.0)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(UnusableCluster, match="does not answer as Ray"), hired(ten, address=address):
+            pass
+    with pytest.raises(UnusableCluster, match="Ray's client"), hired(ten, address="ray://localhost:10001"):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from seesay.comparison.comparing import compare
-from seesay.comparison.contender import FeatureKey
+from seesay.comparison.contender import FeatureKey, names_of
 from seesay.comparison.levels import labels_of, majority
 from seesay.comparison.parts import THIRDS
 from seesay.comparison.quantities import Quantity, named, quantities
@@ -19,8 +19,9 @@ from seesay.comparison.reading import Contest, read
 from seesay.comparison.results import Comparison, Standing
 from seesay.errors import InvalidSetting, UnknownChoice
 from seesay.explainers.config import Setting
-from seesay.records import Level, Strength
+from seesay.records import Level, Method, Strength
 from seesay.scorers.config import SCORES
+from seesay.store.explanations import StoredSetting
 from seesay.store.labels import Label, add_labels
 from seesay.store.run import Run
 from tests.comparison.making import FACTS, drawn, judged, making, said, scored
@@ -457,3 +458,13 @@ def test_a_seed_decides_on_resampling_alone(three: Path) -> None:
     first, again, other = (compare(contest, [IOU], seed=seed).as_json() for seed in (0, 0, 1))
     assert first == again != other
     assert first["standings"][0]["pairs"][0]["p_value"] == other["standings"][0]["pairs"][0]["p_value"]
+
+
+def test_an_approximation_is_always_named() -> None:
+    def setting(method: Method, **facts: object) -> StoredSetting:
+        rest = {"explainer": "e", "explainer_hash": "", "encoder_hash": "", "prompt_hash": "", "dtype": ""}
+        return StoredSetting(1, "", method, None, None, None, facts=facts, **rest)
+
+    found = names_of([{0: setting("one-word", coarse=4)}, {0: setting("steering")}, {0: setting("steering", coarse=2)}])
+    assert found == ["one-word, coarse 4", "steering", "steering, coarse 2"]
+    assert setting("steering", coarse="<b>").title == "steering"

@@ -9,14 +9,17 @@ import torch
 from PIL import Image
 
 from seesay.errors import InvalidSetting
+from seesay.explainers.cases import Case
 from seesay.explainers.config import Setting
 from seesay.explainers.explainer import Explainer
 from seesay.explainers.sharing import Shared
+from seesay.explainers.sights import ExemplarSight
 from seesay.explainers.steering import steer
+from seesay.images.blank import blank_image
 from seesay.records import Decoding, Method, Strength
 from seesay.vlm import ImageTokens
 from tests.explainers.galleries import PROMPTS, Shelf, active_on, asked, shelf, vlm_of
-from tests.families import BUILDERS, D_MODEL, N_BLOCKS
+from tests.families import BUILDERS, D_MODEL, N_BLOCKS, SIDE
 from tests.tiny import tiny_sae
 
 LAYER, ALPHA, SHORT = 1, 30.0, Decoding(max_new_tokens=5)
@@ -122,6 +125,35 @@ def test_what_was_not_asked_for_longest_makes_room() -> None:
     assert made[5:] == ["e", "f", "g", "h", "i"]
 
 
+def test_what_is_kept_of_a_picture_holds_nothing_of_its_batch() -> None:
+    vlm = vlm_of()
+    encoded = vlm.encode_to([blank_image("noise", SIDE, seed) for seed in range(4)], LAYER)
+    for each in (*encoded.apart(), *(seen.apart() for seen in vlm.encode_from(encoded))):
+        tensors = (each.tokens, *each.deeper) if isinstance(each, ImageTokens) else (each.residual,)
+        assert all(tensor.untyped_storage().nbytes() == tensor.nbytes for tensor in tensors)
+
+
+def test_memory_that_runs_out_takes_what_is_kept_and_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    vlm = asked(PROMPTS)
+    sizes: list[int] = []
+    encode = vlm.encode
+
+    def short(pictures: Sequence[Image.Image], **more: Any) -> list[ImageTokens]:
+        sizes.append(len(pictures))
+        if len(pictures) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return encode(pictures, **more)
+
+    monkeypatch.setattr(vlm, "encode", short)
+    sight = ExemplarSight(vlm, None, None, Setting("topk", overlay="mask", n_images=3), same_pictures(), 8)
+    cases = [Case(each, each, each, exemplars=tuple(same_pictures().exemplars_of[each])) for each in (3, 4, 5, 6)]
+    sight.see(cases[:2])
+    assert sizes == [6, 3, 1, 1, 1, 1, 1, 1]
+    sizes.clear()
+    sight.see(cases[2:])
+    assert sizes == [1] * 6, "it does not begin anew"
+
+
 @pytest.mark.parametrize("family", COARSENING)
 def test_equal_patches_can_go_through_the_encoder_as_one(family: str) -> None:
     vlm = vlm_of(family)
@@ -154,9 +186,9 @@ def test_encoders_that_cannot_be_coarsened_are_refused_before_anything_is_said(f
 
 
 def test_grids_and_blocks_that_cannot_be_coarsened_are_refused() -> None:
-    with pytest.raises(InvalidSetting, match="coarse 3, and 4 x 4 patches; expected a divisor"):
+    with pytest.raises(InvalidSetting, match="coarse 3, and 4 x 4 patches; expected one of 1, 2, 4"):
         steer(vlm_of(), tiny_sae(), [3], ALPHA, layer=LAYER, coarse=3)
-    with pytest.raises(InvalidSetting, match="after which none is read"):
+    with pytest.raises(InvalidSetting, match="nothing is left to be faster"):
         steer(vlm_of(), tiny_sae(), [3], ALPHA, layer=N_BLOCKS - 1, coarse=2)
     with pytest.raises(InvalidSetting, match="coarse 2 for topk; expected 1"):
         Setting("topk", coarse=2)

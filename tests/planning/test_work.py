@@ -113,13 +113,23 @@ def test_exemplars_go_through_the_whole_encoder_and_are_all_read(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_every_sample_is_a_row_of_its_own(tmp_path: Path) -> None:
+def test_samples_share_the_reading_and_nothing_else(tmp_path: Path) -> None:
     _, folder = saved("llava", tmp_path / "model")
     counted = outline(folder, FLOAT)
     one, three = (
         work_of(counted, LAYER, Setting(decoding=Decoding(8, 1.0, n_samples=n)), Batches(2, 2)) for n in (1, 3)
     )
-    assert (three.prefill.flops(), three.cache) == (3 * one.prefill.flops(), 3 * one.cache)
+    assert (three.prefill.flops(), three.cache) == (one.prefill.flops(), 3 * one.cache)
+    assert three.token.flops("linear") == 3 * one.token.flops("linear")
+
+
+@pytest.mark.slow
+def test_more_questions_than_are_read_in_one_pass_are_counted_alike(tmp_path: Path) -> None:
+    _, folder = saved("gemma3", tmp_path / "model")
+    counted = outline(folder, FLOAT)
+    few, many = (work_of(counted, LAYER, Setting(), Batches(n, 2)) for n in (2, 130))
+    assert (many.prefill.flops(), many.cache) == (65 * few.prefill.flops(), 65 * few.cache)
+    assert many.token.flops() == 65 * few.token.flops()
 
 
 def test_a_method_without_a_question_reads_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from seesay.backends.placing import placed
 from seesay.backends.ray import RayCrew
 from seesay.errors import MissingExtra, UnusableCluster
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_S, _ANSWER_S = 10.0, 30.0
 _QUIET = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
 
 
@@ -76,7 +77,8 @@ def _ray(*, is_own: bool) -> Any:
 
 def _join(ray: Any, address: str | None) -> None:
     if address is None:
-        ray.init(include_dashboard=False, _node_ip_address="127.0.0.1", **_QUIET)
+        # "local": it would join whatever cluster this machine has, or had, otherwise
+        ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **_QUIET)
         return
     try:
         ray.init(address=address, **_QUIET)
@@ -88,12 +90,25 @@ def _check_reachable(address: str) -> None:
     """Ray itself tries for minutes, and then ends the process."""
     if address == "auto":
         return
+    if "://" in address:
+        raise _unreachable(address, "addresses of Ray's client are not supported")
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=_TIMEOUT_S):
-            return
+            pass
     except (OSError, ValueError, OverflowError) as error:
         raise _unreachable(address, str(error)) from error
+    # Something listens; whether it is Ray is asked by another process, which can be ended.
+    look = "from ray.scripts.scripts import cli; cli()"
+    try:
+        subprocess.run(
+            [sys.executable, "-c", look, "health-check", "--address", address],
+            capture_output=True,
+            timeout=_ANSWER_S,
+            check=True,
+        )
+    except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
+        raise _unreachable(address, "what listens there does not answer as Ray, or wants another token") from error
 
 
 def _unreachable(address: str, why: str) -> UnusableCluster:

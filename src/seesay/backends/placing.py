@@ -29,7 +29,7 @@ def placed(nodes: Sequence[Node], n_workers: int | None, *, on_cpu: bool) -> tup
     gpus = [0 if on_cpu else int(node.get("GPU", 0)) for node in nodes]
     cpus = [int(node.get("CPU", 0)) for node in nodes]
     n_places = sum(gpus) or sum(cpus)
-    n = n_workers or sum(gpus) or sum(n > 0 for n in cpus)
+    n = sum(gpus) or sum(n > 0 for n in cpus) if n_workers is None else n_workers
     if not 0 < n <= n_places:
         raise UnusableCluster(
             f"{n} workers on {sum(gpus)} GPUs and {sum(cpus)} CPUs",

@@ -66,7 +66,7 @@ class RayCrew(Generic[Models]):
         self._ray, self._share = ray, share
         self._load = ray.put(load)
         self._sent: dict[int, _Sent] = {}
-        self._libraries: list[Any] = []
+        self._library, self._n_lent = self._founded(), 0
         self._members = [self._hired(_Piece()) for _ in range(n)]
 
     def facts(self, task: Task[Models, Any, Any]) -> Mapping[str, Any]:
@@ -96,23 +96,26 @@ class RayCrew(Generic[Models]):
 
     def lend(self, shelf: Shelf) -> Shelf:
         """Open it once more in a process beside this one, which answers the workers."""
-        here = self._ray.get_runtime_context().get_node_id()
-        beside = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
-        placed_here = {"num_cpus": 0, "scheduling_strategy": beside}
-        library = self._ray.remote(Library).options(**placed_here, max_restarts=-1, max_task_retries=-1).remote(shelf)
-        self._libraries.append(library)
-        lent: Any = Lent(partial(ask, library), methods_of(shelf))
+        self._n_lent += 1
+        lent: Any = Lent(partial(ask, self._library, self._n_lent, [self._ray.put(shelf)]), methods_of(shelf))
         return lent
 
     def dismiss(self) -> None:
         """Let all go, whatever they are doing."""
-        for handle in [*self._libraries, *(member.handle for member in self._members)]:
+        for handle in [self._library, *(member.handle for member in self._members)]:
             self._ray.kill(handle)
 
     def _send(self, task: Any) -> _Sent:
         if id(task) not in self._sent:  # the task is kept beside it, lest another gets its id
             self._sent[id(task)] = _Sent(len(self._sent), task, self._ray.put(task))
         return self._sent[id(task)]
+
+    def _founded(self) -> Any:
+        """A library on this machine: now, so that it is there when it is asked."""
+        here = self._ray.get_runtime_context().get_node_id()
+        beside = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
+        placed_here = {"num_cpus": 0, "scheduling_strategy": beside}
+        return self._ray.remote(Library).options(**placed_here, max_restarts=-1, max_task_retries=-1).remote()
 
     def _hired(self, loading: _Piece) -> _Member:
         n_threads = max(1, int(self._share["num_cpus"]))

@@ -77,33 +77,37 @@ class Worker:
 
 @final
 class Library:
-    """Has what is lent.
+    """Has what is lent. It may be begun anew at any time, and then finds again what it is asked for."""
 
-    Args:
-        shelf: what it is.
-    """
+    def __init__(self) -> None:
+        self._shelves: dict[int, Any] = {}
 
-    def __init__(self, shelf: Any) -> None:
-        self._shelf = shelf
-
-    def ask(self, method: str, arguments: Sequence[Any]) -> Answer:
+    def ask(self, number: int, shelf: Sequence[Any], method: str, arguments: Sequence[Any]) -> Answer:
         """Ask it something.
 
         Args:
+            number: of what is lent.
+            shelf: where that is to be had, alone in a list.
             method: by its name.
             arguments: of the method.
         """
+        import ray
+
         try:
-            return Answer([getattr(self._shelf, method)(*arguments)])
+            if number not in self._shelves:
+                self._shelves[number] = ray.get(shelf[0])
+            return Answer([getattr(self._shelves[number], method)(*arguments)])
         except SeesayError as error:
             return Answer(error=error)
 
 
-def ask(library: Any, method: str, *arguments: Any) -> Any:
+def ask(library: Any, number: int, shelf: Sequence[Any], method: str, *arguments: Any) -> Any:
     """Ask a library, from wherever one is.
 
     Args:
         library: the actor.
+        number: of what is lent.
+        shelf: where that is to be had.
         method: by its name.
         *arguments: of the method.
 
@@ -112,7 +116,7 @@ def ask(library: Any, method: str, *arguments: Any) -> Any:
     """
     import ray
 
-    answer: Answer = ray.get(library.ask.remote(method, arguments))
+    answer: Answer = ray.get(library.ask.remote(number, shelf, method, arguments))
     if answer.error is not None:
         raise answer.error
     return answer.results[0]

@@ -115,6 +115,8 @@ class Calibrate:
         from seesay.store.calibrations import calibrations
         from seesay.store.gallery import explainable
 
+        if self.steering.coarse != 1:
+            raise InvalidSetting(f"--coarse {self.steering.coarse} for calibrating", expected="1: strengths are exact")
         setting = setting_of(self.method, None, None, self.steering, self.showing, self.words, self.common.seed)
         with (
             stopping(output),

@@ -34,6 +34,7 @@ _PACKAGES = {
 _EXTRAS = {
     "train": ("sae_lens", "training SAEs, and the world's models"),
     "synthesis": ("diffusers", "images made of words, which seesay score looks at"),
+    "ray": ("ray", "work shared out among GPUs and machines"),
     "large": ("bitsandbytes", "explainers in few bits, or over several devices"),
 }
 _LEAST_FREE_DISK_GIB = 1.0
@@ -100,7 +101,7 @@ def check_devices() -> Iterator[Check]:
     cpu: Any = (
         torch.cpu
     )  # what it can has no public name; without such instructions bfloat16 is far slower than float32
-    fast = cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
+    fast = any(getattr(cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     half = "computes in bfloat16, too: --dtype bfloat16" if fast else "bfloat16 would be slow: leave it at float32"
     yield Check("CPU", "ok", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads; {half}")
     if torch.backends.mps.is_available():

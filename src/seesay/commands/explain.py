@@ -26,7 +26,7 @@ from seesay.commands.planning import Planned, PlanOptions, left_in, tell_plan
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.sharing import SharingOptions
 from seesay.commands.speaking import Named, check_names, speaking, stopping, together
-from seesay.errors import FeatureNotFound, InvalidSetting
+from seesay.errors import FeatureNotFound, InvalidSetting, UnusablePath
 from seesay.explainers.config import IMAGES_AT_ONCE, METHODS
 from seesay.records import Method, Split, StrengthUnit
 from seesay.selection import parse_features
@@ -135,6 +135,8 @@ class Explain:
         self.sharing.check(self.common, spread=self.who.spread, tensor_parallel=self.who.tensor_parallel)
         selected = None if self.features is None else parse_features(self.features)
         self.dry.check()
+        if self.dry.plan and not self.sharing.is_local:
+            raise InvalidSetting("--plan with --backend ray", expected="one of the two: plan for one worker's share")
         if self.dry.plan:
             return self._plan(output, setting, selected)
         if self.method == "dissect":
@@ -190,9 +192,19 @@ class Explain:
                 named = Named.of(self.path, run.subject, self.subject, self.sae, self.finding, self.layer)
                 name = self.who.explainer or named.subject
                 n_features = len(left_in(run, setting, name, self._features(run, setting, selected)))
+        elif METHODS[self.method].shows:
+            raise UnusablePath(
+                f"no run {self.path} for {self.method}, which shows its images",
+                expected="one that is collected",
+                remedy="seesay collect first",
+            )
         else:
             named = Named.of(self.path, {}, self.subject or "world", self.sae, self.finding, self.layer)
             n_features = len(self._chosen(selected or []))
+        if not n_features:
+            output.console.print("All of them are in the run already: there is nothing to plan.")
+            output.finish({"n_features": 0}, next_steps=[f"seesay show {self.path} ID   what was said"])
+            return 0
         planned = Planned(
             named, self.who, setting, n_features, self.questions_at_once or self.batch_size, self.images_at_once
         )

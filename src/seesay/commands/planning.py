@@ -93,7 +93,7 @@ def left_in(run: "Run", setting: "Setting", explainer: str, feature_ids: Sequenc
     wanted = {name: value for name, value in setting.facts.items() if name != "strength" or value is not None}
 
     def is_same(facts: Mapping[str, object]) -> bool:
-        return all(facts.get(name) == value for name, value in wanted.items())
+        return facts.get("coarse", 1) == setting.coarse and all(facts.get(name) == wanted[name] for name in wanted)
 
     same = [each for each in settings(run) if each.explainer == explainer and is_same(each.facts)]
     return missing(run, same[-1], feature_ids, setting.n_answers) if same else list(feature_ids)

@@ -132,5 +132,6 @@ class Show:
             setting, *_ = card.told[0]
             strength = setting.strength
             pushed = "" if strength is None else f" --strength {strength.value:g} --strength-unit {strength.unit}"
+            pushed += f" --coarse {setting.coarse}" if setting.coarse != 1 else ""
             steps.append(f"{explain} {setting.method}{pushed} --control random   what words are worth")
         return steps

@@ -197,7 +197,9 @@ def explanation_table(explanations: Sequence[Explanation]) -> Table:
     Args:
         explanations: of one method and one strength.
     """
-    table = Table(header_style="bold")
+    coarse = {each.coarse for each in explanations} - {1}
+    title = f"an approximation: coarse {', '.join(map(str, sorted(coarse)))}" if coarse else None
+    table = Table(header_style="bold", title=title)
     table.add_column("feature", justify="right")
     table.add_column("strength", justify="right")
     table.add_column("words", overflow="fold", ratio=1)

@@ -156,13 +156,15 @@ def names_of(contenders: Sequence[Mapping[int, StoredSetting]]) -> list[str]:
 def _telling_apart(contenders: Sequence[Mapping[int, StoredSetting]]) -> list[list[str]]:
     """Of each the facts, as few as will do, by which it is not another."""
     facts = [flattened(_any(settings).facts) for settings in contenders]
-    others = {name for each in facts for name in each} - {"strength value", "strength unit", *_TOLD_FIRST}
+    others = {name for each in facts for name in each} - {"coarse", "strength value", "strength unit", *_TOLD_FIRST}
     tellers: list[Callable[[int], str]] = [
         lambda place: f"by {_any(contenders[place]).explainer}",
         lambda place: _pushing(contenders[place]),
         *(_teller(facts, name) for name in (*sorted(others), *_TOLD_FIRST)),
     ]
-    parts: list[list[str]] = [[] for _ in contenders]
+    # An approximation is always named.
+    coarse = [_any(settings).coarse for settings in contenders]
+    parts = [[f"coarse {each}"] if each != 1 else list[str]() for each in coarse]
     for tell in tellers:
         told = [tell(place) for place in range(len(contenders))]
         longer = [[*part, each] if each else part for part, each in zip(parts, told, strict=True)]

@@ -37,6 +37,11 @@ class Shared(Generic[Seen]):
             self._keep(key, each)
         return found
 
+    def clear(self) -> None:
+        """Let go of all of it."""
+        self._kept.clear()
+        self._n_taken = 0
+
     def _keep(self, key: Hashable, seen: Seen) -> None:
         if key not in self._kept:
             self._n_taken += seen.n_bytes

@@ -24,7 +24,7 @@ from seesay.images.grid import Grid, Size
 from seesay.sae import SAE, Codes
 from seesay.steering import intervene
 from seesay.vlm import VLM, ImageTokens
-from seesay.vlm.batches import fitting
+from seesay.vlm.batches import fitting, is_out_of_memory
 from seesay.vlm.encoded import Encoded, join
 
 _SHARED_BYTES = 1 << 30
@@ -99,7 +99,8 @@ class EmptySight:
         Raises:
             NotEnoughMemory: a single one does not fit.
         """
-        passes = fitting(cases, self._at_once, self._see, lambda _case: _too_large())
+        passes = list(fitting(cases, self._at_once, self._see, lambda _case: _too_large()))
+        self._at_once = _fitted(passes, self._at_once)
         return [[image] for images in passes for image in images]
 
     def _see(self, cases: Sequence[Case]) -> list[ImageTokens]:
@@ -163,12 +164,22 @@ class ExemplarSight:
             NotEnoughMemory: a single one does not fit.
         """
         shown = [(case, exemplar) for case in cases for exemplar in case.exemplars]
-        passes = fitting(shown, self._at_once, self._see, lambda _shown: _too_large())
+        passes = list(fitting(shown, self._at_once, self._see, lambda _shown: _too_large()))
+        self._at_once = _fitted(passes, self._at_once)
         tokens = iter([image for images in passes for image in images])
         return [[next(tokens) for _ in case.exemplars] for case in cases]
 
-    @torch.no_grad()
     def _see(self, shown: Sequence[tuple[Case, Exemplar]]) -> list[ImageTokens]:
+        try:
+            return self._see_at_once(shown)
+        except (RuntimeError, MemoryError, NotEnoughMemory) as error:
+            if is_out_of_memory(error):  # what is kept for others may be what there is no room for
+                self._looked_at.clear()
+                self._encoded.clear()
+            raise
+
+    @torch.no_grad()
+    def _see_at_once(self, shown: Sequence[tuple[Case, Exemplar]]) -> list[ImageTokens]:
         exemplars = [exemplar for _case, exemplar in shown]
         if self._sae is None or self._layer is None:
             return self._once_each(self._looked_at, exemplars, self._look_at)
@@ -188,7 +199,8 @@ class ExemplarSight:
 
     def _look_at(self, exemplars: Sequence[Exemplar]) -> list[ImageTokens]:
         pictures = [self._drawn(exemplar)[1] for exemplar in exemplars]
-        return self._vlm.encode(pictures, batch_size=len(pictures))
+        seen = self._vlm.encode(pictures, batch_size=len(pictures))
+        return [each.apart() for each in seen] if self._setting.overlay == "plain" else seen
 
     def _up_to_block(self, exemplars: Sequence[Exemplar]) -> tuple[list[Size], Encoded]:
         """The sizes of the pictures that exemplars were drawn on, and what was drawn, encoded up to the block."""
@@ -279,6 +291,12 @@ def _activations(codes: Codes, cases: Sequence[Case]) -> Float[Tensor, "row posi
     wanted_r = torch.tensor([case.activating for case in cases], device=codes.feature_ids.device)
     is_wanted_rpk = codes.feature_ids == wanted_r[:, None, None]
     return (codes.values * is_wanted_rpk).sum(-1)
+
+
+def _fitted(passes: Sequence[Sequence[ImageTokens]], at_once: int) -> int:
+    """How many images to begin with the next time: fewer if memory ran out with as many."""
+    most = max(map(len, passes), default=0)
+    return most if len(passes) > 1 and most < at_once else at_once
 
 
 def _too_large() -> NotEnoughMemory:

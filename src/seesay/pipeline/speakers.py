@@ -121,11 +121,11 @@ class Speaker:
         return self.voice.name
 
     def facts_of(self, setting: Setting) -> dict[str, Any]:
-        """All that the words of a setting depend on but the feature; see [seesay.pipeline.explaining.Voice][]."""
+        """All that the words of a setting depend on but the feature; see [seesay.pipeline.speakers.Voice][]."""
         return self.voice.facts_of(setting)
 
     def calibration_key(self, setting: Setting) -> str:
-        """What a strength is chosen for; see [seesay.pipeline.explaining.Voice][]."""
+        """What a strength is chosen for; see [seesay.pipeline.speakers.Voice][]."""
         return self.voice.calibration_key(setting)
 
     def explainer(self, setting: Setting, run: Run) -> Explainer:

@@ -108,8 +108,8 @@ def work_of(outline: Outline, layer: int, setting: Setting, batches: Batches) ->
     if way.prompt is None:
         heard = _Heard(_NOTHING, _NOTHING, 0, 0, 0)
     else:
-        rows = [[tokens] * n_images] * (batches.features * n_answers)
-        heard = _heard(vlm, vlm.prompts.filled_in(way.prompt), rows)
+        rows = [[tokens] * n_images] * batches.features
+        heard = _heard(vlm, vlm.prompts.filled_in(way.prompt), rows, n_answers)
     return Work(
         images_per_feature=n_images,
         answers_per_feature=n_answers,
@@ -156,8 +156,8 @@ class _Heard:
     n_prompt: int
 
 
-def _heard(vlm: VLM, prompt: str, rows: Sequence[Sequence[ImageTokens]]) -> _Heard:
-    """Let it say two tokens, and look on after each."""
+def _heard(vlm: VLM, prompt: str, rows: Sequence[Sequence[ImageTokens]], n_answers: int) -> _Heard:
+    """Let it say two tokens to each answer, and look on after each pass; many questions are read in several."""
     costs: list[Cost] = []
     caches: list[int] = []
     lengths: list[int] = []
@@ -171,8 +171,9 @@ def _heard(vlm: VLM, prompt: str, rows: Sequence[Sequence[ImageTokens]]) -> _Hea
     handle = vlm.model.register_forward_hook(note)
     try:
         with counting() as tally:
-            vlm.say(prompt, rows, Decoding(max_new_tokens=2))
+            vlm.say(prompt, rows, Decoding(max_new_tokens=2, n_samples=n_answers))
     finally:
         handle.remove()
-    first, second = costs
-    return _Heard(first, second.since(first), caches[0], caches[1] - caches[0], lengths[0])
+    *reads, last = costs
+    at_first = sum(caches[:-1]) * n_answers
+    return _Heard(reads[-1], last.since(reads[-1]), at_first, caches[-1] - at_first, lengths[0])

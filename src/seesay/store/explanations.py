@@ -63,8 +63,14 @@ class StoredSetting:
     @property
     def title(self) -> str:
         """Its method, its control, and how far it is approximated, in words."""
+        approximated = "" if self.coarse == 1 else f"coarse {self.coarse}"
+        return ", ".join(filter(None, [self.method, self.control, approximated]))
+
+    @property
+    def coarse(self) -> int:
+        """Patches a side that went through the encoder as one; 1 if it is exact."""
         coarse = self.facts.get("coarse", 1)
-        return ", ".join([self.method, *filter(None, [self.control]), *([f"coarse {coarse}"] if coarse != 1 else [])])
+        return coarse if isinstance(coarse, int) else 1
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data, without its number, which means nothing elsewhere."""
@@ -76,7 +82,7 @@ def add_setting(run: Run, facts: Mapping[str, Any], explainer: str) -> StoredSet
 
     Args:
         run: open to be written.
-        facts: all that words depend on, as [seesay.pipeline.explaining.Speaker.facts_of][] gives them.
+        facts: all that words depend on, as [seesay.pipeline.speakers.Voice.facts_of][] gives them.
         explainer: name of the model.
     """
     strength = facts.get("strength") or {}
@@ -317,7 +323,7 @@ def _explanation(run: Run, setting: StoredSetting, row: Sequence[Any]) -> Explan
             seconds=checked_number(seconds) or 0.0,
             encoder_differs_in=str(setting.facts.get("encoder_differs_in", "")),
             reason=checked_text(reason),
-            coarse=int(setting.facts.get("coarse", 1)),
+            coarse=setting.coarse,
         )
     except DAMAGE as error:
         raise run.damaged(f"an explanation of feature {feature_id!r}", error) from error

@@ -272,9 +272,16 @@ class Encoder:
                 remedy="leave it at 1",
             )
         if coarse < 1 or any(side % coarse for side in grid):
-            raise InvalidSetting(f"coarse {coarse}, and {grid[0]} x {grid[1]} patches", expected="a divisor of both")
+            divisors = [each for each in range(1, min(grid) + 1) if not any(side % each for side in grid)]
+            raise InvalidSetting(
+                f"coarse {coarse}, and {grid[0]} x {grid[1]} patches",
+                expected=f"one of {', '.join(map(str, divisors))}",
+            )
         if coarse != 1 and layer == self.last_layer_read:
-            raise InvalidSetting(f"coarse {coarse} from block {layer} on, after which none is read", expected="1")
+            raise InvalidSetting(
+                f"coarse {coarse} after block {layer}, the last one that is read: nothing is left to be faster",
+                expected="1",
+            )
 
     def _run_coarsely(self, encoded: Encoded, coarse: int) -> Any:
         """Run the rest of it on squares of patches."""

@@ -28,6 +28,10 @@ class ImageTokens:
     grid: Grid
     deeper: tuple[Float[Tensor, "token d_lm"], ...] = ()
 
+    def apart(self) -> "ImageTokens":
+        """The same in tensors of its own, so that it can be kept while others of its batch are let go."""
+        return ImageTokens(self.tokens.clone(), self.grid, tuple(each.clone() for each in self.deeper))
+
     @property
     def n_bytes(self) -> int:
         """That its tensors take."""
