@@ -56,6 +56,15 @@ def test_caches_of_an_unknown_kind_are_not_joined(monkeypatch: pytest.MonkeyPatc
     alone, _ = said_by(vlm, 1)
     monkeypatch.setattr(generation, "_JOINABLE", set())
     assert said_by(vlm, 2) == (alone, 12 + 3 + 7)
+    monkeypatch.setattr(generation, "_READ_AT_ONCE", 3)
+    assert said_by(vlm, None) == (alone, 12 + 7)
+
+
+def test_questions_that_are_read_in_several_passes_are_answered_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    vlm = gemma3().vlm()
+    alone, _ = said_by(vlm, 1)
+    monkeypatch.setattr(generation, "_READ_AT_ONCE", 2)
+    assert said_by(vlm, None) == (alone, 12)
 
 
 def test_samples_of_a_question_are_read_once() -> None:

@@ -158,11 +158,12 @@ def _answer(
         n_left = len(questions) - n_begun
         enters = batch is None or (n_free >= min(math.ceil(width / 2), n_left) and batch.is_joinable)
         if n_left and enters:
-            some = questions[n_begun : n_begun + min(n_free, n_left)]
-            for start in range(0, len(some), _READ_AT_ONCE):
-                begun = _Batch.begin(model, asked, some[start : start + _READ_AT_ONCE])
+            until = n_begun + min(n_free, n_left)
+            while n_begun < until and (batch is None or batch.is_joinable):
+                some = questions[n_begun : min(n_begun + _READ_AT_ONCE, until)]
+                begun = _Batch.begin(model, asked, some)
                 batch = begun if batch is None else batch.join(begun)
-            n_begun += len(some)
+                n_begun += len(some)
         assert batch is not None
         on_step(said)
         batch = batch.step(model, asked.choosing, said)
