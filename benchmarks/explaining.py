@@ -36,6 +36,7 @@ from seesay.explainers.gallery import Gallery, NoImages
 from seesay.images.blank import blank_image
 from seesay.images.options import Overlay
 from seesay.pipeline.collecting import Subject, collect
+from seesay.planning.machine import measured
 from seesay.records import Decoding, Method
 from seesay.store.gallery import RunGallery, explainable
 from seesay.store.run import Run
@@ -192,7 +193,7 @@ def compare(bench: Bench, names: Sequence[str], rounds: int) -> dict[str, float]
 
 def coarsely(bench: Bench, factors: Sequence[int]) -> None:
     """How much faster steering is on a coarser grid, and how often it says the same."""
-    exact, coarse = bench.setting(*WAYS["steering"]), 1
+    exact = bench.setting(*WAYS["steering"])
     device = bench.case.vlm.encoder.device
     before, expected = min(seconds(lambda: bench.fast(exact), device) for _ in range(2))
     for coarse in factors:
@@ -230,17 +231,6 @@ def clocked(device: torch.device) -> Generator[dict[str, float]]:
         yield taken
 
 
-def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
-    """What a large product of matrices reaches here, in FLOP a second."""
-    n = 8192 if device.type == "cuda" else 1024
-    one, other = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
-    best = 0.0
-    for _ in range(5):
-        took, _ = seconds(lambda: [str((one @ other).shape) for _ in range(4)], device)
-        best = max(best, 4 * 2 * n**3 / took)
-    return best
-
-
 def stages(bench: Bench) -> None:
     """Where the time of steering goes, and how much of the machine's peak it reaches."""
     case, setting = bench.case, bench.setting(*WAYS["steering"])
@@ -253,7 +243,7 @@ def stages(bench: Bench) -> None:
         whole, _ = seconds(lambda: bench.fast(setting), device)
     for stage, took in taken.items():
         print(f"{stage:28} {took:8.2f} s of {whole:.2f}")
-    peak = peak_flops(device, case.vlm.model.dtype)
+    peak = measured(device, case.vlm.model.dtype).flops_per_second
     share = n * each / whole / peak
     print(f"{each / 1e9:.3f} GFLOP a feature, {share:.0%} of the {peak / 1e12:.3f} TFLOP/s of a product of matrices")
 

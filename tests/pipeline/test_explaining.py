@@ -14,13 +14,14 @@ import torch
 import seesay
 from seesay.errors import UnreadablePrompt, UnusablePath
 from seesay.exemplars.config import CollectionConfig
+from seesay.explainers.cases import donors as donors_of
 from seesay.explainers.config import Setting
 from seesay.pipeline.collecting import Subject, collect
 from seesay.pipeline.explaining import Speaker, explain
 from seesay.records import Decoding, Explanation, Strength
 from seesay.sae import load_sae
 from seesay.store.explanations import StoredSetting, explanations, find_setting, n_explained, settings
-from seesay.store.gallery import explainable
+from seesay.store.gallery import RunGallery, explainable
 from seesay.store.run import Run
 from seesay.vlm import VLM, load_vlm
 from seesay.world.pictures import Pictures
@@ -175,12 +176,12 @@ def test_a_permuted_control_copies_its_donors_words_which_are_what_it_would_have
     with Run.writing(tmp_path / "other") as run:
         feature_ids = explainable(run)[:4]
         generated = words_in(run, explain(run, speaker, permuted, feature_ids))
-        explainer = speaker.explainer(permuted, run)
-        donors = [explainer.donor_of(each) for each in feature_ids]
+        donor_of = donors_of(permuted, RunGallery(run))
+        donors = [donor_of[each] for each in feature_ids]
     assert [each.donor_id for each in generated] == donors
     assert {each.control for each in generated} == {"permuted"}
     with Run.writing(folder) as run:
-        explain(run, speaker, setting, [each for each in donors if each is not None])
+        explain(run, speaker, setting, donors)
         silence(monkeypatch)
         stored = explain(run, speaker, permuted, feature_ids)
         assert words_in(run, stored) == generated
@@ -191,10 +192,10 @@ def test_a_permuted_control_asks_for_what_its_donors_have_not_got(
     run: Run, speaker: Speaker, feature_ids: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     permuted = replace(STEERING, control="permuted")
-    explainer = speaker.explainer(permuted, run)
-    donors = {each: explainer.donor_of(each) for each in feature_ids}
+    donor_of = donors_of(permuted, RunGallery(run))
+    donors = {each: donor_of[each] for each in feature_ids}
     known = feature_ids[::2]
-    explain(run, speaker, STEERING, [donor for each in known if (donor := donors[each]) is not None])
+    explain(run, speaker, STEERING, [donors[each] for each in known])
     asked, say = [], VLM.say
 
     def noted(self: VLM, *arguments: Any, keys: Sequence[int], **options: Any) -> Any:

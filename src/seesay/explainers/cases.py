@@ -92,7 +92,7 @@ class Cases:
             InvalidStrength: the unit of the strength needs statistics that are not there.
         """
         direction_of, images_of = _sources(self._setting.control)
-        donor_id = self._donors.get(feature_id) if "permuted" in (direction_of, images_of) else None
+        donor_id = self.donor_of(feature_id) if "permuted" in (direction_of, images_of) else None
         if "permuted" in (direction_of, images_of) and donor_id is None:
             return Case(feature_id, feature_id, feature_id, reason=_NO_DONOR)
         pushed = donor_id if direction_of == "permuted" and donor_id is not None else feature_id
@@ -104,7 +104,7 @@ class Cases:
         reason = ""
         if self._setting.way.shows and not exemplars:
             reason = _NO_EXEMPLARS
-        elif direction is not None and largest == 0 and self._counts_in_activations:
+        elif direction is not None and largest == 0:
             reason = _NEVER_ACTIVE
         return Case(
             feature_id=feature_id,

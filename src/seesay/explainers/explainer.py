@@ -132,14 +132,6 @@ class Explainer:
             yield [replace(each, seconds=round(seconds, 6)) for each in said]
             started = time.perf_counter()
 
-    def donor_of(self, feature_id: int) -> int | None:
-        """The feature that lends another one its place in a permuted control; None without such a control.
-
-        Args:
-            feature_id: of the feature that is explained.
-        """
-        return self._cases.donor_of(feature_id)
-
     @staticmethod
     @torch.no_grad()
     def divergences(

@@ -6,7 +6,7 @@ Shape suffixes: r row (a case, or an image of one), p position, d d_model, k act
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, TypeVar, final, runtime_checkable
+from typing import Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,7 +18,7 @@ from seesay.exemplars.exemplar import Exemplar
 from seesay.explainers.cases import Case, directions
 from seesay.explainers.config import IMAGES_AT_ONCE, Empty, Setting
 from seesay.explainers.gallery import Gallery
-from seesay.explainers.sharing import Shared
+from seesay.explainers.sharing import Seen, Shared
 from seesay.images.blank import blank_image
 from seesay.images.grid import Grid, Size
 from seesay.sae import SAE, Codes
@@ -29,8 +29,6 @@ from seesay.vlm.encoded import Encoded, join
 
 _SHARED_BYTES = 1 << 30
 """Of pictures that are kept for other features: on the encoder's device, as it made them."""
-
-Seen = TypeVar("Seen", ImageTokens, Encoded)
 
 
 @runtime_checkable
