@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seesay.calibration import DEFAULT_GRIDS, HALF, LEAST_KL, Point, agreement, best, curve, heard, similarity
+from seesay.calibration import HALF, LEAST_KL, Point, agreement, best, curve, heard, similarity
 from seesay.errors import InvalidStrength
+from seesay.explainers.config import DEFAULT_GRIDS
 from seesay.statistics import estimate
 
 WORDS = st.lists(st.sampled_from(["a", "red", "cat", "on", "grass"]), max_size=5).map(" ".join)

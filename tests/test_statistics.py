@@ -20,6 +20,7 @@ from seesay.statistics import (
     balanced_accuracy,
     calibration_error,
     clusters_of,
+    contrast,
     coverage_accuracy,
     estimate,
     holm,
@@ -56,6 +57,30 @@ def split_up(trusts: list[tuple[float, bool]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 # Estimates
+
+
+def test_a_contrast_is_the_difference_of_two_means_and_its_interval_that_of_resampled_clusters() -> None:
+    values, clusters = random(30), np.arange(30) // 2
+    is_first = np.arange(30) % 3 == 0
+    found = contrast(values, is_first, clusters, seed=3)
+    rng = np.random.default_rng(3)
+    drawn: list[float] = []
+    for row in rng.integers(0, 15, (N_RESAMPLES, 15)):
+        members = np.concatenate([np.flatnonzero(clusters == cluster) for cluster in row])
+        if 0 < is_first[members].sum() < len(members):
+            drawn.append(values[members][is_first[members]].mean() - values[members][~is_first[members]].mean())
+    assert found.mean == pytest.approx(values[is_first].mean() - values[~is_first].mean())
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, TAILS)))
+    assert found.n == 30
+
+
+@few_examples
+@given(FEW)
+def test_a_contrast_of_groups_turned_around_is_its_negative(values: np.ndarray) -> None:
+    assume(len(values) > 1)
+    is_first = np.arange(len(values)) % 2 == 0
+    one, other = contrast(values, is_first), contrast(values, ~is_first)
+    assert (one.mean, one.low, one.high) == pytest.approx((-other.mean, -other.high, -other.low), abs=1e-6)
 
 
 @pytest.mark.parametrize("n", [2, 9, 300])

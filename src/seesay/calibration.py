@@ -19,14 +19,6 @@ from seesay.statistics import estimate
 Numbers = Float64[np.ndarray, "strength feature"]
 Clusters = Int64[np.ndarray, " feature"]
 
-DEFAULT_GRIDS: dict[StrengthUnit, tuple[float, ...]] = {
-    "coefficient": (12.5, 25.0, 50.0, 100.0, 200.0, 400.0, 800.0),
-    "residual_norm": (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0),
-    "max_activation": (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0),
-    "kl": (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0),
-}
-"""What is tried; each more than the one before, as neighbours are compared."""
-
 Score = Literal["agreement", "kl"]
 """What speaks for a strength where nobody knows the truth: that words hold and are the feature's own, see `agreement`;
 or that half of the features are `heard`, for which the weakest strength suffices."""

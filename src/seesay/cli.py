@@ -26,6 +26,7 @@ from seesay.commands.inspect import Inspect
 from seesay.commands.label import Label
 from seesay.commands.people import People
 from seesay.commands.report import Report
+from seesay.commands.reproduce import Reproduce
 from seesay.commands.score import ScoreCommand
 from seesay.commands.serve import Serve
 from seesay.commands.show import Show
@@ -67,6 +68,7 @@ COMMANDS: Mapping[str, type[Command]] = {
     "people": People,
     "report": Report,
     "serve": Serve,
+    "reproduce": Reproduce,
     "doctor": Doctor,
 }
 """Every command by the words that call it."""
@@ -89,6 +91,7 @@ _Overview = (
     | Annotated[People, subcommand("people")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Serve, subcommand("serve")]
+    | Annotated[Reproduce, subcommand("reproduce")]
     | Annotated[Doctor, subcommand("doctor")]
 )
 _CONFIG = (OmitSubcommandPrefixes, OmitArgPrefixes, FlagCreatePairsOff)
@@ -116,6 +119,7 @@ In order of use:
   seesay people runs/x            what people say; blind studies
   seesay report runs/x            one file to be read, kept or sent
   seesay serve runs/x             all of it in a browser
+  seesay reproduce                the paper's claims, tested
   seesay world evaluate           what these models can do, and what they must
   seesay world train              those small models again, from nothing
 

@@ -327,7 +327,7 @@ def test_features_are_divided_by_the_level_of_most_of_what_is_said_of_them(tmp_p
         assert labels_of([run]) == ("records:1", {"red": "other"})
         who, labels = labels_of([run], "model")
         assert who == "model:1234"
-    found = majority(contest, labels)
+    found = majority([each.words for each in contest.contenders], labels)
     assert {key.feature_id: level for key, level in found.items()} == {
         IDS[0]: "low-level",
         IDS[2]: "high-level",

@@ -184,7 +184,7 @@ class Calibrate:
         return self.strength_unit or ("max_activation" if self.method == "hybrid" else "residual_norm")
 
     def _strengths(self, unit: StrengthUnit) -> Sequence[float]:
-        from seesay.calibration import DEFAULT_GRIDS
+        from seesay.explainers.config import DEFAULT_GRIDS
 
         if self.grid is None:
             return DEFAULT_GRIDS[unit]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from seesay.commands.counts import Count
+from seesay.commands.counts import Count, OptionalCount
 from seesay.commands.images import ImageOptions
 from seesay.commands.options import Options
 from seesay.commands.output import Output
@@ -106,6 +106,9 @@ class Collect:
     inactive: Count = 10
     """Images that do not activate a feature, in each half."""
 
+    n_images: OptionalCount = None
+    """At most so many images, the first ones; by default all."""
+
     batch_size: Count = 32
     """Images at a time."""
 
@@ -143,6 +146,10 @@ class Collect:
         self._check_out()
         self.sharing.check(self.common)
         source = self.reading.open(self.images)
+        if self.n_images is not None:
+            from seesay.images.sources import First
+
+            source = First(source, self.n_images)
         with self.sharing.crew(
             Looks(self.subject, self.sae, self.finding, self.layer, self.common), self.common
         ) as crew:

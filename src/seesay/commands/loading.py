@@ -1,6 +1,10 @@
 """Loading what a command works on, with nothing on the screen but what was asked for."""
 
 import logging as standard_logging
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +15,8 @@ from seesay.commands.options import Options
 if TYPE_CHECKING:
     from seesay.vlm import VLM, Encoder
     from seesay.vlm.loading import Quantization
+
+_KEPT: "ContextVar[dict[str, VLM] | None]" = ContextVar("kept", default=None)
 
 
 def load_explainer(
@@ -36,7 +42,8 @@ def load_explainer(
 
     found = resolve_subject(name)
     hush(options, bars=Path(found).is_dir())
-    return vlm.load_vlm(
+    load = partial(
+        vlm.load_vlm,
         found,
         device=options.device,
         dtype=options.dtype,
@@ -45,6 +52,24 @@ def load_explainer(
         spread=spread,
         tensor_parallel=tensor_parallel,
     )
+    kept = _KEPT.get()
+    if kept is None:
+        return load()
+    wanted = repr(load.keywords | {"name": found})
+    if wanted not in kept:
+        kept.clear()  # before another one is loaded: two may not fit
+        kept[wanted] = load()
+    return kept[wanted]
+
+
+@contextmanager
+def keeping() -> Generator[None]:
+    """Within it, the model that explained last is not loaded again where the same one is asked for."""
+    before = _KEPT.set({})
+    try:
+        yield
+    finally:
+        _KEPT.reset(before)
 
 
 def load_encoder(name: str, options: Options, *, compared: bool = False) -> "Encoder":

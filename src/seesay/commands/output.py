@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, final
 
@@ -16,6 +17,7 @@ from seesay.commands.options import Options
 from seesay.files import to_json, unwritable, write_json
 
 _STDOUT = Path("-")
+_IS_MUTED = ContextVar("is_muted", default=False)
 
 
 class _Rate(ProgressColumn):
@@ -40,7 +42,7 @@ class Output:
     def __init__(self, options: Options, *, is_silent: bool = False) -> None:
         self._target = None if is_silent else options.json
         self._is_silent = is_silent
-        self.console = Console(stderr=options.json == _STDOUT, highlight=False, quiet=is_silent)
+        self.console = Console(stderr=options.json == _STDOUT, highlight=False, quiet=is_silent or _IS_MUTED.get())
         if self._target is not None and self._target != _STDOUT:
             check_writable(self._target)
         if options.verbose:
@@ -95,6 +97,16 @@ class Output:
             self.console.print(Text("Next:"))
             for step in next_steps:
                 self.console.print(Text(f"  {step}"), soft_wrap=True)
+
+
+@contextmanager
+def muted() -> Generator[None]:
+    """Within it commands show their progress and print nothing: whoever is made of others says what came of them."""
+    before = _IS_MUTED.set(True)
+    try:
+        yield
+    finally:
+        _IS_MUTED.reset(before)
 
 
 def check_writable(path: Path) -> None:

@@ -32,7 +32,7 @@ def plan_page(plan: "Plan", of: str, n_features: int, who: ExplainerOptions) -> 
     yield _verdict(plan, who)
     yield _work_table(plan)
     seconds = plan.seconds(n_features)
-    yield Text(f"{n_features} features: at least {_duration(seconds)}, {_rate(plan)} features/s.", style="bold")
+    yield Text(f"{n_features} features: at least {duration(seconds)}, {_rate(plan)} features/s.", style="bold")
     yield Text(_assumptions(plan, who), style="dim")
 
 
@@ -41,13 +41,13 @@ def _memory_table(plan: "Plan") -> Table:
     n_rows = batches.features * plan.work.answers_per_feature
     table = _table("memory", "parameters", "")
     for part, weights in memory.weights.items():
-        table.add_row(part, f"{weights.n_parameters:,}", _size(weights.n_bytes))
-    table.add_row("SAE", "", "not known" if memory.sae is None else _size(memory.sae))
-    table.add_row(f"encoder at work, {batches.images} images at once", "", _size(memory.encoder))
-    table.add_row(f"language model at work, {batches.features} features at once", "", _size(memory.language))
-    row = f"  of these, keys and values, {_size(memory.cache // n_rows)} a row"
-    table.add_row(row, "", _size(memory.cache))
-    table.add_row("in all, as they take turns", "", _size(memory.total))
+        table.add_row(part, f"{weights.n_parameters:,}", in_bytes(weights.n_bytes))
+    table.add_row("SAE", "", "not known" if memory.sae is None else in_bytes(memory.sae))
+    table.add_row(f"encoder at work, {batches.images} images at once", "", in_bytes(memory.encoder))
+    table.add_row(f"language model at work, {batches.features} features at once", "", in_bytes(memory.language))
+    row = f"  of these, keys and values, {in_bytes(memory.cache // n_rows)} a row"
+    table.add_row(row, "", in_bytes(memory.cache))
+    table.add_row("in all, as they take turns", "", in_bytes(memory.total))
     return table
 
 
@@ -55,7 +55,7 @@ def _verdict(plan: "Plan", who: ExplainerOptions) -> Text:
     memory = plan.memory
     if memory.available is None:
         return Text("Whether it fits is not known: --assume-gb X tells how much memory there is.")
-    room = f"{_size(memory.available)} of memory"
+    room = f"{in_bytes(memory.available)} of memory"
     if memory.fits:
         return Text(f"It fits into {room}.", style="green")
     return Text(f"It does not fit into {room}: {', or '.join(_remedies(plan, memory, who))}.", style="yellow")
@@ -118,7 +118,12 @@ def _flop(flops: dict[str, int]) -> tuple[str, str]:
     return _in_units(flops["linear"], _COUNTS), _in_units(flops["attention"], _COUNTS)
 
 
-def _size(n_bytes: int) -> str:
+def in_bytes(n_bytes: int) -> str:
+    """Bytes as a text.
+
+    Args:
+        n_bytes: how many.
+    """
     return _in_units(n_bytes, _SIZES)
 
 
@@ -131,7 +136,12 @@ def _rate(plan: "Plan") -> str:
     return f"{1 / plan.time.per_feature:.3g}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time as a text.
+
+    Args:
+        seconds: how long.
+    """
     if seconds < 120:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"

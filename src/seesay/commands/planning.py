@@ -140,7 +140,7 @@ def tell_plan(planned: Planned, options: PlanOptions, common: Options, output: O
         _layer(named) if setting.way.steers else 0,
         setting,
         Batches(n_questions, min(planned.images_at_once, n_images)),
-        _machine(options, who, device=str(device), dtype=str(dtype).removeprefix("torch.")),
+        machine_of(options, who, device=str(device), dtype=str(dtype).removeprefix("torch.")),
         sae=size_of(resolve_sae(named.sae), subfolder=named.finding.sae_subfolder) if setting.way.steers else 0,
     )
     of = f"{name} in {str(dtype).removeprefix('torch.')}, {setting.method}"
@@ -157,7 +157,15 @@ def tell_plan(planned: Planned, options: PlanOptions, common: Options, output: O
     return 0
 
 
-def _machine(options: PlanOptions, who: ExplainerOptions, *, device: str, dtype: str) -> "Machine":
+def machine_of(options: PlanOptions, who: ExplainerOptions, *, device: str, dtype: str) -> "Machine":
+    """The machine that a plan is for: as assumed, or this one, which is measured.
+
+    Args:
+        options: of the plan.
+        who: explains, maybe on all devices.
+        device: of this machine.
+        dtype: number format.
+    """
     import torch
 
     from seesay.planning.machine import Machine, measured

@@ -1,7 +1,7 @@
 """What features stand for, as far as words tell: the labels of all that is said of them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, get_args
 
 from seesay.comparison.contender import FeatureKey
@@ -79,7 +79,7 @@ def levels_of(
             remedy="leave --levels out, or label the words: seesay label",
         )
     labeller, labels = labels_of(runs, by)
-    return labeller, majority(contest, labels)
+    return labeller, majority((each.words for each in contest.contenders), labels)
 
 
 def true_levels(runs: Sequence[Run], contest: Contest) -> dict[FeatureKey, Level]:
@@ -106,22 +106,24 @@ def true_levels(runs: Sequence[Run], contest: Contest) -> dict[FeatureKey, Level
     return found
 
 
-def majority(contest: Contest, labels: Mapping[str, Level]) -> dict[FeatureKey, Level]:
+def majority(
+    said: Iterable[Mapping[FeatureKey, Mapping[int, str]]], labels: Mapping[str, Level]
+) -> dict[FeatureKey, Level]:
     """Of what level most of what is said of a feature is.
 
     Methods say different things of one feature, and some of it is wrong; divided by each method's own words, methods
     would be judged on different features. So all contenders vote.
 
     Args:
-        contest: with the words.
+        said: of each contender its words, by feature and sample.
         labels: level of words, by the words.
 
     Returns:
         Without features of which nothing is labelled, or on which the vote is a tie.
     """
     votes: dict[FeatureKey, Counter[Level]] = defaultdict(Counter)
-    for contender in contest.contenders:
-        for key, samples in contender.words.items():
+    for words in said:
+        for key, samples in words.items():
             votes[key].update(labels[text] for text in samples.values() if text in labels)
     found: dict[FeatureKey, Level] = {}
     for key, counted in votes.items():

@@ -8,7 +8,7 @@ from typing import Any, Literal, final, get_args
 
 from seesay.errors import InvalidSetting, InvalidStrength, check_choice
 from seesay.images.options import EmptyImage, Overlay
-from seesay.records import Ablation, Control, Decoding, Method, Mode, Strength
+from seesay.records import Ablation, Control, Decoding, Method, Mode, Strength, StrengthUnit
 
 Empty = Literal[EmptyImage, "mean", "zeros"]
 """What is steered where there are no exemplars: an empty image; `mean`, the mean of the run's images; or `zeros`, no
@@ -83,6 +83,15 @@ Sources: `steering`, `topk` and `hybrid` (Steering-informed Top-k): arXiv 2603.2
 2504.02821; `vocabulary` and `token-change`: baselines that need no generation; `dissect`: CLIP-Dissect, arXiv
 2204.10965, which needs no language model at all, and goes another way: see [seesay.pipeline.dissecting][].
 """
+
+
+DEFAULT_GRIDS: Mapping[StrengthUnit, tuple[float, ...]] = MappingProxyType({
+    "coefficient": (12.5, 25.0, 50.0, 100.0, 200.0, 400.0, 800.0),
+    "residual_norm": (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0),
+    "max_activation": (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0),
+    "kl": (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0),
+})  # fmt: skip
+"""The strengths that calibrating tries; each more than the one before, as neighbours are compared."""
 
 
 @final

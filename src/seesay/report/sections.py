@@ -1,6 +1,7 @@
 """A result as sections of words and tables, written once, for the terminal and for pages alike."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Literal, final
@@ -90,6 +91,8 @@ class Section:
     remarks: Sequence[Sentence] = field(default=())
 
 
+_MARKUP = re.compile(r"[\\`*_\[\]|#~]")
+
 PLAIN_LINES = 2
 """Lines of a cell that are no remark: a number, and its interval."""
 
@@ -101,6 +104,42 @@ def as_html(sections: Iterable[Section]) -> str:
         sections: in their order.
     """
     return "".join(map(_section, sections))
+
+
+def as_markdown(sections: Iterable[Section]) -> str:
+    """The same as Markdown, in which nothing that anyone wrote is markup.
+
+    Args:
+        sections: in their order.
+    """
+    return "\n".join(line for section in sections for line in _lines(section))
+
+
+def _lines(section: Section) -> Iterator[str]:
+    if section.title:
+        yield f"## {_plain(section.title)}\n"
+    for each in (Sentence(section.subtitle.strip()), *section.sentences):
+        if each.text:
+            yield f"{_plain(each.text)}\n"
+    for table in (each for each in section.tables if each.rows):
+        yield _markdown_row([column.name for column in table.columns])
+        yield f"|{'|'.join(' --- ' if column.is_words else ' ---: ' for column in table.columns)}|"
+        for row in table.rows:
+            mark = "**" if row.tone == "strong" else ""
+            yield _markdown_row(row.cells, mark)
+        yield ""
+    for each in section.remarks:
+        yield f"{_plain(each.text)}\n"
+
+
+def _markdown_row(cells: Sequence[str], mark: str = "") -> str:
+    told = (f"{mark}{_plain(cell)}{mark}" if cell else "" for cell in cells)
+    return f"| {' | '.join(told)} |"
+
+
+def _plain(text: str) -> str:
+    """One line in which Markdown and HTML find nothing to act on."""
+    return _MARKUP.sub(r"\\\g<0>", escape(one_line(text), quote=False))
 
 
 def _section(section: Section) -> str:

@@ -6,7 +6,7 @@ from seesay.statistics.clusters import clusters_of
 from seesay.statistics.comparison import Paired, holm, paired
 from seesay.statistics.correlation import Correlation, rank_correlation
 from seesay.statistics.discrimination import balanced_accuracy, mad, pooled_auc, roc_auc
-from seesay.statistics.estimates import Estimate, estimate
+from seesay.statistics.estimates import Estimate, contrast, estimate
 
 __all__ = [
     "Alpha",
@@ -17,6 +17,7 @@ __all__ = [
     "balanced_accuracy",
     "calibration_error",
     "clusters_of",
+    "contrast",
     "coverage_accuracy",
     "estimate",
     "holm",

@@ -1,10 +1,10 @@
-"""A mean over features with its interval."""
+"""A mean over features with its interval, and the difference of two groups' means."""
 
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 N_RESAMPLES = 2000
 TAILS = (0.025, 0.975)
@@ -58,6 +58,44 @@ def estimate(
     sums_c, counts_c = _totals(values, clusters)
     low, high = np.quantile(_means(sums_c, counts_c, seed), TAILS)
     return Estimate(float(sums_c.sum() / counts_c.sum()), float(low), float(high), len(values))
+
+
+def contrast(
+    values: Float64[np.ndarray, " feature"],
+    is_first: Bool[np.ndarray, " feature"],
+    clusters: Int64[np.ndarray, " feature"] | None = None,
+    *,
+    seed: int = 0,
+) -> Estimate:
+    """The mean of one group of features less that of the others, with its 95 % interval.
+
+    Clusters are drawn as in `estimate`, whatever groups their features are in, and both means are of the same resample;
+    one that lacks a group tells nothing and is left out.
+
+    Args:
+        values: one for each feature, all finite.
+        is_first: whether a feature is in the first group; each group has at least one.
+        clusters: which cluster each feature is in; None if each stands for itself.
+        seed: of the resampling.
+    """
+    assert len(values) and np.isfinite(values).all(), "a mean of nothing, or of what is no number"
+    assert is_first.any() and not is_first.all(), "two groups are compared"
+    own = np.arange(len(values)) if clusters is None else clusters
+    first, second = (_totals(np.where(group, values, 0.0), own)[0] for group in (is_first, ~is_first))
+    n_first, n_second = (_totals(group.astype(np.float64), own)[0] for group in (is_first, ~is_first))
+    rng, n = np.random.default_rng(seed), len(first)
+    drawn: list[np.ndarray] = []
+    at_once = max(1, _N_DRAWS_AT_ONCE // n)
+    for start in range(0, N_RESAMPLES, at_once):
+        rows = rng.integers(0, n, (min(at_once, N_RESAMPLES - start), n))
+        counts = [each.take(rows).sum(1) for each in (n_first, n_second)]
+        sums = [each.take(rows).sum(1) for each in (first, second)]
+        has_both = (counts[0] > 0) & (counts[1] > 0)
+        means = [total[has_both] / count[has_both] for total, count in zip(sums, counts, strict=True)]
+        drawn.append(means[0] - means[1])
+    low, high = np.quantile(np.concatenate(drawn), TAILS)
+    mean = values[is_first].mean() - values[~is_first].mean()
+    return Estimate(float(mean), float(low), float(high), len(values))
 
 
 def _totals(

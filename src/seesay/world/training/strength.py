@@ -11,10 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from seesay.calibration import DEFAULT_GRIDS
 from seesay.errors import InvalidStrength
 from seesay.exemplars.config import CollectionConfig
-from seesay.explainers.config import Setting
+from seesay.explainers.config import DEFAULT_GRIDS, Setting
 from seesay.files import write_json
 from seesay.pipeline.calibrating import calibrate
 from seesay.pipeline.collecting import Subject, collect

@@ -1,0 +1,95 @@
+"""What came of each variation, beside the base."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from seesay.comparison.shelf import Shelf
+from seesay.records import Method
+from seesay.reproduction.ablations import Variation
+from seesay.reproduction.reading import stored
+from seesay.scorers.config import SCORES, Holding, Score
+from seesay.split import split_of
+from seesay.statistics import Estimate, clusters_of, estimate, paired
+from seesay.store.exemplars import features
+from seesay.store.run import Run
+
+Known = Mapping[int, float]
+"""A number of each feature, by its id."""
+
+
+@final
+@dataclass(frozen=True)
+class Change:
+    """What came of one variation by one score.
+
+    Args:
+        factor: what was changed.
+        value: to what; empty for the base.
+        method: that explained.
+        score: by which it is told.
+        mean: over the features that have it.
+        difference: from the base, on the features that both have; None for the base itself.
+    """
+
+    factor: str
+    value: str
+    method: Method
+    score: Score
+    mean: Estimate
+    difference: Estimate | None
+
+
+@final
+class Bases:
+    """Tells changes from what each method gets as the protocol has it.
+
+    Args:
+        run: the whole one, with the bases.
+        explainer: whose words they are.
+        bases: of each method.
+        seed: of resampling.
+    """
+
+    def __init__(self, run: Run, explainer: str, bases: Sequence[Variation], seed: int) -> None:
+        self._run, self._explainer, self._seed = run, explainer, seed
+        self._bases = {each.setting.method: each for each in bases}
+        self._nearest = {each.feature_id: each.nearest for each in features(run)}
+
+    def change(self, variation: Variation, run: Run, score: Score, holding: Holding = "held-out") -> Change | None:
+        """What came of a variation; None if it has not been scored so.
+
+        Args:
+            variation: which.
+            run: that it was explained in.
+            score: by which it is told.
+            holding: on which images.
+
+        Raises:
+            UnusablePath: it has not been explained.
+        """
+        method = variation.setting.method
+        found = self._known(run, variation, score, holding)
+        base = self._known(self._run, self._bases[method], score, "held-out")
+        if not found or not base:
+            return None
+        ids = sorted(found.keys() & base.keys())
+        is_base = variation.factor == "base"
+        difference = None
+        if ids and not is_base:
+            first, second = (np.array([each[key] for key in ids]) for each in (found, base))
+            difference = paired(first, second, clusters_of(ids, self._nearest), seed=self._seed).difference
+        own = sorted(found)
+        mean = estimate(np.array([found[each] for each in own]), clusters_of(own, self._nearest), seed=self._seed)
+        return Change(variation.factor, variation.value, method, score, mean, difference)
+
+    def _known(self, run: Run, variation: Variation, score: Score, holding: Holding) -> Known:
+        setting = stored(run, variation.setting, self._explainer)
+        shelf = Shelf(run, 0, lambda feature_id: split_of(feature_id) == "test")
+        scored = [each for each in shelf.scorings(score, setting) if each.facts.get("holding", holding) == holding]
+        if not scored:
+            return {}
+        values = shelf.numbers(scored[-1], setting).values.get(SCORES[score].value, {})
+        return {key.feature_id: value for key, value in values.items()}

@@ -1,0 +1,260 @@
+"""What is done to test the paper's claims, for the models it can be done with. Free of torch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, final
+
+from seesay.explainers.config import DEFAULT_GRIDS
+from seesay.records import Method, StrengthUnit
+from seesay.scorers.config import Score
+
+Preset = Literal["world", "gemma-3", "internvl-3"]
+"""Which models, SAEs and images."""
+
+METHODS: tuple[Method, ...] = ("steering", "topk", "hybrid")
+"""The paper's three methods."""
+
+
+@final
+@dataclass(frozen=True)
+class Block:
+    """Where features are read, and the SAE that says which there are.
+
+    Args:
+        name: of the block, for people: also of its run.
+        sae: its name: of the embedded world, or on the hub.
+        subfolder: of the SAE within what the name stands for; None if it is all there is.
+        layer: the vision block; None for the one that the SAE was made for.
+    """
+
+    name: str
+    sae: str
+    subfolder: str | None = None
+    layer: int | None = None
+
+
+@final
+@dataclass(frozen=True)
+class Explainer:
+    """A model that puts features into words.
+
+    Args:
+        size: of its language model, for people: what the second claim orders explainers by.
+        name: of the embedded world, or on the hub.
+        seed: number of the training among those of this size.
+    """
+
+    size: str
+    name: str
+    seed: int = 0
+
+
+@final
+@dataclass(frozen=True)
+class Calibrating:
+    """How a method's strength is chosen, on validation features.
+
+    Args:
+        unit: of the strengths.
+        grid: those that are tried, the weakest first.
+        by: what speaks for one: `agreement`, `kl`, or a score.
+    """
+
+    unit: StrengthUnit
+    grid: tuple[float, ...]
+    by: Literal["agreement", "kl", "iou"]
+
+
+@final
+@dataclass(frozen=True)
+class Protocol:
+    """All that is done, but for the seed.
+
+    Args:
+        name: of the preset.
+        subject: whose vision encoder's features are explained.
+        blocks: where they are read.
+        explainers: who explains, the smallest first.
+        images: that features are looked for in.
+        images_split: the part of the dataset; None where there are no parts.
+        calibrating: of each method that steers, how its strength is chosen.
+        n_validation: features that strengths are chosen on, at most.
+        max_features: test features of each block that are explained, at most; None for all that can be scored.
+        max_new_tokens: of an answer.
+        scores: that are computed.
+        judged_by: scores by which claims are judged; by the first of them alone where one is asked for.
+        instruments: models that scores measure with, by the names of `seesay score`'s options; the world's own where
+            there are none.
+        labeller: the model that says of what level words are; None where the truth does.
+        n_images: how many images there are, for estimates.
+        downloads_gib: what has to be on the disk, by name: published sizes, for estimates.
+    """
+
+    name: Preset
+    subject: str
+    blocks: tuple[Block, ...]
+    explainers: tuple[Explainer, ...]
+    images: str
+    images_split: str | None
+    calibrating: Mapping[Method, Calibrating]
+    n_validation: int
+    max_features: int | None
+    max_new_tokens: int
+    scores: tuple[Score, ...]
+    judged_by: tuple[Score, ...]
+    instruments: Mapping[str, str]
+    labeller: str | None
+    n_images: int
+    downloads_gib: Mapping[str, float]
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """Of the explainers, the smallest first."""
+        return tuple(dict.fromkeys(each.size for each in self.explainers))
+
+    @property
+    def n_seeds(self) -> int:
+        """Explainers of each size."""
+        return len(self.explainers) // len(self.sizes)
+
+
+_BLOCKS = ("early", "middle", "late")
+
+WORLD = Protocol(
+    name="world",
+    subject="world:S",
+    blocks=tuple(Block(name, f"world:{name}") for name in _BLOCKS),
+    explainers=tuple(Explainer(size, f"world:{size}") for size in ("S", "M", "L")),
+    images="world:4000",
+    images_split=None,
+    calibrating=MappingProxyType({
+        "steering": Calibrating("residual_norm", DEFAULT_GRIDS["residual_norm"], "agreement"),
+        "hybrid": Calibrating("max_activation", DEFAULT_GRIDS["max_activation"], "kl"),
+    }),
+    n_validation=150,
+    max_features=None,
+    max_new_tokens=24,
+    scores=("iou", "clip", "auroc", "detection", "fuzzing", "ground_truth", "counterfactual"),
+    judged_by=("ground_truth", "iou"),
+    instruments=MappingProxyType({}),
+    labeller=None,
+    n_images=4000,
+    downloads_gib=MappingProxyType({}),
+)  # fmt: skip
+"""The embedded world: nothing to download, the truth known; strengths are chosen without it."""
+
+_PUBLISHED: Mapping[Method, Calibrating] = MappingProxyType({
+    "steering": Calibrating("coefficient", (50.0, 100.0, 200.0, 400.0), "iou"),
+    "hybrid": Calibrating("coefficient", (12.5, 25.0, 50.0, 100.0, 200.0), "iou"),
+})  # fmt: skip
+"""Raw coefficients by the mean IoU of validation features, as published, which came to 200 and, for the hybrid, 50."""
+
+_INSTRUMENTS = MappingProxyType({
+    "segmenter": "IDEA-Research/grounding-dino-base+facebook/sam2.1-hiera-large",
+    "embedder": "openai/clip-vit-large-patch14",
+    "synthesiser": "stabilityai/stable-diffusion-3.5-medium",
+})  # fmt: skip
+_INSTRUMENTS_GIB = MappingProxyType({
+    "IDEA-Research/grounding-dino-base": 0.9,
+    "facebook/sam2.1-hiera-large": 0.9,
+    "openai/clip-vit-large-patch14": 1.6,
+    "stabilityai/stable-diffusion-3.5-medium": 14.5,
+})  # fmt: skip
+
+GEMMA = Protocol(
+    name="gemma-3",
+    subject="google/gemma-3-4b-it",
+    blocks=tuple(
+        Block(name, "javifer/google_gemma-3-4b-it-saes", f"enc_res_out_layer_{layer}_top_k_8192_25_1.0_HF_{run}", layer)
+        for name, layer, run in zip(_BLOCKS, (6, 16, 24), (44499364, 22191080, 17414337), strict=True)
+    ),
+    explainers=tuple(Explainer(size, f"google/gemma-3-{size.lower()}-it") for size in ("4B", "12B", "27B")),
+    images="ILSVRC/imagenet-1k",
+    images_split="test",
+    calibrating=_PUBLISHED,
+    n_validation=500,
+    max_features=1000,
+    max_new_tokens=64,
+    scores=("iou", "clip", "auroc"),
+    judged_by=("iou",),
+    instruments=_INSTRUMENTS,
+    labeller="google/gemma-3-27b-it",
+    n_images=50_000,
+    downloads_gib=MappingProxyType({
+        "google/gemma-3-4b-it": 8.0,
+        "google/gemma-3-12b-it": 22.7,
+        "google/gemma-3-27b-it": 51.1,
+        **_INSTRUMENTS_GIB,
+    }),
+)  # fmt: skip
+"""Gemma 3, as published (arXiv 2603.22593): one SigLIP encoder, three language models."""
+
+INTERNVL = Protocol(
+    name="internvl-3",
+    subject="OpenGVLab/InternVL3-14B-hf",
+    blocks=tuple(
+        Block(
+            name, "javifer/OpenGVLab_InternVL3-14B-saes", f"enc_res_out_layer_{layer}_top_k_8192_25_1.0_HF_{run}", layer
+        )
+        for name, layer, run in zip(_BLOCKS, (6, 16, 18), (28172052, 33531160, 84890025), strict=True)
+    ),
+    explainers=(Explainer("14B", "OpenGVLab/InternVL3-14B-hf"),),
+    images="ILSVRC/imagenet-1k",
+    images_split="test",
+    calibrating=_PUBLISHED,
+    n_validation=500,
+    max_features=1000,
+    max_new_tokens=64,
+    scores=("iou", "clip", "auroc"),
+    judged_by=("iou",),
+    instruments=_INSTRUMENTS,
+    labeller="google/gemma-3-27b-it",
+    n_images=50_000,
+    downloads_gib=MappingProxyType({
+        "OpenGVLab/InternVL3-14B-hf": 28.2,
+        "google/gemma-3-27b-it": 51.1,
+        **_INSTRUMENTS_GIB,
+    }),
+)  # fmt: skip
+"""InternVL 3, as published: one explainer, so that nothing is told of its size."""
+
+PRESETS: Mapping[Preset, Protocol] = MappingProxyType({each.name: each for each in (WORLD, GEMMA, INTERNVL)})
+
+
+def placed(protocol: Protocol, place: Callable[[str], str]) -> Protocol:
+    """The same with models and SAEs where they lie.
+
+    Args:
+        protocol: that names them.
+        place: from a name to where it lies.
+    """
+    return replace(
+        protocol,
+        subject=place(protocol.subject),
+        blocks=tuple(replace(each, sae=place(each.sae)) for each in protocol.blocks),
+        explainers=tuple(replace(each, name=place(each.name)) for each in protocol.explainers),
+        instruments={option: "+".join(map(place, name.split("+"))) for option, name in protocol.instruments.items()},
+        labeller=None if protocol.labeller is None else place(protocol.labeller),
+    )
+
+
+def trained(protocol: Protocol, folder: Path, n_seeds: int) -> Protocol:
+    """The embedded world's protocol, for models that were trained in a folder.
+
+    Args:
+        protocol: of the world.
+        folder: where `seesay world train` left them.
+        n_seeds: language models of each size.
+    """
+    return replace(
+        protocol,
+        subject=str(folder / "vlm" / protocol.sizes[0]),
+        blocks=tuple(replace(each, sae=str(folder / "sae" / each.name)) for each in protocol.blocks),
+        explainers=tuple(
+            Explainer(size, str(folder / "vlm" / (f"{size}-{seed}" if seed else size)), seed)
+            for size in protocol.sizes
+            for seed in range(n_seeds)
+        ),
+    )

@@ -1,0 +1,159 @@
+import json
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from seesay import cli
+from seesay.commands.explain import Explain
+from seesay.commands.explaining_options import ExplainerOptions
+from seesay.commands.options import Options
+from seesay.commands.output import Output
+from seesay.commands.reproduce import Reproduce, commit_of_sources
+from seesay.commands.reproducing import Means, Steps
+from seesay.commands.sharing import SharingOptions
+from seesay.records import Strength
+from seesay.report.sections import Column, Row, Section, Sentence, Table, as_markdown
+from seesay.reproduction.ablations import variations
+from seesay.reproduction.protocol import METHODS, PRESETS, WORLD, Calibrating
+from seesay.reproduction.reading import base
+
+SMALL = replace(
+    WORLD,
+    blocks=WORLD.blocks[1:2],
+    explainers=WORLD.explainers[:2],
+    images="world:200",
+    n_images=200,
+    calibrating=MappingProxyType({
+        "steering": Calibrating("residual_norm", (2.0, 4.0), "agreement"),
+        "hybrid": Calibrating("max_activation", (1.0, 4.0), "kl"),
+    }),
+    n_validation=6,
+    max_features=8,
+    scores=("iou", "ground_truth"),
+)  # fmt: skip
+"""The world's protocol with less of everything, so that it takes seconds."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--seeds", "3"], "seesay world train --out DIR --seeds 3, then --weights DIR"),
+        (["--preset", "gemma-3", "--weights", "x"], "--weights for gemma-3"),
+        (["--explainer", "world:S"], "the preset says who explains"),
+        (["--scores", "beauty"], "score 'beauty'"),
+        (["--scores", "faithfulness"], "score 'faithfulness'"),
+        (["--images", "no-such-folder"], "no-such-folder"),
+        (["--weights", "no-such-training"], "no-such-training"),
+        (["--assume-tflops", "3"], "without --plan"),
+        (["--tensor-parallel"], "--tensor-parallel for reproduce"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["reproduce", "--out", str(tmp_path / "out"), *arguments]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert expected in line
+
+
+def test_damaged_notes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "steps.json").write_text("[1]")
+    assert cli.main(["reproduce", "--out", str(tmp_path)]) == 2
+    assert "steps.json is damaged" in capsys.readouterr().err
+
+
+def test_the_world_can_be_planned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "plan.json"
+    assert cli.main(["reproduce", "--plan", "--out", str(tmp_path / "out"), "--json", str(file)]) == 0
+    told = json.loads(file.read_text())
+    assert [each["explainer"] for each in told["work"][::3]] == ["S", "M", "L"]
+    assert all(each["seconds"] > 0 and each["fits"] for each in told["work"])
+    # of each of three blocks 500 features with their random directions, and 13 strengths on 150 features
+    assert told["work"][0]["n_questions"] == 3 * (2 * 500 + 13 * 150)
+    assert not (tmp_path / "out").exists()
+    assert "at least" in capsys.readouterr().out
+
+
+def test_a_preset_whose_models_are_out_of_reach_is_planned_as_far_as_it_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    file = tmp_path / "plan.json"
+    assert cli.main(["reproduce", "--preset", "internvl-3", "--plan", "--json", str(file)]) == 0
+    told = json.loads(file.read_text())
+    assert {each["seconds"] for each in told["work"]} == {None}
+    assert told["disk_gib"]["OpenGVLab/InternVL3-14B-hf"] == 28.2
+    assert "OpenGVLab/InternVL3-14B-hf: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("protocol", PRESETS.values(), ids=lambda each: each.name)
+def test_every_variation_can_be_asked_for_on_the_command_line(tmp_path: Path, protocol: object) -> None:
+    assert protocol in PRESETS.values()
+    strengths = {"steering": Strength(2.0), "hybrid": Strength(4.0)}
+    bases = [replace(base(WORLD, method), strength=strengths.get(method)) for method in METHODS]
+    steps = Steps(tmp_path, WORLD, Means(ExplainerOptions(), SharingOptions(), Options()), 3, Output(Options()))
+    steps._features["middle"] = [1, 2, 3]
+    for each in variations(bases, 4000):
+        command = steps._explain(tmp_path, each.setting, WORLD.explainers[1], WORLD.blocks[1])
+        assert isinstance(command, Explain)
+        assert command._setting().facts == each.setting.facts
+        assert command.features == "1,2,3"
+
+
+def test_sources_in_a_checkout_have_a_commit() -> None:
+    found = commit_of_sources()
+    assert found is None or re.fullmatch(r"[0-9a-f]{40}\+?", found)
+
+
+def test_markdown_acts_on_nothing_that_anyone_wrote() -> None:
+    table = Table((Column("a|b", is_words=True), Column("n")), (Row(("<b>*x*</b> `y`", "1"), "strong"), Row(("", "2"))))
+    found = as_markdown([Section("# [t](u)", " more", (Sentence("one\ntwo"),), (table,), (Sentence("last"),))])
+    assert found.splitlines() == [
+        r"## \# \[t\](u)",
+        "",
+        "more",
+        "",
+        "one two",
+        "",
+        r"| a\|b | n |",
+        "| --- | ---: |",
+        r"| **&lt;b&gt;\*x\*&lt;/b&gt; \`y\`** | **1** |",
+        "|  | 2 |",
+        "",
+        "last",
+    ]
+
+
+def tables(folder: Path) -> str:
+    """The report but for times and for what made it."""
+    text = (folder / "reproduce.md").read_text()
+    kept = re.sub(r"^(Seconds that|seesay |Computed on).*$", "", text, flags=re.MULTILINE)
+    kept = re.sub(r"time \([0-9.]+ times", "time (times", kept)
+    return kept.partition("## What it took")[0]
+
+
+@pytest.mark.slow(seconds=120)
+@pytest.mark.usefixtures("unchecked")
+def test_a_reproduction_goes_on_and_a_second_one_gives_the_same_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(PRESETS, "world", SMALL)  # type: ignore[arg-type]
+    assert Reproduce(out=tmp_path / "one", ablations=True).run() == 0
+    told = json.loads((tmp_path / "one" / "reproduce.json").read_text())
+    assert [each["claim"] for each in told["claims"]] == [*dict.fromkeys(each["claim"] for each in told["claims"])]
+    assert {each["verdict"] for each in told["claims"]} == {"undecided"}
+    assert told["scores"]["ground_truth"]["n"] == 8
+    factors = {each["factor"] for each in told["ablations"]}
+    assert {"base", "empty image", "strength", "overlay", "images to choose from", "scored on"} <= factors
+    assert "wide" in (tmp_path / "one" / "reproduce.html").read_text()
+    capsys.readouterr()
+    started = time.monotonic()
+    assert Reproduce(out=tmp_path / "one", ablations=True).run() == 0
+    assert time.monotonic() - started < 30
+    assert "calibrate" not in capsys.readouterr().out.partition("The claims")[0]
+    assert Reproduce(out=tmp_path / "two", ablations=True).run() == 0
+    assert tables(tmp_path / "one") == tables(tmp_path / "two")
