@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet 
 RUNS := runs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types slow browser screenshots soak world bench constraints clean
+.PHONY: help demo test check lint types slow browser screenshots soak world reproduce bench constraints clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -43,6 +43,9 @@ soak: $(VENV)/.installed  ## kill seesay explain fifty times and look at what co
 
 world: $(VENV)/.installed-train  ## train the embedded world's models from nothing; goes on where it stopped
 	$(BIN)/seesay world train --out $(RUNS)/world
+
+reproduce: $(VENV)/.installed  ## test the paper's claims on the embedded world: half an hour
+	$(BIN)/seesay reproduce --out $(RUNS)/reproduce
 
 bench: $(VENV)/.installed-train  ## speed and memory, as ratios measured in one run: bench.json, twenty minutes
 	$(BIN)/python benchmarks --out bench.json
