@@ -1,4 +1,4 @@
-"""Writes the pages of the documentation that are made of something else: what commands say of themselves, and notebooks.
+"""Write the pages of the documentation that are made of something else: what commands say of themselves, notebooks.
 
 They go into docs/generated, which git does not keep. `make docs` runs this first. A step of its own rather than a
 plugin: so the site does not depend on which generator builds it.
@@ -62,12 +62,16 @@ def notebook_page(notebook: Path, out: Path) -> None:
     from nbconvert import MarkdownExporter
     from nbconvert.preprocessors import ExtractOutputPreprocessor
 
-    pictures = ExtractOutputPreprocessor(output_filename_template=f"{notebook.stem}_{{cell_index}}_{{index}}{{extension}}")
+    pictures = ExtractOutputPreprocessor(
+        output_filename_template=f"{notebook.stem}_{{cell_index}}_{{index}}{{extension}}"
+    )
     exporter = MarkdownExporter()
     exporter.register_preprocessor(pictures, enabled=True)
     body, resources = exporter.from_filename(str(notebook))
     for name, content in resources["outputs"].items():
-        (out / name).write_bytes(content)
+        # it keeps each of them under two names
+        if f"({name})" in body:
+            (out / name).write_bytes(content)
     # A blank line would end a block of HTML in Markdown.
     body = _HTML.sub(lambda found: re.sub(r"\n\s*\n", "\n", found[0]), body)
     where = f"This page is `examples/{notebook.name}`, as it was run.\n"
