@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet 
 RUNS := runs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types slow browser screenshots soak world reproduce bench constraints clean
+.PHONY: help demo test check lint types slow browser docs screenshots soak world reproduce bench constraints clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -35,6 +35,11 @@ slow: $(VENV)/.installed-train  ## the slow tests: the wheel, the demo, every co
 browser: $(VENV)/.installed-train  ## the tests of the viewer in a real browser: Debian's chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser
 
+docs: $(VENV)/.installed-docs  ## the documentation as a site, strictly: open site/index.html
+	$(BIN)/python tools/make_pages.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/python tools/check_site.py site
+
 screenshots: $(VENV)/.installed-train  ## pictures of every page of the viewer, light and dark, wide and narrow
 	$(BIN)/python -m tests.browser.screenshots --out $(RUNS)/screenshots
 
@@ -50,12 +55,12 @@ reproduce: $(VENV)/.installed  ## test the paper's claims on the embedded world:
 bench: $(VENV)/.installed-train  ## speed and memory, as ratios measured in one run: bench.json, twenty minutes
 	$(BIN)/python benchmarks --out bench.json
 
-constraints: $(VENV)/.installed-train  ## write constraints.txt anew from what is installed in .venv
+constraints: $(VENV)/.installed-train $(VENV)/.installed-docs  ## write constraints.txt anew from what is installed in .venv
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
 	@mv constraints.new constraints.txt
 
 clean:  ## remove .venv, builds and caches; runs/ stays
-	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build site docs/generated .pytest_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -74,6 +79,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.created
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing the tools for tests, lint and types"
 	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@echo "Installing what the documentation is built with"
+	@$(PIP) --editable '.[docs]'
 	@touch $@
 
 $(VENV)/.installed-train: $(VENV)/.installed-dev

@@ -25,7 +25,7 @@ _PAIRS_AT_ONCE = 64
 class Overlap(NamedTuple):
     """How a mask lies on a heatmap; all are shares, and 0 where there is nothing to take a share of.
 
-    Args:
+    Attributes:
         iou: pixels of both, of those of either.
         precision: of the mask's pixels, those where the feature is active.
         recall: of the pixels where the feature is active, the mask's.

@@ -84,6 +84,8 @@ _NAMES: dict[Kind, tuple[str, ...]] = {
     "size": SIZES,
 }
 CONCEPTS: tuple[Concept, ...] = tuple(Concept(kind, name) for kind in KINDS for name in _NAMES[kind])
+"""All of them, kind by kind; a concept's place is its row wherever concepts are counted."""
+
 INDEX = MappingProxyType({concept: row for row, concept in enumerate(CONCEPTS)})
 
 LOW_LEVEL_KINDS: frozenset[Kind] = frozenset(KINDS) - {"thing", "category", "shape"}
