@@ -31,6 +31,7 @@ NOT_RUN = (
     "seesay people",
     "seesay report",
     "seesay serve",
+    "seesay export",
 )
 """Too long for a test, in need of a model from the hub, or of a run that another command has made (which
 the tests of commands go through): these are only parsed."""
