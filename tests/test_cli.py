@@ -34,6 +34,7 @@ BARE = {
     "people": ["x"],
     "report": ["x"],
     "serve": ["x"],
+    "export": ["x", "--out", "y"],
 }
 """What a command cannot do without."""
 

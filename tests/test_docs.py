@@ -35,6 +35,7 @@ NOT_RUN = (
     "seesay report",
     "seesay serve",
     "seesay reproduce",
+    "seesay export",
 )
 """Too long for a test, in need of a model from the hub, or of a run that another command has made (which
 the tests of commands go through): these are only parsed."""

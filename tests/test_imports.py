@@ -24,7 +24,7 @@ LAYERS = (
     {"store"},
     {"comparison", "cards"},
     {"backends"},
-    {"report"},
+    {"report", "export"},
     {"asking"},
     {"pipeline", "viewer", "planning", "reproduction"},
     {"world"},

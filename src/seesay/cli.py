@@ -21,6 +21,7 @@ from seesay.commands.compare import Compare
 from seesay.commands.demo import Demo
 from seesay.commands.doctor import Doctor
 from seesay.commands.explain import Explain
+from seesay.commands.export import Export
 from seesay.commands.features import Features
 from seesay.commands.inspect import Inspect
 from seesay.commands.label import Label
@@ -69,6 +70,7 @@ COMMANDS: Mapping[str, type[Command]] = {
     "report": Report,
     "serve": Serve,
     "reproduce": Reproduce,
+    "export": Export,
     "doctor": Doctor,
 }
 """Every command by the words that call it."""
@@ -92,6 +94,7 @@ _Overview = (
     | Annotated[Report, subcommand("report")]
     | Annotated[Serve, subcommand("serve")]
     | Annotated[Reproduce, subcommand("reproduce")]
+    | Annotated[Export, subcommand("export")]
     | Annotated[Doctor, subcommand("doctor")]
 )
 _CONFIG = (OmitSubcommandPrefixes, OmitArgPrefixes, FlagCreatePairsOff)
@@ -120,6 +123,7 @@ In order of use:
   seesay report runs/x            one file to be read, kept or sent
   seesay serve runs/x             all of it in a browser
   seesay reproduce                the paper's claims, tested
+  seesay export runs/x --out DIR  tables, Neuronpedia's lines, or a dataset of the Hub
   seesay world evaluate           what these models can do, and what they must
   seesay world train              those small models again, from nothing
 

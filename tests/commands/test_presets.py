@@ -14,7 +14,6 @@ from seesay import cli
 from seesay.reproduction.protocol import GEMMA, INTERNVL, PRESETS, Protocol
 from tests.families import Tiny, gemma3, internvl, save
 from tests.instruments.segmenters import save_grounding_dino, save_sam2
-from tests.instruments.test_embedders import clip
 from tests.instruments.test_embedders import saved as saved_embedder
 from tests.tiny import tiny_sae
 
@@ -85,8 +84,6 @@ def at_hand(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Protocol, P
         save_published_sae(models / block.sae / block.subfolder, layer)
     save_grounding_dino(models / "IDEA-Research" / "grounding-dino-base")
     save_sam2(models / "facebook" / "sam2.1-hiera-large")
-    model, processor = clip()
-    del model, processor
     saved_embedder("clip", models / "openai" / "clip-vit-large-patch14")
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -103,7 +100,7 @@ def test_a_preset_goes_through_all_of_its_steps(
     at_hand: tuple[Protocol, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     protocol, models, photos = at_hand
-    monkeypatch.setitem(PRESETS, protocol.name, small(protocol))  # type: ignore[arg-type]
+    monkeypatch.setattr("seesay.commands.reproduce.PRESETS", {**PRESETS, protocol.name: small(protocol)})
     out, file = tmp_path / "out", tmp_path / "told.json"
     arguments = ["reproduce", "--preset", protocol.name, "--models", str(models), "--images", str(photos)]
     arguments += ["--out", str(out), "--scores", "clip", "--max-features", "4", "--json", str(file)]

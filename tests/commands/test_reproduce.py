@@ -141,7 +141,7 @@ def tables(folder: Path) -> str:
 def test_a_reproduction_goes_on_and_a_second_one_gives_the_same_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(PRESETS, "world", SMALL)  # type: ignore[arg-type]
+    monkeypatch.setattr("seesay.commands.reproduce.PRESETS", {**PRESETS, "world": SMALL})
     assert Reproduce(out=tmp_path / "one", ablations=True).run() == 0
     told = json.loads((tmp_path / "one" / "reproduce.json").read_text())
     assert [each["claim"] for each in told["claims"]] == [*dict.fromkeys(each["claim"] for each in told["claims"])]

@@ -34,7 +34,7 @@ def features(run: Run, feature_ids: Sequence[int] | None = None) -> list[Feature
 
     Args:
         run: may be a stranger's.
-        feature_ids: which, in this order; None for all.
+        feature_ids: which, in this order; None for all. Of a range, those that there are.
 
     Raises:
         FeatureNotFound: the run has no such feature.
@@ -43,6 +43,10 @@ def features(run: Run, feature_ids: Sequence[int] | None = None) -> list[Feature
     query = f"SELECT {_FEATURE_COLUMNS} FROM features"
     if feature_ids is None:
         return [_feature(run, row) for row in run.rows(f"{query} ORDER BY feature_id")]
+    if isinstance(feature_ids, range):
+        limits = (feature_ids.start, feature_ids.stop - 1)
+        rows = run.rows(f"{query} WHERE feature_id BETWEEN ? AND ? ORDER BY feature_id", limits)
+        return [_feature(run, row) for row in rows]
     for feature_id in feature_ids:
         _check_feature(run, feature_id)
     return [_feature(run, run.rows(f"{query} WHERE feature_id = ?", (each,))[0]) for each in feature_ids]

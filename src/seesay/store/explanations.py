@@ -196,7 +196,7 @@ def explanations(
     Args:
         run: may be a stranger's.
         setting: which.
-        feature_ids: of which features; None for all.
+        feature_ids: of which features; None for all. A range is read without reading the others.
 
     Returns:
         By feature, in the order of their ids, all samples.
@@ -207,9 +207,12 @@ def explanations(
     query = f"SELECT {_COLUMNS} FROM explanations WHERE setting_id = ?"
     if feature_ids is not None and len(feature_ids) == 1:
         rows = run.rows(f"{query} AND feature_id = ? ORDER BY sample", (setting.setting_id, *feature_ids))
+    elif isinstance(feature_ids, range):
+        limits = (setting.setting_id, feature_ids.start, feature_ids.stop - 1)
+        rows = run.rows(f"{query} AND feature_id BETWEEN ? AND ? ORDER BY feature_id, sample", limits)
     else:
         rows = run.rows(f"{query} ORDER BY feature_id, sample", (setting.setting_id,))
-    wanted = None if feature_ids is None else frozenset(feature_ids)
+    wanted = feature_ids if feature_ids is None or isinstance(feature_ids, range) else frozenset(feature_ids)
     found: dict[int, list[Explanation]] = {}
     for row in rows:
         if wanted is None or row[0] in wanted:

@@ -143,12 +143,13 @@ def add_scores(
         )
 
 
-def scores(run: Run, scoring: StoredScoring) -> dict[int, list[StoredScore]]:
+def scores(run: Run, scoring: StoredScoring, within: range | None = None) -> dict[int, list[StoredScore]]:
     """The scores that were computed in one way.
 
     Args:
         run: may be a stranger's.
         scoring: which way.
+        within: of features with these ids; None for all.
 
     Returns:
         By feature, in the order of their ids, all samples.
@@ -156,9 +157,11 @@ def scores(run: Run, scoring: StoredScoring) -> dict[int, list[StoredScore]]:
     Raises:
         UnusablePath: what the run says is damaged.
     """
-    query = f"SELECT {_COLUMNS} FROM scores WHERE scoring_id = ? ORDER BY feature_id, sample"
+    limits = () if within is None else (within.start, within.stop - 1)
+    of_ids = "" if within is None else "AND feature_id BETWEEN ? AND ?"
+    query = f"SELECT {_COLUMNS} FROM scores WHERE scoring_id = ? {of_ids} ORDER BY feature_id, sample"
     found: dict[int, list[StoredScore]] = {}
-    for row in run.rows(query, (scoring.scoring_id,)):
+    for row in run.rows(query, (scoring.scoring_id, *limits)):
         score = _score(run, row)
         found.setdefault(score.item.feature_id, []).append(score)
     return found

@@ -62,12 +62,12 @@ def trust_facts(run: Run) -> dict[str, Any] | None:
         raise run.damaged("how sure explanations are", error) from error
 
 
-def trusts(run: Run, feature_id: int | None = None) -> list[Trusted]:
+def trusts(run: Run, feature_id: int | range | None = None) -> list[Trusted]:
     """The probabilities.
 
     Args:
         run: may be a stranger's.
-        feature_id: of one feature; None for all.
+        feature_id: of one feature, or of those with ids in a range; None for all.
 
     Returns:
         By setting, feature and sample.
@@ -77,11 +77,11 @@ def trusts(run: Run, feature_id: int | None = None) -> list[Trusted]:
     """
     query = "SELECT setting_id, feature_id, sample, text, probability FROM trusts"
     order = "ORDER BY setting_id, feature_id, sample"
-    rows = (
-        run.rows(f"{query} {order}")
-        if feature_id is None
-        else run.rows(f"{query} WHERE feature_id = ? {order}", (feature_id,))
-    )
+    if feature_id is None:
+        rows = run.rows(f"{query} {order}")
+    else:
+        first, last = (feature_id, feature_id) if isinstance(feature_id, int) else (feature_id[0], feature_id[-1])
+        rows = run.rows(f"{query} WHERE feature_id BETWEEN ? AND ? {order}", (first, last))
     try:
         return [_trusted(row) for row in rows]
     except DAMAGE as error:

@@ -1,0 +1,1 @@
+"""Runs in forms that other programs read: Parquet tables, Neuronpedia's lines, datasets of the Hugging Face Hub."""

@@ -1,0 +1,161 @@
+"""`seesay export`: runs for other programs."""
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from seesay import cli
+from seesay.export import hub, parquet
+from seesay.export.source import Row, Source
+from seesay.store.exemplars import features
+from seesay.store.run import Run
+from tests.export.serving import Server, serving
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as found:
+        yield found
+
+
+def test_tables_are_written_and_counted(filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "tables"
+    assert cli.main(["export", str(filled), "--out", str(out), "--images", "--json", "-"]) == 0
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert told["rows"] == {path.stem: pq.ParquetFile(path).metadata.num_rows for path in out.glob("*.parquet")}
+    assert told["files"] == {path.name: path.stat().st_size for path in out.iterdir()}
+    assert "images" in told["rows"]
+    assert "Next:" in captured.err
+
+
+def test_the_next_step_works_as_it_stands(filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["export", str(filled), "--out", str(tmp_path / "o")]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "python -c" in line]
+    (program, *arguments) = shlex.split(line)[:3]
+    assert program == "python"
+    shown = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True).stdout
+    assert "[120 rows x 19 columns]" in shown
+
+
+def test_several_runs_a_selection_and_a_second_time(filled: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(filled, tmp_path / "other"))
+    with Run.open(filled) as run:
+        first = [each.feature_id for each in features(run)][:3]
+    out = str(tmp_path / "out")
+    chosen = ["--features", ",".join(map(str, first)), "--methods", "topk"]
+    for _ in range(2):
+        assert cli.main(["export", str(filled), str(other), "--out", out, *chosen]) == 0
+    found = pq.read_table(f"{out}/explanations.parquet")
+    assert sorted(set(found["feature_id"].to_pylist())) == sorted(first)
+    assert set(found["run"].to_pylist()) == {filled.name, "other"}
+    assert set(found["method"].to_pylist()) == {"topk"}
+
+
+def test_neuronpedias_lines_are_written(filled: Path, tmp_path: Path) -> None:
+    assert cli.main(["export", str(filled), "--out", str(tmp_path / "o"), "--format", "neuronpedia"]) == 0
+    assert (tmp_path / "o" / "world-m" / "5-world-late" / "features" / "batch-0.jsonl.gz").is_file()
+
+
+def test_a_dry_run_says_what_would_be_uploaded_and_reaches_for_nothing(
+    filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "HuggingFaceHub", partial(pytest.fail, "the network is asked"))
+    out, result = tmp_path / "o", tmp_path / "r.json"
+    line = ["export", str(filled), "--out", str(out), "--format", "hub", "--repo", "me/features", "--dry-run"]
+    assert cli.main([*line, "--json", str(result)]) == 0
+    said = capsys.readouterr().out
+    told = json.loads(result.read_text())
+    assert told["upload"] == {
+        "repo": "me/features",
+        "private": True,
+        "bytes": sum(path.stat().st_size for path in out.iterdir() if path.name != "export.json"),
+        "url": None,
+    }
+    for name, n_bytes in told["files"].items():
+        assert (f"{name} " in said) == (name != "export.json")
+        assert name == "export.json" or f" {n_bytes} " in said
+    assert "Would be uploaded to me/features, private: 8 files" in said
+    assert cli.main([*line, "--public", "--json", str(result)]) == 0
+    assert "public: everyone can read it" in capsys.readouterr().out
+    assert json.loads(result.read_text())["upload"]["private"] is False
+
+
+def test_without_the_network_nothing_is_written(
+    filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "HuggingFaceHub", partial(hub.HuggingFaceHub, "http://127.0.0.1:9"))
+    line = ["export", str(filled), "--out", str(tmp_path / "o"), "--format", "hub", "--repo", "me/features"]
+    assert cli.main(line) == 2
+    assert "cannot be reached for me/features" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_an_upload_is_told_with_its_address(
+    filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "HuggingFaceHub", partial(hub.HuggingFaceHub, server.address))
+    line = ["export", str(filled), "--out", str(tmp_path / "o"), "--format", "hub", "--repo", "me/features"]
+    assert cli.main(line) == 0
+    assert f"Uploaded to {server.address}/datasets/me/features, private: 8 files" in capsys.readouterr().out
+    assert server.private
+    assert set(server.files) == {path.name for path in (tmp_path / "o").iterdir()} - {"export.json"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--repo", "me/x"], "--repo with --format parquet"),
+        (["--dry-run", "--format", "neuronpedia"], "--dry-run with --format neuronpedia"),
+        (["--license", "mit"], "--license with --format parquet"),
+        (["--public"], "--public with --format parquet"),
+        (["--images", "--format", "neuronpedia"], "--images with --format neuronpedia"),
+        (["--format", "hub", "--repo", "x"], "the dataset 'x'"),
+        (["--format", "hub", "--license", "my own"], "the licence 'my own'"),
+        (["--features", "999999"], "feature 999999"),
+        (["--methods", "telepathy"], "method 'telepathy'"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line_and_leaves_nothing(
+    filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert cli.main(["export", str(filled), "--out", str(tmp_path / "o"), *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"seesay: error: {said}")
+    assert captured.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["export", "--out", str(tmp_path / "o")]) == 2
+    assert cli.main(["export", str(tmp_path / "nowhere"), "--out", str(tmp_path / "o")]) == 2
+    assert "no run" in capsys.readouterr().err
+
+
+def test_the_runs_own_folder_is_no_place_for_it(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["export", str(filled), "--out", str(filled)]) == 2
+    assert "holds something else" in capsys.readouterr().err
+    assert (filled / "run.db").is_file()
+
+
+def test_an_interrupt_leaves_the_earlier_export(
+    filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_source: Source) -> "list[Row]":
+        raise KeyboardInterrupt
+
+    out = tmp_path / "o"
+    assert cli.main(["export", str(filled), "--out", str(out)]) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    monkeypatch.setattr(parquet, "_ROWS", {**parquet._ROWS, "scores": interrupted})
+    assert cli.main(["export", str(filled), "--out", str(out)]) == 130
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["o"]
