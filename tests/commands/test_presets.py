@@ -89,7 +89,7 @@ def at_hand(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Protocol, P
     photos.mkdir()
     rng = np.random.default_rng(0)
     for number in range(30):
-        Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(photos / f"{number}.png")
+        Image.fromarray(rng.integers(0, 255, (48, 80, 3), dtype=np.uint8)).save(photos / f"{number}.png")
     return protocol, models, photos
 
 

@@ -107,7 +107,10 @@ class Reproduce:
             steps.score_all()
             report = self._report(protocol, steps)
             if self.ablations:
-                report = replace(report, changes=self._changes(protocol, steps), made=self._made(steps))
+                changes = self._changes(protocol, steps)
+                block, explainer = _in_the_middle(protocol)
+                ablated = f"block {block.name}, explainer {explainer.size}"
+                report = replace(report, changes=changes, ablated=ablated, made=self._made(steps))
         self._write(report, output)
         return 0
 

@@ -118,7 +118,8 @@ def as_markdown(sections: Iterable[Section]) -> str:
 def _lines(section: Section) -> Iterator[str]:
     if section.title:
         yield f"## {_plain(section.title)}\n"
-    for each in (Sentence(section.subtitle.strip()), *section.sentences):
+    # in its heading's line it begins with what parts the two
+    for each in (Sentence(section.subtitle.lstrip(" ,.:")), *section.sentences):
         if each.text:
             yield f"{_plain(each.text)}\n"
     for table in (each for each in section.tables if each.rows):

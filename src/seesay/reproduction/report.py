@@ -95,7 +95,7 @@ class Report:
             },
             "ablations": [plain(each) for each in self.changes],
             "strengths": {block: dict(found) for block, found in self.strengths.items()},
-            "protocol": plain(asdict(self.protocol)),
+            "protocol": plain(self.protocol),
             "made_by": asdict(self.made),
         }
 
@@ -124,7 +124,7 @@ class Report:
         measure, n = SCORES[score], len(found.numbers.blocks)
         chance = measure.chance
         told = () if chance is None else (Sentence(f"Words that say nothing get {chance:g}.", "faint"),)
-        return Section(f"{score}: {measure.what}", f" {n} features", told, (Table(columns, tuple(rows)),))
+        return Section(f"{score}: {measure.what}", f", {n} features", told, (Table(columns, tuple(rows)),))
 
     def _features(self) -> Section:
         """How many features there are of each level, by block."""
@@ -156,7 +156,7 @@ class Report:
             found = [each for each in self.changes if each.score == score]
             yield Section(
                 f"One thing changed, by {score}",
-                f" {self.ablated}",
+                f", {self.ablated}",
                 (Sentence("Differences are from the same method as the protocol has it, on the same features."),),
                 (Table((*columns, *map(Column, names)), tuple(map(_change, found))),),
             )
@@ -196,8 +196,18 @@ def _of_claim(claim: Claim) -> Section:
         )
         remarks.append(Sentence(f"Seconds that the hybrid takes, as multiples of Top-k's: {ratios}."))
     return Section(
-        f"Claim {claim.number}: {claim.verdict}", f" {claim.claim}", told, (_figures(decisive),), tuple(remarks)
+        f"Claim {claim.number}: {claim.verdict}", f". {claim.claim}", told, (_decisive(decisive),), tuple(remarks)
     )
+
+
+def _decisive(figures: Sequence[Figure]) -> Table:
+    """What a rule looks at, all of it of all blocks and explainers."""
+    names = ("mean", "95 % interval", "p", "features")
+    columns = (Column("all blocks and explainers", is_words=True), *map(Column, names))
+    rows = (_figure(each) for each in figures)
+    scores = dict.fromkeys(each.score for each in figures)
+    told = [f"{each.what}, {each.score}" if len(scores) > 1 else each.what for each in figures]
+    return Table(columns, tuple(Row((what, *row.cells[4:])) for what, row in zip(told, rows, strict=True)))
 
 
 def _figures(figures: Sequence[Figure]) -> Table:
