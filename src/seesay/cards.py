@@ -15,8 +15,9 @@ from seesay.scorers.scorer import Measured
 from seesay.store import exemplars as shelf
 from seesay.store.calibrations import calibrations
 from seesay.store.explanations import StoredSetting, of_feature
+from seesay.store.measures import measured_by
 from seesay.store.run import Run
-from seesay.store.scores import StoredScore, StoredScoring, measured_by, scores_of_feature
+from seesay.store.scores import StoredScore, StoredScoring, scores_of_feature
 from seesay.store.trust import trusts
 
 Said = tuple[StoredSetting, Sequence[Explanation]]

@@ -166,6 +166,11 @@ def test_the_example_scores_a_run_and_is_compared_like_any_other(
     assert "topk above steering" in out
 
 
+def test_the_page_shows_the_example_as_it_is() -> None:
+    page = (EXAMPLE.parents[1] / "docs" / "own-scorer.md").read_text("utf-8")
+    assert f"```python\n{EXAMPLE.read_text('utf-8')}```\n" in page
+
+
 def test_the_example_is_thirty_lines_of_code_at_most() -> None:
     lines = [line for line in EXAMPLE.read_text("utf-8").splitlines() if line.strip() and '"""' not in line]
     assert len(lines) <= 30

@@ -16,8 +16,9 @@ from seesay.scorers.config import SCORES, KnownScore, Measure, Scoring
 from seesay.scorers.measures import GIVEN, LONGEST_WHAT, MEASURE, MOST_OTHERS, as_fact, measure_of, title_of
 from seesay.scorers.own import Own
 from seesay.scorers.scorer import Item, Measured, Scorer
+from seesay.store.measures import measures
 from seesay.store.run import Run
-from seesay.store.scores import measures, scores, scorings
+from seesay.store.scores import scores, scorings
 from tests.comparison.making import making, said
 from tests.scorers.held_out import MadeHeldOut
 

@@ -10,8 +10,9 @@ import pytest
 from seesay.errors import UnusablePath
 from seesay.scorers.config import SCORES, Measure
 from seesay.scorers.measures import LONGEST_WHAT, MOST_OTHERS, as_fact
+from seesay.store.measures import measured_by, measures
 from seesay.store.run import Run
-from seesay.store.scores import add_scoring, measured_by, measures, scorings
+from seesay.store.scores import add_scoring, scorings
 from tests.comparison.making import making, said
 
 BREVITY = Measure("brevity", ("letters",), chance=0.25, what="how few words are there?")

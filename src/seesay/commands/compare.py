@@ -139,7 +139,7 @@ class Compare:
     def _asked(self, runs: "Sequence[Run]") -> "list[Quantity] | None":
         """The numbers that are asked for by name; None for whatever there is."""
         from seesay.comparison.quantities import named, quantities
-        from seesay.store.scores import measures
+        from seesay.store.measures import measures
 
         if self.scores is None:
             return None

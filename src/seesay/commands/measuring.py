@@ -1,9 +1,9 @@
 """Scorers for a run, with what they measure with."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast, final
 
+from seesay.commands.held_out import as_kept, held_out_of
 from seesay.commands.instruments import InstrumentOptions, Instruments
 from seesay.commands.options import Options
 from seesay.commands.output import Output
@@ -11,7 +11,7 @@ from seesay.commands.own_scorers import OwnClass
 from seesay.commands.run_models import RunModels
 from seesay.errors import InvalidSetting, NotEnoughMemory
 from seesay.explainers.config import METHODS
-from seesay.scorers.config import LEAST, SCORES, KnownScore, Measure, Need, Score, Scoring
+from seesay.scorers.config import SCORES, KnownScore, Measure, Need, Score, Scoring
 
 if TYPE_CHECKING:
     from seesay.instruments.instrument import Synthesiser
@@ -57,7 +57,7 @@ class Bench:
         images: str | None = None,
         own: Mapping[Score, OwnClass] | None = None,
     ) -> None:
-        self._run, self._scoring = run, _as_kept(run, scoring)
+        self._run, self._scoring = run, as_kept(run, scoring)
         self._output = output
         self.held_out = held_out
         self._own = own or {}
@@ -271,29 +271,6 @@ class Bench:
         return Auroc(
             self.held_out, lambda text: kept.read(text, n), self._models.activations, self._scoring, kept.facts
         )
-
-
-def held_out_of(run: "Run", scoring: Scoring) -> "HeldOut":
-    """A run's exemplars that no explainer was shown.
-
-    Args:
-        run: whose.
-        scoring: says which are looked at.
-    """
-    from seesay.store.explanations import shown_images
-    from seesay.store.held_out import RunHeldOut
-
-    return RunHeldOut(run, scoring.holding, shown_images(run))
-
-
-def _as_kept(run: "Run | Noted", scoring: Scoring) -> Scoring:
-    """The same, with no more exemplars than the run keeps: numbers of more would be the same under another name."""
-    from seesay.pipeline.collecting import STAGE
-
-    n_kept = run.configured(STAGE).get("n_top") if run.finished(STAGE) is not None else None
-    if not isinstance(n_kept, int) or scoring.n_exemplars <= n_kept or n_kept < LEAST:
-        return scoring
-    return replace(scoring, n_exemplars=n_kept)
 
 
 def _too_large(item: "Item") -> NotEnoughMemory:

@@ -20,8 +20,8 @@ from seesay.split import split_of
 from seesay.statistics import clusters_of
 from seesay.store.exemplars import features
 from seesay.store.explanations import StoredSetting, settings
+from seesay.store.measures import measures
 from seesay.store.run import Run
-from seesay.store.scores import measures
 
 Part = Literal[Split, "all"]
 """Which features are compared: test ones, as strengths are chosen on validation features."""

@@ -1,7 +1,8 @@
 """A scorer of a user's own: code of which nothing is known, held to what a scorer promises.
 
-It is a class with a `measure` and the seam of [seesay.scorers.scorer][]. Whatever it does wrong is told in a line that
-names the scorer, the feature and what was expected, before anything of it is written.
+It is what [seesay.scorers.scorer][] asks for, with a `measure`: a `Measure` whose `value` is the score's name, and `facts`
+that tell what its numbers depend on that seesay cannot know. Whatever it does wrong is told in a line that names the
+scorer, the feature and what was expected, before anything of it is written.
 """
 
 import inspect
@@ -12,7 +13,7 @@ from hashlib import sha256
 from numbers import Real
 from pathlib import Path
 from traceback import extract_tb
-from typing import TYPE_CHECKING, Any, Protocol, final, runtime_checkable
+from typing import TYPE_CHECKING, Any, final
 
 from seesay.errors import SeesayError, UnusableScorer
 from seesay.scorers.config import Measure, Scoring
@@ -28,21 +29,6 @@ SOURCE, VERSION = "source", "version"
 
 _MOST_BYTES = 1 << 16
 _LONGEST = 200
-
-
-@runtime_checkable
-class OwnScorer(Protocol):
-    """A measure of a user's own; `facts` tells what its numbers depend on that seesay cannot know: its settings."""
-
-    measure: Measure
-    """What it measures; the score is called as its `value` is."""
-
-    facts: Mapping[str, Any]
-    """Plain data, which a property may give as well."""
-
-    def score(self, items: Sequence[Item]) -> list[Measured]:
-        """Measure some items, one result each, in their order, which do not depend on one another."""
-        ...
 
 
 @final
@@ -137,7 +123,7 @@ class Own:
         return UnusableScorer(
             f"{self._class} failed on {what}: {told_of(told)}",
             expected="a result for every item",
-            remedy="mend it and run the same again: what was scored before is kept",
+            remedy="mend it, and run the same again",
         )
 
     def _checked_facts(self, source: str | None, given: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final, get_args
 
@@ -103,28 +103,6 @@ def scorings(run: Run) -> list[StoredScoring]:
     """
     rows = run.rows(f"SELECT {_SCORING_COLUMNS} FROM scorings ORDER BY scoring_id")
     return [_scoring(run, row) for row in rows]
-
-
-def measured_by(found: Iterable[StoredScoring]) -> dict[Score, Measure]:
-    """What some scores measure, by name: seesay's own first, then users' own, of which the latest counts.
-
-    Args:
-        found: how they were computed.
-    """
-    known = {each.score: each.measure for each in found}
-    return {name: known[name] for name in (*SCORES, *sorted(known.keys() - SCORES.keys())) if name in known}
-
-
-def measures(*runs: Run) -> dict[Score, Measure]:
-    """What can be asked for of runs, by name: all of seesay's own scores, then users' own that are there.
-
-    Args:
-        runs: may be strangers'.
-
-    Raises:
-        UnusablePath: what one of them says is damaged.
-    """
-    return {**SCORES, **measured_by(each for run in runs for each in scorings(run))}
 
 
 def unscored(run: Run, scoring: StoredScoring, items: Sequence[Item]) -> list[Item]:

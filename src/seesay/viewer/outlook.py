@@ -16,8 +16,8 @@ from seesay.split import split_of
 from seesay.store.checks import checked_id, checked_number, checked_text
 from seesay.store.explanations import StoredSetting, settings
 from seesay.store.labels import labellers
+from seesay.store.measures import measured_by
 from seesay.store.run import DAMAGE, Run
-from seesay.store.scores import measured_by
 from seesay.store.ways import all_in_one_way
 from seesay.viewer.outline import Outline, Words
 from seesay.viewer.table import MOST_OWN
