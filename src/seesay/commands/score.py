@@ -173,17 +173,15 @@ class ScoreCommand:
 
     def _names(self, bench: Bench, own: Collection[Score]) -> dict[Score, Measure]:
         """What is asked for, in the order in which it is computed; a user's own last."""
-        if self.scores is None:
-            names = list(own or (_OF_THE_WORLD if bench.of_world else _OF_ANY))
-            return {name: bench.measures[name] for name in names}
-        names = listed(self.scores)
-        for name in names:
+        usual = () if own else _OF_THE_WORLD if bench.of_world else _OF_ANY
+        asked = usual if self.scores is None else listed(self.scores)
+        for name in asked:
             with_it = [score for score, measure in SCORES.items() if name in measure.others]
             if with_it and name not in SCORES:
                 raise InvalidSetting(f"score {name!r}", expected=f"{with_it[0]}, with which it comes")
             check_choice(name, bench.measures, "score")
-        found = {score: measure for score, measure in bench.measures.items() if score in names or score in own}
-        for score in found:
+        found = {score: measure for score, measure in bench.measures.items() if score in asked or score in own}
+        for score in found if self.scores is not None else ():
             bench.check(score)
         return found
 

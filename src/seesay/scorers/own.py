@@ -1,7 +1,7 @@
 """A scorer of a user's own: code of which nothing is known, held to what a scorer promises.
 
-It is what [seesay.scorers.scorer][] asks for, with a `measure`: a `Measure` whose `value` is the score's name, and `facts`
-that tell what its numbers depend on that seesay cannot know. Whatever it does wrong is told in a line that names the
+It is what [seesay.scorers.scorer][] asks for, with a `measure`: a `Measure` whose `value` is the score's name. Its
+`facts` tell what its numbers depend on that seesay cannot know. Whatever it does wrong is told in a line that names the
 scorer, the feature and what was expected, before anything of it is written.
 """
 
