@@ -63,6 +63,8 @@ def another_value(hint: Any, default: Any) -> Any:
         return another_value(next(kind for kind in get_args(hint) if kind is not type(None)), default)
     if get_origin(hint) is Literal:
         return next(choice for choice in get_args(hint) if choice != default)
+    if get_origin(hint) is tuple:
+        return (another_value(get_args(hint)[0], None),)
     if hint is bool:
         return not default
     return {int: 7, float: -2.5, str: "3-5", Path: Path("elsewhere")}[hint]
@@ -79,7 +81,7 @@ FLAGS = [
 def test_every_flag_reaches_its_config(name: str, field: dataclasses.Field[Any], hint: Any, group: str) -> None:
     value = another_value(hint, field.default)
     flag = "--" + field.name.replace("_", "-")
-    given = [flag] if value is True else [flag, str(value)]
+    given = [flag] if value is True else [flag, *map(str, value if isinstance(value, tuple) else (value,))]
     bare = list(BARE.get(name, []))
     if flag in bare:
         del bare[bare.index(flag) : bare.index(flag) + 2]

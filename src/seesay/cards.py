@@ -9,11 +9,13 @@ from seesay.errors import FeatureNotFound
 from seesay.exemplars.exemplar import Exemplar
 from seesay.explainers.config import METHODS
 from seesay.records import Explanation, FeatureStats, Method, Strength
-from seesay.scorers.config import SCORES, Score
+from seesay.scorers.config import Measure, Score
+from seesay.scorers.measures import title_of
 from seesay.scorers.scorer import Measured
 from seesay.store import exemplars as shelf
 from seesay.store.calibrations import calibrations
 from seesay.store.explanations import StoredSetting, of_feature
+from seesay.store.measures import measured_by
 from seesay.store.run import Run
 from seesay.store.scores import StoredScore, StoredScoring, scores_of_feature
 from seesay.store.trust import trusts
@@ -102,9 +104,14 @@ class Card:
         found: dict[str, tuple[float, bool]] = {}
         for scoring, score in sorted(self.scores, key=lambda each: not each[0].is_shared):
             if scoring.setting_id is None and score.measured.value is not None:
-                numbers = {SCORES[scoring.score].value: score.measured.value, **score.measured.others}
-                found |= {name: (value, scoring.is_shared) for name, value in numbers.items()}
+                numbers = {scoring.measure.value: score.measured.value, **score.measured.others}
+                found |= {title_of(scoring.score, name): (value, scoring.is_shared) for name, value in numbers.items()}
         return found
+
+    @property
+    def measures(self) -> dict[Score, Measure]:
+        """What its scores measure, in the order in which they are told."""
+        return measured_by(scoring for scoring, _ in self.scores)
 
     @property
     def scored(self) -> list[int]:

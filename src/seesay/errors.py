@@ -80,6 +80,10 @@ class UnknownPhrase(SeesayError):
     """Words outside the embedded world's grammar."""
 
 
+class UnusableScorer(SeesayError):
+    """A scorer of a user's own that cannot be loaded, or does not keep to what a scorer promises."""
+
+
 class MissingExtra(SeesayError):
     """A command that needs a package of an extra that is not installed."""
 

@@ -26,6 +26,7 @@ from seesay.explainers.config import Setting
 from seesay.records import Strength
 from seesay.report.comparison_figures import figure_of
 from seesay.report.comparison_sections import summary
+from seesay.scorers.config import SCORES
 from seesay.store.explanations import settings
 from seesay.store.labels import Label, add_labels
 from seesay.store.run import Run
@@ -153,7 +154,7 @@ def test_a_score_that_separates_nothing_is_called_uninformative(
 
 def in_short(folder: Path, *scores: str) -> list[str]:
     with Run.open(folder) as opened:
-        return summary(compare(read([opened]), named(scores)))
+        return summary(compare(read([opened]), named(scores, SCORES)))
 
 
 def test_in_short_a_method_is_below_those_of_its_aids_that_are_above_it(tmp_path: Path) -> None:
@@ -279,7 +280,7 @@ def test_the_csv_marks_numbers_from_images_that_were_shared(tmp_path: Path, caps
 def test_figures_show_what_tables_say(run: Path) -> None:
     with Run.open(run) as opened:
         contest = read([opened])
-    comparison = compare(contest, named(["auroc", "monosemanticity"]))
+    comparison = compare(contest, named(["auroc", "monosemanticity"], SCORES))
     figure = figure_of(contest, comparison)
     (auroc, _) = comparison.standings
     for row in auroc.rows:
@@ -305,7 +306,7 @@ def test_figures_show_score_against_strength(tmp_path: Path) -> None:
             scored(run, "iou", said(run, WORDS, setting), dict.fromkeys(IDS, strength / 10))
     with Run.open(tmp_path) as opened:
         contest = read([opened])
-    figure = figure_of(contest, compare(contest, named(["iou"])))
+    figure = figure_of(contest, compare(contest, named(["iou"], SCORES)))
     (curve,) = [each for each in figure.data if each.mode == "lines+markers"]
     assert list(zip(curve.x, curve.y, strict=True)) == [(1.0, 0.1), (2.0, 0.2), (4.0, 0.4)]
 

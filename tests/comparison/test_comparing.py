@@ -211,7 +211,7 @@ def test_what_comes_with_a_score_is_compared_by_its_name(tmp_path: Path) -> None
     with making(tmp_path, N) as run:
         others = {each: {"mad": value} for each, value in mad.items()}
         scored(run, "auroc", said(run, WORDS), dict.fromkeys(IDS, 0.7), others=others)
-    (quantity,) = named(["mad"])
+    (quantity,) = named(["mad"], SCORES)
     found = standing(tmp_path, quantity)
     assert found.rows[0].estimate.mean == pytest.approx(np.mean(list(mad.values())))
     assert found.chance is None
@@ -219,20 +219,20 @@ def test_what_comes_with_a_score_is_compared_by_its_name(tmp_path: Path) -> None
 
 
 def test_names_that_belong_to_several_scores_mean_all_of_them() -> None:
-    assert named(["unanswered"]) == [Quantity("detection", "unanswered"), Quantity("fuzzing", "unanswered")]
-    assert [each.title for each in named(["unanswered"])] == ["detection unanswered", "fuzzing unanswered"]
-    assert named(["distinctness", "clarity", "fuzzing unanswered"]) == [
+    assert named(["unanswered"], SCORES) == [Quantity("detection", "unanswered"), Quantity("fuzzing", "unanswered")]
+    assert [each.title for each in named(["unanswered"], SCORES)] == ["detection unanswered", "fuzzing unanswered"]
+    assert named(["distinctness", "clarity", "fuzzing unanswered"], SCORES) == [
         Quantity("distinctness", "clarity"),
         Quantity("fuzzing", "unanswered"),
     ]
     with pytest.raises(UnknownChoice, match="score 'beauty'"):
-        named(["iou", "beauty"])
+        named(["iou", "beauty"], SCORES)
 
 
 def test_every_number_of_every_score_can_be_asked_for() -> None:
     everything = quantities(SCORES, everything=True)
     every = [Quantity(score, name) for score, each in SCORES.items() for name in (each.value, *each.others)]
-    assert all(each in named([each.title]) for each in every)
+    assert all(each in named([each.title], SCORES) for each in every)
     # Nobody is better for having more of these, so that they are only told if they are asked for by name.
     left_out = {each.name for each in set(every) - set(everything)}
     assert left_out == {"unanswered", "coefficient", "named", "low_level"}

@@ -14,6 +14,7 @@ from seesay.comparison.reading import Contest, read
 from seesay.comparison.results import Standing
 from seesay.errors import InvalidSetting, UnusablePath
 from seesay.records import Verdict
+from seesay.scorers.config import SCORES
 from seesay.store.explanations import settings
 from seesay.store.run import Run
 from seesay.store.studies import Rating, StudyItem, add_rater, begin_study, rate, study_items
@@ -56,7 +57,7 @@ def numbers(folder: Path) -> dict[str, Mapping[int, float]]:
 
 def standing(folder: Path, score: str = "people") -> Standing:
     contest = contest_of(folder)
-    (found,) = compare(contest, quantities({score})).standings  # pyright: ignore[reportArgumentType]
+    (found,) = compare(contest, quantities({score: SCORES[score]})).standings  # pyright: ignore[reportArgumentType]
     return found
 
 

@@ -10,6 +10,7 @@ from seesay.comparison.levels import true_levels
 from seesay.comparison.quantities import quantities
 from seesay.comparison.reading import read
 from seesay.explainers.config import Setting
+from seesay.scorers.config import SCORES
 from seesay.store.run import Run
 from tests.comparison.making import FACTS, drawn, judged, making, said, scored
 
@@ -46,7 +47,7 @@ def test_methods_are_compared_within_each_level(tmp_path: Path) -> None:
         levels = true_levels([run], contest)
     (iou,) = (
         each
-        for each in compare(contest, quantities({"iou"}, everything=False), levels=levels).standings
+        for each in compare(contest, quantities({"iou": SCORES["iou"]}), levels=levels).standings
         if each.quantity.score == "iou"
     )
     groups = {group.name: group for group in iou.groups["level"]}

@@ -8,11 +8,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from seesay.scorers.config import SCORES, Score
 from seesay.texts import one_line
 
 if TYPE_CHECKING:
     from seesay.cards import Card
+    from seesay.scorers.config import Score
     from seesay.scorers.scorer import Measured
     from seesay.store.scores import StoredScoring
 
@@ -39,16 +39,16 @@ def scores(card: "Card") -> Group:
 
 def _of_words(card: "Card", shown: "Mapping[int, Mapping[Score, tuple[StoredScoring, list[Measured]]]]") -> Table:
     scored = {score for found in shown.values() for score in found}
-    names: list[Score] = [name for name in SCORES if name in scored]
+    measures = {name: measure for name, measure in card.measures.items() if name in scored}
     table = Table(header_style="dim", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("method", overflow="fold")
-    for name in names:
-        table.add_column(SCORES[name].value.replace("_", " "), justify="right", overflow="fold")
+    for measure in measures.values():
+        table.add_column(measure.value.replace("_", " "), justify="right", overflow="fold")
     titles = {setting.setting_id: setting.title for setting, _ in card.said}
     for setting_id, found in shown.items():
-        cells = [_number(*found[name]) if name in found else Text() for name in names]
+        cells = [_number(*found[name]) if name in found else Text() for name in measures]
         table.add_row(Text(one_line(titles[setting_id])), *cells)
-    chances = [SCORES[name].chance for name in names]
+    chances = [measure.chance for measure in measures.values()]
     if any(chances):
         cells = ["" if chance is None else f"{chance:g}" for chance in chances]
         table.add_row("words that say nothing", *cells, style="dim")

@@ -1,5 +1,6 @@
 """`seesay compare`: methods side by side, by every score that runs hold."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from seesay.comparison.results import Comparison
     from seesay.report.comparison_sections import Told
     from seesay.scorers.config import Score
+    from seesay.store.run import Run
 
 _PAGE = "compare.html"
 _Levels = Literal["truth", "records", "model"]
@@ -97,9 +99,10 @@ class Compare:
             raise UnusablePath("no run", expected="one or more: seesay compare RUN")
         for path in filter(None, (self.csv, self.page)):
             check_writable(path)  # now, not after the work
-        asked, methods = self._asked(), resolve_methods(self.methods)
+        methods = resolve_methods(self.methods)
         with ExitStack() as stack:
             runs = [stack.enter_context(Run.open(path)) for path in dict.fromkeys(self.path)]
+            asked = self._asked(runs)
             scores: set[Score] | None = None if asked is None else {each.score for each in asked}
             evidence = read_evidence(
                 runs,
@@ -133,14 +136,17 @@ class Compare:
         )
         return 0
 
-    def _asked(self) -> "list[Quantity] | None":
+    def _asked(self, runs: "Sequence[Run]") -> "list[Quantity] | None":
         """The numbers that are asked for by name; None for whatever there is."""
         from seesay.comparison.quantities import named, quantities
+        from seesay.store.measures import measures
 
         if self.scores is None:
             return None
-        found = named(listed(self.scores))
-        with_others = quantities({each.score for each in found if each.is_primary}, everything=self.all)
+        known = measures(*runs)
+        found = named(listed(self.scores), known)
+        whole = {each.score: known[each.score] for each in found if each.is_primary}
+        with_others = quantities(whole, everything=self.all)
         return found + [each for each in with_others if each not in found]
 
     def _wanted(self, contest: "Contest") -> "list[Quantity]":
@@ -152,7 +158,7 @@ class Compare:
                 expected="explanations that are scored, all in one way",
                 remedy=f"seesay score {self.path[0]}",
             )
-        return quantities(contest.scored.keys(), everything=self.all)
+        return quantities(contest.measures, everything=self.all)
 
     def _draw(self, output: Output, told: "Told") -> str | None:
         """Write the figures; a run that cannot be written to goes without, unless a place for them is named."""
@@ -192,6 +198,7 @@ def _contenders_as_json(contest: "Contest") -> list[dict[str, Any]]:
 def _next_steps(folder: Path, comparison: "Comparison") -> list[str]:
     """How to get what tables lack."""
     from seesay.comparison.contender import AIDS
+    from seesay.scorers.measures import asked_by
 
     rows = [(each.quantity.score, row) for each in comparison.standings if each.of_words for row in each.rows]
     lacking = [score for score, row in rows if score != "people" and any(aid not in row.aids for aid in AIDS)]
@@ -203,6 +210,6 @@ def _next_steps(folder: Path, comparison: "Comparison") -> list[str]:
         for method in methods
     ]
     if lacking:
-        scores = ",".join(dict.fromkeys(lacking))
-        steps.append(f"seesay score {folder} --scores {scores}   what stands beside methods, where tables show -")
+        asked = asked_by(list(dict.fromkeys(lacking)))
+        steps.append(f"seesay score {folder} {asked}   what stands beside methods, where tables show -")
     return steps

@@ -1,16 +1,17 @@
 """Scorers for a run, with what they measure with."""
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast, final
 
+from seesay.commands.held_out import as_kept, held_out_of
 from seesay.commands.instruments import InstrumentOptions, Instruments
 from seesay.commands.options import Options
 from seesay.commands.output import Output
+from seesay.commands.own_scorers import OwnClass
 from seesay.commands.run_models import RunModels
 from seesay.errors import InvalidSetting, NotEnoughMemory
 from seesay.explainers.config import METHODS
-from seesay.scorers.config import LEAST, SCORES, Need, Score, Scoring
+from seesay.scorers.config import SCORES, KnownScore, Measure, Need, Score, Scoring
 
 if TYPE_CHECKING:
     from seesay.instruments.instrument import Synthesiser
@@ -36,6 +37,10 @@ class Bench:
         common: options of every command.
         output: of the command.
         images: for what goes through them once more; None for where the run says they were.
+        own: scorers of the user's own, by the name of the score; None for none.
+
+    Attributes:
+        measures: what the scores measure that can be had of it, by name.
 
     Raises:
         UnusablePath: the run does not say what it is of.
@@ -50,10 +55,13 @@ class Bench:
         common: Options,
         output: Output,
         images: str | None = None,
+        own: Mapping[Score, OwnClass] | None = None,
     ) -> None:
-        self._run, self._scoring = run, _as_kept(run, scoring)
+        self._run, self._scoring = run, as_kept(run, scoring)
         self._output = output
         self.held_out = held_out
+        self._own = own or {}
+        self.measures: dict[Score, Measure] = {**SCORES, **{name: each.measure for name, each in self._own.items()}}
         self._models = RunModels(run, common, output, images)
         self.of_world = self._models.of_world
         self._instruments = Instruments(named, self.of_world, common)
@@ -70,9 +78,10 @@ class Bench:
         common: Options,
         output: Output,
         images: str | None = None,
+        own: Mapping[Score, OwnClass] | None = None,
     ) -> "Bench":
         """The bench of a run that is here; see the class."""
-        return cls(run, held_out_of(run, scoring), scoring, named, common, output, images)
+        return cls(run, held_out_of(run, scoring), scoring, named, common, output, images, own)
 
     @property
     def n_exemplars(self) -> int:
@@ -94,15 +103,15 @@ class Bench:
             InvalidSetting: it needs the embedded world's records, and the run is not of it; or people.
             MissingExtra: it needs a package that is not installed.
         """
-        if "people" in SCORES[score].needs:
+        if "people" in self.measures[score].needs:
             raise InvalidSetting(
                 f"{score}, which no model computes",
                 expected="people who judge",
                 remedy=f"they do so in seesay serve {self._run.folder}, and seesay compare reads what they say",
             )
-        if "synthesiser" in SCORES[score].needs:
+        if "synthesiser" in self.measures[score].needs:
             self._instruments.check_synthesiser()
-        if "world" in SCORES[score].needs and not self.of_world:
+        if "world" in self.measures[score].needs and not self.of_world:
             raise InvalidSetting(
                 f"{score} for a run of {self._models.subject}",
                 expected="a run of the embedded world, the only one whose truth is known",
@@ -118,7 +127,7 @@ class Bench:
         Raises:
             FeatureNotFound: it does not.
         """
-        if "subject" in SCORES[score].needs and feature_ids:
+        if "subject" in self.measures[score].needs and feature_ids:
             self._models.activations.sae.directions((min(feature_ids), max(feature_ids)))
 
     def scorer(self, score: Score, setting: "StoredSetting | None" = None) -> "Scorer":
@@ -140,7 +149,8 @@ class Bench:
                 )
             return self._scorers[key]
         if (score, "", "") not in self._scorers:
-            self._scorers[score, "", ""] = self._scorer(score)
+            is_own = score in self._own
+            self._scorers[score, "", ""] = self._by_own(score) if is_own else self._scorer(cast("KnownScore", score))
         return self._scorers[score, "", ""]
 
     def judge_by(self, score: Score, batch_size: int) -> "Callable[[Sequence[Explanation]], list[float]]":
@@ -158,7 +168,7 @@ class Bench:
             items = [Item(each.feature_id, each.text) for each in said]
             if score == "auroc":
                 self.synthesise({item.text for item in items}, again=True)
-            chance, measure = SCORES[score].chance or 0.0, self.scorer(score).score
+            chance, measure = self.measures[score].chance or 0.0, self.scorer(score).score
             measured = [each for some in fitting(items, batch_size, measure, _too_large) for each in some]
             return [chance if each.value is None else each.value for each in measured]
 
@@ -195,7 +205,7 @@ class Bench:
         self._instruments.let_go(still_needed)
         self._models.let_go(still_needed)
 
-    def _scorer(self, score: Score) -> "Scorer":
+    def _scorer(self, score: KnownScore) -> "Scorer":
         from seesay.pipeline.surveying import Survey
         from seesay.scorers.clip import Clip
         from seesay.scorers.detection import Detection
@@ -227,6 +237,17 @@ class Bench:
             case "people":
                 raise AssertionError(f"{score} is refused before anything is loaded")
 
+    def _by_own(self, score: Score) -> "Scorer":
+        from seesay.scorers.measures import GIVEN
+        from seesay.scorers.own import Own
+
+        own = self._own[score]
+        needed: dict[str, Any] = {
+            GIVEN[need]: self._models.activations if need == "subject" else getattr(self._instruments, need)
+            for need in sorted(own.measure.needs)
+        }
+        return Own.made(own.made, self.held_out, self._scoring, source=own.source, **needed)
+
     def _faithfulness(self, setting: "StoredSetting") -> "Scorer":
         from seesay.scorers.faithfulness import Faithfulness
 
@@ -250,29 +271,6 @@ class Bench:
         return Auroc(
             self.held_out, lambda text: kept.read(text, n), self._models.activations, self._scoring, kept.facts
         )
-
-
-def held_out_of(run: "Run", scoring: Scoring) -> "HeldOut":
-    """A run's exemplars that no explainer was shown.
-
-    Args:
-        run: whose.
-        scoring: says which are looked at.
-    """
-    from seesay.store.explanations import shown_images
-    from seesay.store.held_out import RunHeldOut
-
-    return RunHeldOut(run, scoring.holding, shown_images(run))
-
-
-def _as_kept(run: "Run | Noted", scoring: Scoring) -> Scoring:
-    """The same, with no more exemplars than the run keeps: numbers of more would be the same under another name."""
-    from seesay.pipeline.collecting import STAGE
-
-    n_kept = run.configured(STAGE).get("n_top") if run.finished(STAGE) is not None else None
-    if not isinstance(n_kept, int) or scoring.n_exemplars <= n_kept or n_kept < LEAST:
-        return scoring
-    return replace(scoring, n_exemplars=n_kept)
 
 
 def _too_large(item: "Item") -> NotEnoughMemory:

@@ -130,6 +130,6 @@ def _compared(output: Output, runs: "Sequence[Run]", names: Sequence[str], seed:
         return None, without_folders(error.what, [run.folder for run in runs], names)
     if not evidence.contest.scored:
         return None, "no scores, which seesay score computes"
-    wanted = quantities(evidence.contest.scored.keys())
+    wanted = quantities(evidence.contest.measures)
     with output.progress("comparing", total=len(wanted)) as advance:
         return evidence.compared(wanted, seed=seed, on_number=advance), ""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from seesay.explainers.config import Setting
     from seesay.records import Control
     from seesay.reproduction.ablations import Variation
-    from seesay.scorers.config import Score
+    from seesay.scorers.config import KnownScore
     from seesay.store.run import Run
 
 _DONE = "steps.json"
@@ -287,7 +287,7 @@ class Steps:
     def _instruments(self) -> InstrumentOptions:
         return InstrumentOptions(**{name: of for name, of in self._protocol.instruments.items()})
 
-    def _score(self, path: Path, scores: "Sequence[Score]", block: Block, *, words_alone: bool = False) -> ScoreCommand:
+    def _score(self, path: Path, scores: "Sequence[KnownScore]", block: Block, *, words_alone: bool = False) -> ScoreCommand:
         return ScoreCommand(
             path,
             scores=",".join(scores),

@@ -1,13 +1,13 @@
 """`seesay score`: how good a run's explanations are."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final
 
 from rich.text import Text
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from seesay.commands.choices import one_of
 from seesay.commands.counts import Count, OptionalCount
@@ -16,6 +16,7 @@ from seesay.commands.measuring import Bench
 from seesay.commands.names import listed, resolve_methods
 from seesay.commands.options import Options
 from seesay.commands.output import Output
+from seesay.commands.own_scorers import load_own
 from seesay.commands.score_table import remarks, rows_of, table_of
 from seesay.commands.scoring_tasks import SPEECHLESS, Asked, Task
 from seesay.commands.sharing import SharingOptions
@@ -23,7 +24,7 @@ from seesay.commands.speaking import stopping
 from seesay.commands.workshop import SHARED, Floor, Opening, Workplace
 from seesay.errors import FeatureNotFound, InvalidSetting, check_choice
 from seesay.images.options import Overlay
-from seesay.scorers.config import PAPER, SCORES, Holding, Need, Score, Scoring
+from seesay.scorers.config import PAPER, SCORES, Holding, Measure, Need, Score, Scoring
 
 if TYPE_CHECKING:
     from seesay.pipeline.scoring import Scored
@@ -54,6 +55,7 @@ class ScoreCommand:
       seesay score runs/x
       seesay score runs/x --scores iou,clip --methods steering,hybrid --segmenter DINO+SAM
       seesay score runs/x --scores monosemanticity,distinctness
+      seesay score runs/x --scorer my_scorer.py:Brevity
     """
 
     path: Positional[Annotated[Path, arg(metavar="RUN")]]
@@ -62,6 +64,10 @@ class ScoreCommand:
     scores: Annotated[str | None, arg(metavar="NAME,NAME,...")] = None
     """Which scores; by default iou, clip and auroc, the paper's, and in the embedded world also ground_truth, detection
     and fuzzing."""
+
+    scorer: Annotated[tuple[str, ...], UseAppendAction, arg(metavar="FILE.py:CLASS")] = ()
+    """A scorer of your own, whose code is then run: a class in a file, or package.module:CLASS. May be given several
+    times, and without --scores stands alone; it is computed here, not by a cluster. See docs/own-scorer.md."""
 
     methods: Annotated[str | None, arg(metavar="NAME,NAME,...")] = None
     """Only the explanations of these methods."""
@@ -122,27 +128,30 @@ class ScoreCommand:
         output = Output(self.common)
         scoring = self._scoring()
         self.sharing.check(self.common)
-        methods = resolve_methods(self.methods)
+        methods, own = resolve_methods(self.methods), load_own(self.scorer)
         with Run.writing(self.path) as run, stopping(output):
-            bench = Bench.of(run, scoring, self.instruments, self.common, output, self.images)
+            bench = Bench.of(run, scoring, self.instruments, self.common, output, self.images, own)
             if self.n_exemplars is not None and bench.n_exemplars < self.n_exemplars:
                 told = (
                     f"The run keeps {bench.n_exemplars} exemplars of each half (collect --top): no more are looked at."
                 )
                 output.console.print(told)
-            names = self._names(bench)
-            if not _IMAGELESS.issuperset(names):
+            names = self._names(bench, own.keys())
+            # A user's own may look at words alone; but where images are being read, not at a part of them.
+            if not _IMAGELESS.issuperset(names.keys() - own.keys()) or (own and run.configured("collect")):
                 run.check_finished("collect")
-            of_words: list[Score] = [name for name in names if SCORES[name].of_words]
+            of_words, of_features = (
+                {name: measure for name, measure in names.items() if measure.of_words == is_of_words}
+                for is_of_words in (True, False)
+            )
             asked = Asked(methods, self.features, self.controls, self.tried, self.words_alone, self.common.seed)
             tasks = asked.tasks(run, of_words)
             if "faithfulness" in names and SPEECHLESS in {each.method for each in settings(run)}:
                 output.console.print(f"faithfulness is nothing for {SPEECHLESS}: it has no language model to ask.")
-            of_features: list[Score] = [name for name in names if not SCORES[name].of_words]
             if any(task.score == "auroc" for task in tasks):
                 bench.synthesise({item.text for task in tasks if task.score == "auroc" for item in task.items})
             with self._floor(run, bench, scoring, names) as floor:
-                done = self._of_words(run, floor, tasks, output)
+                done = self._of_words(run, floor, tasks, of_words, output)
                 done += self._of_features(run, floor, bench, of_features, asked.feature_ids, output)
             rows = rows_of(run, done)
         output.console.print(table_of(rows))
@@ -162,22 +171,22 @@ class ScoreCommand:
         changed = {name: n for name, n in given.items() if n is not None}
         return replace(begun, overlay=self.overlay, seed=self.common.seed, **changed)
 
-    def _names(self, bench: Bench) -> list[Score]:
-        if self.scores is None:
-            return list(_OF_THE_WORLD if bench.of_world else _OF_ANY)
-        names = listed(self.scores)
-        for name in names:
+    def _names(self, bench: Bench, own: Collection[Score]) -> dict[Score, Measure]:
+        """What is asked for, in the order in which it is computed; a user's own last."""
+        usual = () if own else _OF_THE_WORLD if bench.of_world else _OF_ANY
+        asked = usual if self.scores is None else listed(self.scores)
+        for name in asked:
             with_it = [score for score, measure in SCORES.items() if name in measure.others]
             if with_it and name not in SCORES:
                 raise InvalidSetting(f"score {name!r}", expected=f"{with_it[0]}, with which it comes")
-            check_choice(name, SCORES, "score")
-        found: list[Score] = [score for score in SCORES if score in names]
-        for score in found:
+            check_choice(name, bench.measures, "score")
+        found = {score: measure for score, measure in bench.measures.items() if score in asked or score in own}
+        for score in found if self.scores is not None else ():
             bench.check(score)
         return found
 
     @contextmanager
-    def _floor(self, run: "Run", bench: Bench, scoring: Scoring, names: Sequence[Score]) -> "Generator[Floor]":
+    def _floor(self, run: "Run", bench: Bench, scoring: Scoring, names: Collection[Score]) -> "Generator[Floor]":
         """Where scores are computed: here, and those that can be shared out by the backend that was asked for."""
         here = Workplace.here(bench)
         if self.sharing.is_local or SHARED.isdisjoint(names):
@@ -187,12 +196,14 @@ class ScoreCommand:
         with self.sharing.crew(opening, self.common) as crew:
             yield Floor(here, Workplace(crew, crew.lend(bench.held_out)))
 
-    def _of_words(self, run: "Run", floor: "Floor", tasks: Sequence[Task], output: Output) -> "list[Scored]":
+    def _of_words(
+        self, run: "Run", floor: Floor, tasks: Sequence[Task], measures: Mapping[Score, Measure], output: Output
+    ) -> "list[Scored]":
         from seesay.pipeline.scoring import score
 
         done: list[Scored] = []
         for number, task in enumerate(tasks):
-            needs = _needs([each.score for each in tasks[number:]])
+            needs = _needs(measures[each.score] for each in tasks[number:])
             scorer = floor.scorer(task.score, task.setting, [item.feature_id for item in task.items], needs)
             what = f"{task.score}: {task.setting.title}" + (f", {task.aid}" if task.aid else "")
             with output.progress(what, total=len(task.items)) as advance:
@@ -214,16 +225,16 @@ class ScoreCommand:
     def _of_features(
         self,
         run: "Run",
-        floor: "Floor",
+        floor: Floor,
         bench: Bench,
-        names: Sequence[Score],
+        measures: Mapping[Score, Measure],
         wanted: frozenset[int] | None,
         output: Output,
     ) -> "list[Scored]":
         from seesay.pipeline.scoring import score
         from seesay.scorers.scorer import Item
 
-        if not names:
+        if not measures:
             return []
         feature_ids = [each for each in bench.feature_ids if wanted is None or each in wanted]
         if not feature_ids:
@@ -234,8 +245,8 @@ class ScoreCommand:
                 remedy="collect more images" + (", or give other --features" if self.features else ""),
             )
         done: list[Scored] = []
-        for number, name in enumerate(names):
-            scorer = floor.scorer(name, None, feature_ids, _needs(names[number:]))
+        for number, name in enumerate(measures):
+            scorer = floor.scorer(name, None, feature_ids, _needs(list(measures.values())[number:]))
             with output.progress(name, total=len(feature_ids)) as advance:
                 items = [Item(feature_id) for feature_id in feature_ids]
                 done.append(score(run, name, scorer, items, batch_size=self.batch_size, on_batch=advance))
@@ -245,5 +256,5 @@ class ScoreCommand:
         return [f"seesay compare {self.path}   methods side by side, with tests"] if rows else []
 
 
-def _needs(names: Sequence[Score]) -> frozenset[Need]:
-    return frozenset().union(*(SCORES[name].needs for name in names))
+def _needs(measures: Iterable[Measure]) -> frozenset[Need]:
+    return frozenset().union(*(measure.needs for measure in measures))

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from seesay.scorers.config import SCORES, Score
 from seesay.texts import one_line
 
 if TYPE_CHECKING:
     from seesay.comparison.contender import FeatureKey
     from seesay.pipeline.scoring import Scored
+    from seesay.scorers.config import Score
     from seesay.store.run import Run
 
 _UNANSWERED = "unanswered"
@@ -57,7 +57,7 @@ def _numbers(
 
     stored = scored.scoring
     scored_ids = scored_features(run, stored)
-    known = numbers.get(SCORES[stored.score].value, {})
+    known = numbers.get(stored.measure.value, {})
     clusters = clusters_of([key.feature_id for key in known], nearest)
     found = estimate(np.array(list(known.values())), clusters) if known else None
     unanswered = list(numbers.get(_UNANSWERED, {}).values())
@@ -66,7 +66,7 @@ def _numbers(
         "shared": stored.is_shared,
         "mean": None if found is None else found.mean,
         "interval": None if found is None or found.n < FEW else [found.low, found.high],
-        "chance": SCORES[stored.score].chance,
+        "chance": stored.measure.chance,
         "n": len(known),
         "n_test": sum(split_of(feature_id) == "test" for feature_id in set(scored_ids)),
         "n_scored": len(scored_ids),

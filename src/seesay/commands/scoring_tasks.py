@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, final, get_args
 
 from seesay.errors import FeatureNotFound, UnusablePath
 from seesay.records import Aid, Method
-from seesay.scorers.config import SCORES, Score
+from seesay.scorers.config import Measure, Score
 from seesay.selection import parse_features
 
 if TYPE_CHECKING:
@@ -65,12 +65,12 @@ class Asked:
         """Which features; None for all."""
         return None if self.features is None else frozenset(parse_features(self.features))
 
-    def tasks(self, run: "Run", names: Sequence[Score]) -> list[Task]:
+    def tasks(self, run: "Run", measures: Mapping[Score, Measure]) -> list[Task]:
         """What is to be scored, one heavy model after the other.
 
         Args:
             run: that holds the explanations.
-            names: scores of words; without any there is nothing to be done.
+            measures: of scores of words; without any there is nothing to be done.
 
         Raises:
             UnusablePath: there are no such explanations.
@@ -79,8 +79,9 @@ class Asked:
         from seesay.scorers.aids import items_to_score
         from seesay.store.exemplars import features
 
-        if not names:
+        if not measures:
             return []
+        names = list(measures)
         wanted = self.feature_ids
         nearest = {} if self.words_alone else {each.feature_id: each.nearest for each in features(run)}
         tasks: list[Task] = []
@@ -88,7 +89,7 @@ class Asked:
             for aid in (None,) if self.words_alone or setting.control else _AIDS:
                 items = items_to_score(said, aid, nearest, seed=self.seed)
                 kept = [item for item in items if wanted is None or item.feature_id in wanted]
-                tasks += [Task(name, setting, aid, kept) for name in names if kept and _can_be(name, setting)]
+                tasks += [Task(name, setting, aid, kept) for name in names if kept and _can_be(measures[name], setting)]
         if not tasks:
             of, same = (f" of features {self.features}", f" --features {self.features}") if self.features else ("", "")
             raise FeatureNotFound(
@@ -96,7 +97,7 @@ class Asked:
                 expected="explanations" + (f", not by {SPEECHLESS} alone" if "faithfulness" in names else ""),
                 remedy=f"seesay explain {run.folder}{same}",
             )
-        return sorted(tasks, key=lambda task: list(SCORES).index(task.score))
+        return sorted(tasks, key=lambda task: names.index(task.score))
 
     def _said(self, run: "Run") -> "list[tuple[StoredSetting, Mapping[int, Sequence[Explanation]]]]":
         """The explanations that are scored, by setting."""
@@ -126,5 +127,5 @@ class Asked:
         )
 
 
-def _can_be(score: Score, setting: "StoredSetting") -> bool:
-    return setting.method != SPEECHLESS or "explainer" not in SCORES[score].needs
+def _can_be(measure: Measure, setting: "StoredSetting") -> bool:
+    return setting.method != SPEECHLESS or "explainer" not in measure.needs

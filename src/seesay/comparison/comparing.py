@@ -18,7 +18,7 @@ from seesay.comparison.shelf import Numbers
 from seesay.comparison.ways import Scored
 from seesay.errors import InvalidSetting
 from seesay.records import Level
-from seesay.scorers.config import SCORES, Score
+from seesay.scorers.config import Score
 from seesay.statistics import Estimate, estimate, holm, paired, pooled_auc, rank_correlation
 
 FEATURES = "the features"
@@ -107,10 +107,10 @@ class _Comparing:
         self._field, self._parts, self._seed = field, parts, seed
         self._keys = field.keys
         self._clusters = contest.clusters(self._keys)
-        self._of_words = SCORES[quantity.score].of_words
+        self._of_words = scored.measure.of_words
 
     def standing(self) -> Standing:
-        measure, quantity = SCORES[self._quantity.score], self._quantity
+        measure, quantity = self._scored.measure, self._quantity
         rows = tuple(self._row(number) for number in self._field.numbers)
         beside = [found for row in rows if (found := row.is_separated) is not None]
         return Standing(
@@ -216,7 +216,7 @@ class _Comparing:
 
     def _agreement_with(self, measure: Score) -> Agreement | None:
         known = self._contest.scored.get(measure)
-        other = None if known is None else _Field.of(self._contest, known, Quantity(measure, SCORES[measure].value))
+        other = None if known is None else _Field.of(self._contest, known, Quantity(measure, known.measure.value))
         if other is None or self._quantity.score == measure:
             return None
         keys = sorted(frozenset(other.keys) & frozenset(self._keys))

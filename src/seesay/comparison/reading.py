@@ -15,11 +15,12 @@ from seesay.comparison.shelf import Shelf
 from seesay.comparison.ways import Scored, Ways
 from seesay.errors import InvalidSetting, UnusablePath
 from seesay.records import Method, Split
-from seesay.scorers.config import SCORES, Holding, Score
+from seesay.scorers.config import Holding, Measure, Score
 from seesay.split import split_of
 from seesay.statistics import clusters_of
 from seesay.store.exemplars import features
 from seesay.store.explanations import StoredSetting, settings
+from seesay.store.measures import measures
 from seesay.store.run import Run
 
 Part = Literal[Split, "all"]
@@ -73,6 +74,11 @@ class Contest:
     frequencies: Mapping[FeatureKey, float]
     nearest: Mapping[str, Mapping[int, Sequence[tuple[int, float]]]]
     notes: tuple[str, ...] = ()
+
+    @property
+    def measures(self) -> dict[Score, Measure]:
+        """What the scores measure."""
+        return {score: scored.measure for score, scored in self.scored.items()}
 
     def origin_of(self, place: int) -> int:
         """The place among `origins` of what a run's features belong to.
@@ -139,7 +145,7 @@ def read(
             f"no {part} feature is explained in {_folders(runs)}", expected="some", remedy="give another --split"
         )
     people = by_people(map(judgements, runs) if said is None else said, contenders, origin_of)
-    scored, notes = _scored(Ways(runs, shelves, contenders, holding), people, scores)
+    scored, notes = _scored(measures(*runs), Ways(runs, shelves, contenders, holding), people, scores)
     frequencies: dict[FeatureKey, float] = {}
     nearest: dict[str, dict[int, Sequence[tuple[int, float]]]] = defaultdict(dict)
     for place, known in enumerate(stats):
@@ -205,12 +211,12 @@ def _contenders(
 
 
 def _scored(
-    ways: Ways, people: Scored | None, scores: Collection[Score] | None
+    measures: Mapping[Score, Measure], ways: Ways, people: Scored | None, scores: Collection[Score] | None
 ) -> tuple[dict[Score, Scored], tuple[str, ...]]:
     """What is known of each score, and what is left out of those that were not asked for by name."""
     found: dict[Score, Scored] = {}
     notes: list[str] = []
-    for score in SCORES:
+    for score, measure in measures.items():
         is_asked = scores is not None and score in scores
         if not (is_asked or scores is None or score in (TRUTH, PEOPLE)):
             continue
@@ -218,7 +224,7 @@ def _scored(
             if score == PEOPLE:
                 scored = people
             else:
-                scored = ways.of_words(score) if SCORES[score].of_words else ways.of_features(score)
+                scored = ways.of_words(score) if measure.of_words else ways.of_features(score)
         except InvalidSetting as error:
             if is_asked:
                 raise

@@ -9,7 +9,7 @@ import numpy as np
 
 from seesay.comparison.contender import FeatureKey
 from seesay.records import Aid
-from seesay.scorers.config import SCORES, Score
+from seesay.scorers.config import Score
 from seesay.store.explanations import StoredSetting, explanations
 from seesay.store.run import Run
 from seesay.store.scores import StoredScoring, scores, scorings
@@ -89,7 +89,7 @@ class Shelf:
             aid: what was put in the words' place.
         """
         found = self._scorings.get((score, None if setting is None else setting.setting_id, aid), [])
-        return [each for each in found if self.numbers(each, setting).values.get(SCORES[score].value)]
+        return [each for each in found if self.numbers(each, setting).values.get(each.measure.value)]
 
     def numbers(self, scoring: StoredScoring, setting: StoredSetting | None) -> Numbers:
         """What a scoring gave.
@@ -107,7 +107,7 @@ class Shelf:
         return self._numbers[scoring.scoring_id]
 
     def _read(self, scoring: StoredScoring, said: Mapping[FeatureKey, Mapping[int, str]] | None) -> Numbers:
-        primary, found = SCORES[scoring.score].value, Numbers()
+        primary, found = scoring.measure.value, Numbers()
         for feature_id, samples in scores(self._run, scoring).items():
             key = FeatureKey(self._origin, feature_id)
             if not self._is_compared(feature_id):

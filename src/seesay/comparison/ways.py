@@ -8,7 +8,8 @@ from typing import Any, final
 from seesay.comparison.contender import AIDS, AidName, Contender, family_of, flattened
 from seesay.comparison.shelf import Numbers, Shelf
 from seesay.errors import InvalidSetting
-from seesay.scorers.config import Holding, Score
+from seesay.scorers.config import Holding, Measure, Score
+from seesay.scorers.measures import asked_by, measure_of
 from seesay.store.explanations import StoredSetting, settings
 from seesay.store.run import Run
 from seesay.store.scores import StoredScoring
@@ -36,6 +37,11 @@ class Scored:
     numbers: Mapping[int, Numbers]
     aids: Mapping[int, Mapping[AidName, Numbers]]
     notes: tuple[str, ...] = ()
+
+    @property
+    def measure(self) -> Measure:
+        """What the score measures."""
+        return measure_of(self.score, self.facts)
 
     @property
     def is_shared(self) -> bool:
@@ -196,7 +202,7 @@ class Ways:
             f"{score} was computed in another way for {names[0]} than for {names[1]}: "
             f"{_differences(_facts(first), _facts(second))}",
             expected="numbers that were computed in one way",
-            remedy=f"seesay score RUN --scores {score} for all of them, or --methods that were scored in one way",
+            remedy=f"seesay score RUN {asked_by([score])} for all of them, or --methods that were scored in one way",
         )
 
     def _left_aside(self, facts: Mapping[str, Any], kept: _Way, other: _Way) -> str:

@@ -8,10 +8,12 @@ from typing import Any, Generic, final
 
 from seesay.backends.crew import Crew, Models
 from seesay.backends.local import Local
+from seesay.errors import UnusableScorer
 from seesay.interruption import gently_interrupted
 from seesay.records import Aid
 from seesay.scorers.aids import PERMUTATION
 from seesay.scorers.config import AID, SCORES, Score
+from seesay.scorers.own import Own
 from seesay.scorers.scorer import Item, Measured, Scorer
 from seesay.store.explanations import StoredSetting
 from seesay.store.run import Run
@@ -115,8 +117,9 @@ def score(
 
     Args:
         run: open to be written.
-        name: of the score.
-        scorer: measures it, here or wherever its models are.
+        name: of the score; of a user's own, what its measure calls its value.
+        scorer: measures it, here or wherever its models are; a user's own is held to what it promises, and is always
+            here.
         items: what is measured.
         setting: in which the words were found; None for scores of features.
         aid: what stands in their place.
@@ -125,11 +128,12 @@ def score(
         on_batch: told how many more items are done, those of earlier times too.
 
     Raises:
+        UnusableScorer: a user's own scorer does not keep to what it promises.
         SeesayError: what the score needs cannot be had, or the run cannot be written.
         KeyboardInterrupt: after Ctrl-C, when the batch is written.
     """
     setting_id = None if setting is None else setting.setting_id
-    shared = Shared.of(scorer)
+    shared = Shared.of(_checked(name, scorer, setting))
     task = Measuring(shared.scorer, batch_size)
     facts = {**shared.crew.facts(task), **_facts_of(aid, items, seed)}
     scoring = add_scoring(run, name, facts, setting_id, aid)
@@ -143,7 +147,7 @@ def score(
                 n_failed += 1
                 _log.warning("feature %d does not fit into memory for %s", batch[0].feature_id, name)
             else:
-                _check(name, measured)
+                _check(scoring, measured)
                 add_scores(run, scoring, list(zip(batch, measured, strict=True)), time.monotonic() - started)
                 on_batch(len(batch))
             started = time.monotonic()
@@ -163,7 +167,24 @@ def _facts_of(aid: Aid | None, items: Sequence[Item], seed: int) -> dict[str, An
             return {AID: {"text": items[0].text if items else ""}}
 
 
-def _check(name: Score, measured: Sequence[Measured]) -> None:
-    known = set(SCORES[name].others)
+def _checked(name: Score, scorer: Scorer | Shared[Any], setting: StoredSetting | None) -> Scorer | Shared[Any]:
+    """A user's own scorer is held to what it promises."""
+    if name in SCORES or isinstance(scorer, Shared):
+        return scorer
+    own = scorer if isinstance(scorer, Own) else Own(scorer)
+    if own.measure.value != name:
+        raise UnusableScorer(
+            f"the score {name!r} by a scorer of {own.measure.value}", expected=f"{own.measure.value!r} as its name"
+        )
+    if own.measure.of_words != (setting is not None):
+        raise UnusableScorer(
+            f"{name}, which measures {'words' if own.measure.of_words else 'features, whatever is said of them'}",
+            expected="the setting in which they were found" if own.measure.of_words else "no setting",
+        )
+    return own
+
+
+def _check(scoring: StoredScoring, measured: Sequence[Measured]) -> None:
+    known = set(scoring.measure.others)
     for each in measured:
-        assert set(each.others) <= known, f"{name} gave {sorted(set(each.others) - known)}"
+        assert set(each.others) <= known, f"{scoring.score} gave {sorted(set(each.others) - known)}"

@@ -10,7 +10,7 @@ import numpy as np
 from seesay.calibration import similarity
 from seesay.errors import UnusablePath
 from seesay.records import Explanation
-from seesay.scorers.config import SCORES, Score
+from seesay.scorers.config import SCORES, KnownScore
 from seesay.split import split_of
 from seesay.statistics import calibration_error, coverage_accuracy, reliability
 from seesay.store.explanations import StoredSetting, explanations, of_test_features, settings
@@ -23,7 +23,7 @@ from seesay.trust import THRESHOLDS, fit, with_methods
 Key = tuple[int, int, int]
 """Of an explanation: its setting's number, its feature and its sample."""
 
-_NEEDING_NO_TRUTH: list[Score] = [
+_NEEDING_NO_TRUTH: list[KnownScore] = [
     name for name, measure in SCORES.items() if measure.of_words and not measure.needs & {"world", "people"}
 ]
 _ALGORITHM = 1
@@ -151,7 +151,7 @@ def _kept(probabilities: np.ndarray, is_right: np.ndarray, threshold: float) -> 
     return {"n": n, "right": round(float(is_right[kept].mean()), 4) if n else None}
 
 
-def _ways(run: Run) -> dict[Score, str]:
+def _ways(run: Run) -> dict[KnownScore, str]:
     """For each score that needs no truth a hash of how it was computed."""
     return {score: way_of(same[-1]) for score in _NEEDING_NO_TRUTH if (same := in_one_way(run, score))}
 
@@ -163,7 +163,7 @@ def _measured(run: Run) -> dict[tuple[int, int, int, str], dict[str, float]]:
     """
     found: dict[tuple[int, int, int, str], dict[str, float]] = {}
     for scoring in (each for score in _NEEDING_NO_TRUTH for each in in_one_way(run, score)):
-        measure = SCORES[scoring.score]
+        measure = scoring.measure
         assert scoring.setting_id is not None, "scores of words are of some setting's"
         for samples in scores(run, scoring).values():
             for each in samples:

@@ -55,7 +55,7 @@ class Evidence:
         Raises:
             InvalidSetting: a number that nobody has.
         """
-        numbers = quantities(self.contest.scored.keys()) if wanted is None else wanted
+        numbers = quantities(self.contest.measures) if wanted is None else wanted
         comparison = compare(self.contest, numbers, levels=self.levels, seed=seed, on_number=on_number)
         return Told(self.subjects, self.contest, comparison, self.labeller, self.sure, self.trusted)
 

@@ -10,7 +10,7 @@ from seesay.errors import FeatureNotFound
 from seesay.exemplars.histogram import bin_edge
 from seesay.records import Method, Strength
 from seesay.report.pictures import Shown
-from seesay.scorers.config import SCORES, Score
+from seesay.scorers.config import Score
 from seesay.store import exemplars as shelf
 from seesay.store.run import Run
 
@@ -155,16 +155,17 @@ class ScoreColumn:
     chance: float | None
 
 
-def columns_of(statements: Sequence[Statement]) -> list[ScoreColumn]:
+def columns_of(card: Card, statements: Sequence[Statement]) -> list[ScoreColumn]:
     """The scores that any of them has.
 
     Args:
-        statements: of one feature.
+        card: of the feature.
+        statements: of the same.
     """
     shown = {score for each in statements for score in each.scores}
     return [
         ScoreColumn(score, measure.value.replace("_", " "), measure.chance)
-        for score, measure in SCORES.items()
+        for score, measure in card.measures.items()
         if score in shown
     ]
 

@@ -136,7 +136,7 @@ def _facts(run: Run, card: Card, side: int) -> dict[str, Any]:
         "statistics": card.statistics,
         "best": best_of(statements),
         "statements": statements,
-        "columns": columns_of(statements),
+        "columns": columns_of(card, statements),
         "bars": bars_of(card),
         "pictures": [(shown, _inlined(run, shown.pixel_hash, side)) for shown in map(Shown.of, card.exemplars)],
     }

@@ -10,7 +10,7 @@ from seesay.comparison.shelf import Shelf
 from seesay.records import Method
 from seesay.reproduction.ablations import Variation
 from seesay.reproduction.reading import stored
-from seesay.scorers.config import SCORES, Holding, Score
+from seesay.scorers.config import SCORES, Holding, KnownScore
 from seesay.split import split_of
 from seesay.statistics import Estimate, clusters_of, estimate, paired
 from seesay.store.exemplars import features
@@ -37,7 +37,7 @@ class Change:
     factor: str
     value: str
     method: Method
-    score: Score
+    score: KnownScore
     mean: Estimate
     difference: Estimate | None
 
@@ -58,7 +58,7 @@ class Bases:
         self._bases = {each.setting.method: each for each in bases}
         self._nearest = {each.feature_id: each.nearest for each in features(run)}
 
-    def change(self, variation: Variation, run: Run, score: Score, holding: Holding = "held-out") -> Change | None:
+    def change(self, variation: Variation, run: Run, score: KnownScore, holding: Holding = "held-out") -> Change | None:
         """What came of a variation; None if it has not been scored so.
 
         Args:
@@ -85,7 +85,7 @@ class Bases:
         mean = estimate(np.array([found[each] for each in own]), clusters_of(own, self._nearest), seed=self._seed)
         return Change(variation.factor, variation.value, method, score, mean, difference)
 
-    def _known(self, run: Run, variation: Variation, score: Score, holding: Holding) -> Known:
+    def _known(self, run: Run, variation: Variation, score: KnownScore, holding: Holding) -> Known:
         setting = stored(run, variation.setting, self._explainer)
         shelf = Shelf(run, 0, lambda feature_id: split_of(feature_id) == "test")
         scored = [each for each in shelf.scorings(score, setting) if each.facts.get("holding", holding) == holding]

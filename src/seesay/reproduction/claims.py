@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from seesay.records import Level, Method
-from seesay.scorers.config import Score
+from seesay.scorers.config import KnownScore
 from seesay.statistics import Estimate, contrast, holm, paired
 
 Verdict = Literal["supported", "not supported", "undecided", "not tested"]
@@ -52,7 +52,7 @@ class Numbers:
         seconds: that explaining all of these features took, by method, size and seed.
     """
 
-    score: Score
+    score: KnownScore
     values: Mapping[tuple[Method, str, int], Values]
     blocks: Sequence[str]
     levels: Sequence[Level | Literal[""]]
@@ -114,7 +114,7 @@ class Figure:
     """
 
     what: str
-    score: Score
+    score: KnownScore
     block: str
     explainer: str
     difference: Estimate | None

@@ -8,7 +8,7 @@ from typing import Literal, final
 
 from seesay.explainers.config import DEFAULT_GRIDS
 from seesay.records import Method, StrengthUnit
-from seesay.scorers.config import Score
+from seesay.scorers.config import KnownScore
 
 Preset = Literal["world", "gemma-3", "internvl-3"]
 """Which models, SAEs and images."""
@@ -102,8 +102,8 @@ class Protocol:
     n_validation: int
     max_features: int | None
     max_new_tokens: int
-    scores: tuple[Score, ...]
-    judged_by: tuple[Score, ...]
+    scores: tuple[KnownScore, ...]
+    judged_by: tuple[KnownScore, ...]
     instruments: Mapping[str, str]
     labeller: str | None
     n_images: int

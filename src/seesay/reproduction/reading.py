@@ -16,7 +16,7 @@ from seesay.explainers.config import Setting
 from seesay.records import Control, Decoding, Level, Method, Strength
 from seesay.reproduction.claims import Numbers
 from seesay.reproduction.protocol import METHODS, Protocol
-from seesay.scorers.config import SCORES, Score
+from seesay.scorers.config import SCORES, KnownScore
 from seesay.split import split_of
 from seesay.statistics import Estimate, clusters_of, estimate
 from seesay.store.calibrations import calibrations
@@ -71,7 +71,7 @@ class _Place:
     shelf: Shelf
     asked: Mapping[tuple[Way, Control | None], StoredSetting]
 
-    def values(self, score: Score, way: Way, aid: AidName | None = None) -> Mapping[FeatureKey, float] | None:
+    def values(self, score: KnownScore, way: Way, aid: AidName | None = None) -> Mapping[FeatureKey, float] | None:
         """What a way's words got, or what stands beside them, computed alike; None if they were not scored."""
         own = [each for each in in_one_way(self.run, score) if each.setting_id == self.asked[way, None].setting_id]
         if not own:
@@ -103,7 +103,7 @@ class Shelves:
             for number, (block, run) in enumerate(runs.items())
         ]
 
-    def measured(self, score: Score) -> Measured | None:
+    def measured(self, score: KnownScore) -> Measured | None:
         """What is known of a score; None if a way lacks it in any block, or no feature has it for all of them.
 
         Args:
@@ -152,7 +152,7 @@ class Shelves:
             for control in _CONTROLS
         }
 
-    def _values(self, score: Score, way: Way, aid: AidName | None = None) -> dict[FeatureKey, float] | None:
+    def _values(self, score: KnownScore, way: Way, aid: AidName | None = None) -> dict[FeatureKey, float] | None:
         """The same in all blocks."""
         found: dict[FeatureKey, float] = {}
         for place in self._places:
@@ -162,7 +162,7 @@ class Shelves:
             found |= values
         return found
 
-    def _aids(self, score: Score, way: Way, keys: Sequence[FeatureKey]) -> dict[AidName, float]:
+    def _aids(self, score: KnownScore, way: Way, keys: Sequence[FeatureKey]) -> dict[AidName, float]:
         found: dict[AidName, float] = {}
         for aid in AIDS:
             values = self._values(score, way, aid) or {}

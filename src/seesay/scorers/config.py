@@ -8,7 +8,11 @@ from typing import Literal, final, get_args
 from seesay.errors import InvalidSetting, check_choice
 from seesay.images.options import Overlay
 
-Score = Literal[
+Score = str
+"""The name of what is measured together: one of `SCORES`, or of a user's own, of which runs keep what they measure; see
+[seesay.scorers.measures][]."""
+
+KnownScore = Literal[
     "iou",
     "clip",
     "auroc",
@@ -21,7 +25,7 @@ Score = Literal[
     "monosemanticity",
     "distinctness",
 ]
-"""What is measured together; see [seesay.scorers.config.SCORES][]."""
+"""The scores that seesay has; see [seesay.scorers.config.SCORES][]."""
 
 Need = Literal["segmenter", "embedder", "synthesiser", "judge", "subject", "explainer", "images", "world", "people"]
 """What a score cannot do without: an instrument, the subject's encoder and SAE, the explainer, a pass over the images,
@@ -43,7 +47,7 @@ class Measure:
     """What is measured together.
 
     Args:
-        value: name of the number that stands for it.
+        value: name of the number that stands for it; a score of a user's own bears the same.
         others: names of what comes with it.
         needs: what it cannot do without.
         chance: what words that say nothing get; None where that is what an empty text gets by itself.
@@ -52,10 +56,10 @@ class Measure:
     """
 
     value: str
-    others: tuple[str, ...]
-    needs: frozenset[Need]
-    chance: float | None
-    what: str
+    others: tuple[str, ...] = ()
+    needs: frozenset[Need] = frozenset()
+    chance: float | None = None
+    what: str = ""
     of_words: bool = True
 
 
@@ -63,7 +67,7 @@ def _needs(*names: Need) -> frozenset[Need]:
     return frozenset(names)
 
 
-SCORES: Mapping[Score, Measure] = MappingProxyType({
+SCORES: Mapping[KnownScore, Measure] = MappingProxyType({
     "iou": Measure(
         "iou",
         ("precision", "recall", "found"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from seesay.exemplars.exemplar import Exemplar
 from seesay.instruments.instrument import Verdict
-from seesay.scorers.config import SCORES, Score
+from seesay.scorers.config import SCORES, KnownScore
 from seesay.scorers.gallery import HeldOut
 from seesay.scorers.scorer import Measured
 from seesay.statistics import balanced_accuracy, roc_auc
@@ -45,7 +45,7 @@ def chance(*of: int) -> bytes:
     return blake2b(repr(of).encode(), digest_size=8, person=b"seesay-judged").digest()
 
 
-def nothing_said(score: Score) -> Measured:
+def nothing_said(score: KnownScore) -> Measured:
     """What an empty text gets: the judge is not asked, as it could but guess.
 
     Args:
@@ -56,7 +56,7 @@ def nothing_said(score: Score) -> Measured:
     return Measured(worth, {f"{score}_auc": worth}, reason="nothing was said")
 
 
-def measured(score: Score, right: Sequence[Verdict], wrong: Sequence[Verdict]) -> Measured:
+def measured(score: KnownScore, right: Sequence[Verdict], wrong: Sequence[Verdict]) -> Measured:
     """What a judge's answers are worth.
 
     Args:

@@ -8,7 +8,8 @@ from typing import Any, final, get_args
 
 from seesay.facts import hash_of
 from seesay.records import Aid
-from seesay.scorers.config import SCORES, Score
+from seesay.scorers.config import SCORES, Measure, Score
+from seesay.scorers.measures import measure_of
 from seesay.scorers.scorer import Item, Measured
 from seesay.store.checks import checked_id, checked_number, checked_text
 from seesay.store.database import refusing, transaction
@@ -38,6 +39,11 @@ class StoredScoring:
     setting_id: int | None
     aid: Aid | None
     facts: Mapping[str, Any]
+
+    @property
+    def measure(self) -> Measure:
+        """What the score measures."""
+        return measure_of(self.score, self.facts)
 
     @property
     def is_shared(self) -> bool:
@@ -72,6 +78,7 @@ def add_scoring(
         aid: what is put in their place.
     """
     plain = dict(facts)
+    assert _is_of_words(score, plain) in (None, setting_id is not None), f"{score} of setting {setting_id}"
     identity = hash_of({"score": score, "setting_id": setting_id, "aid": aid, "facts": plain})
     row = (identity, score, setting_id, aid or "", json.dumps(plain, allow_nan=False))
     with refusing(run.folder), transaction(run.connection):
@@ -225,20 +232,29 @@ def _finite(value: float | None) -> float | None:
 def _scoring(run: Run, row: Sequence[Any]) -> StoredScoring:
     scoring_id, identity, score, setting_id, aid, facts = row
     try:
-        if score not in SCORES or "people" in SCORES[score].needs:  # what people say is kept nowhere as a number
-            raise ValueError(f"score {score!r}")
         if aid not in ("", *get_args(Aid)):
             raise ValueError(f"aid {aid!r}")
-        return StoredScoring(
+        found = StoredScoring(
             scoring_id=int(scoring_id),
             identity=checked_text(identity),
-            score=score,
+            score=checked_text(score),
             setting_id=None if setting_id is None else checked_id(setting_id),
             aid=aid or None,
             facts=dict(parsed(facts)),
         )
+        if "people" in found.measure.needs:  # what people say is kept nowhere as a number
+            raise ValueError(f"score {score!r}")
+        if _is_of_words(found.score, found.facts) not in (None, found.setting_id is not None):
+            raise ValueError(f"setting {setting_id!r} of score {score!r}")
+        return found
     except DAMAGE as error:
         raise run.damaged(f"scoring {scoring_id!r}", error) from error
+
+
+def _is_of_words(score: Score, facts: Mapping[str, Any]) -> bool | None:
+    """Whether a score of a user's own measures words; None for seesay's."""
+    measure = measure_of(score, facts)  # fails where nobody could read the score again
+    return None if score in SCORES else measure.of_words
 
 
 def _score(run: Run, row: Sequence[Any]) -> StoredScore:

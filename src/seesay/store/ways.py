@@ -1,10 +1,11 @@
 """Ways of computing a score: where a run holds several, numbers of different ones never mix, whoever reads them."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seesay.facts import hash_of
-from seesay.scorers.config import AID, SCORES, Score
+from seesay.scorers.config import AID, Score
 from seesay.store.run import Run
 from seesay.store.scores import StoredScoring, scorings
 
@@ -47,13 +48,25 @@ def in_one_way(run: Run, score: Score) -> list[StoredScoring]:
     Raises:
         UnusablePath: what the run says is damaged.
     """
-    found: dict[str, list[StoredScoring]] = {}
+    return all_in_one_way(run).get(score, [])
+
+
+def all_in_one_way(run: Run) -> dict[Score, list[StoredScoring]]:
+    """The same for every score that the run's own explanations, or its features, have.
+
+    Args:
+        run: may be a stranger's.
+
+    Raises:
+        UnusablePath: what the run says is damaged.
+    """
+    found: dict[Score, dict[str, list[StoredScoring]]] = defaultdict(lambda: defaultdict(list))
     own = {each for (each,) in run.rows("SELECT setting_id FROM settings WHERE control IS NULL")}
     for each in scorings(run):
-        is_own = each.aid is None and (each.setting_id in own if SCORES[score].of_words else each.setting_id is None)
-        if each.score == score and is_own and not each.is_shared:
-            found.setdefault(way_of(each), []).append(each)
-    return max(found.values(), key=_use, default=[])
+        is_own = each.aid is None and (each.setting_id in own if each.measure.of_words else each.setting_id is None)
+        if is_own and not each.is_shared:
+            found[each.score][way_of(each)].append(each)
+    return {score: max(ways.values(), key=_use) for score, ways in found.items()}
 
 
 def _use(same: Sequence[StoredScoring]) -> tuple[int, int]:

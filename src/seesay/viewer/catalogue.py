@@ -21,7 +21,7 @@ from seesay.store.run import Run
 from seesay.texts import short_names, without_folders
 from seesay.viewer.outline import Outline
 from seesay.viewer.outlook import Outlook
-from seesay.viewer.table import OF_FEATURES, OF_WORDS, SCHEMA, put
+from seesay.viewer.table import SCHEMA, Columns, column, put
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Catalogue:
         names: what the runs are called, by their numbers.
         version: another one whenever anything has changed.
         progress: how many features of how many were taken over last.
+        columns: for scores.
 
     Raises:
         UnusablePath: one of them is no run, or is damaged.
@@ -79,6 +80,7 @@ class Catalogue:
         self._connection.execute("PRAGMA synchronous = OFF")  # whatever ends without warning, it is made anew
         self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         self._connection.executescript(SCHEMA)
+        self.columns = Columns()
         self._present: tuple[int, Present] | None = None
 
     @property
@@ -115,6 +117,11 @@ class Catalogue:
         n_done = 0
         with self._writing:
             changed = [(number, *_changed(outlook, problems)) for number, outlook in enumerate(self._outlooks)]
+            with transaction(self._connection):
+                columns = self.columns
+                for outlook in self._outlooks:
+                    columns = columns.with_own(self._connection, outlook.own)
+            self.columns = columns
             n_all = sum(len(feature_ids) for *_, feature_ids in changed)
             for number, outlook, feature_ids in changed:
                 for start in range(0, len(feature_ids), _AT_ONCE):
@@ -122,7 +129,7 @@ class Catalogue:
                         return n_done
                     some = feature_ids[start : start + _AT_ONCE]
                     with transaction(self._connection):
-                        put(self._connection, number, some, _outlines(outlook, some))
+                        put(self._connection, columns, number, some, _outlines(outlook, some))
                     n_done += len(some)
                     self.version += 1
                     self.progress = n_done, n_all
@@ -165,7 +172,8 @@ class Catalogue:
         version = self.version
         if self._present is None or self._present[0] != version:
             methods, levels = (self._values(f"SELECT DISTINCT {each} FROM said") for each in ("method", "level"))
-            scores = self._scored("said", OF_WORDS) | self._scored("features", OF_FEATURES)
+            columns = self.columns
+            scores = self._scored("said", columns.of_words) | self._scored("features", columns.of_features)
             self._present = version, Present(methods, levels, scores)
         return self._present[1]
 
@@ -173,7 +181,7 @@ class Catalogue:
         return frozenset(value for (value,) in self.rows(query) if value is not None)
 
     def _scored(self, table: str, scores: Sequence[Score]) -> frozenset[str]:
-        (counts,) = self.rows(f"SELECT {', '.join(f'count({each})' for each in scores)} FROM {table}")
+        (counts,) = self.rows(f"SELECT {', '.join(f'count({column(each)})' for each in scores)} FROM {table}")
         return frozenset(score for score, n in zip(scores, counts, strict=True) if n)
 
     def close(self) -> None:

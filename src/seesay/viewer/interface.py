@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from seesay.cards import read_card
 from seesay.records import Level, Method, Split
 from seesay.report.pictures import thumbnail
-from seesay.scorers.config import Score
+from seesay.scorers.measures import NAME
 from seesay.store.run import Run
 from seesay.viewer import searching
 from seesay.viewer.brought import LARGEST_FILE, Brought
@@ -44,6 +44,9 @@ _Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, NONE_IF_EMPTY]
 _PixelHash = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 _Side = Annotated[int | None, Query(ge=16, le=512)]
 
+_Score = Annotated[str, Field(pattern=f"^{NAME}$")]
+"""The name of a score, seesay's or a user's own."""
+
 MaybeHash = Annotated[str, Field(pattern="^([0-9a-f]{64})?$")]
 """The name of a picture, or nothing."""
 
@@ -59,12 +62,12 @@ class Asked(BaseModel):
     level: Annotated[Level | None, NONE_IF_EMPTY] = None
     split: Annotated[Split | None, NONE_IF_EMPTY] = None
     least_sure: _Share = None
-    score: Annotated[Score | None, NONE_IF_EMPTY] = None
+    score: Annotated[_Score | None, NONE_IF_EMPTY] = None
     at_least: Annotated[Annotated[float, Field(allow_inf_nan=False)] | None, NONE_IF_EMPTY] = None
     rarest: _Share = None
     commonest: _Share = None
     apart: _Share = None
-    order: searching.Order | Score = "id"
+    order: searching.Order | _Score = "id"
     ascending: bool = False
     page: Annotated[int, Field(ge=1, le=1_000_000)] = 1
 

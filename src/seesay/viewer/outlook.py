@@ -6,18 +6,21 @@ Everything is checked, as the run may be a stranger's.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, final
 
 from seesay.comparison.levels import labels_of
 from seesay.records import Level
-from seesay.scorers.config import SCORES, Score
+from seesay.scorers.config import SCORES, Measure, Score
 from seesay.split import split_of
 from seesay.store.checks import checked_id, checked_number, checked_text
 from seesay.store.explanations import StoredSetting, settings
 from seesay.store.labels import labellers
+from seesay.store.measures import measured_by
 from seesay.store.run import DAMAGE, Run
-from seesay.store.ways import in_one_way
+from seesay.store.ways import all_in_one_way
 from seesay.viewer.outline import Outline, Words
+from seesay.viewer.table import MOST_OWN
 
 _TABLES = {
     "explanations": ("setting_id", "seconds"),
@@ -48,6 +51,7 @@ class _Known:
         marks: the same by feature.
         settings: whose words compete.
         scorings: that count: of which score, and of whose words.
+        own: what scores of users' own measure.
         labelled: by whom words were labelled, and how many.
         levels: of words.
     """
@@ -56,6 +60,7 @@ class _Known:
     marks: Mapping[_Source, Mapping[int, Any]] = field(default_factory=dict[_Source, Mapping[int, Any]])
     settings: Mapping[int, StoredSetting] = field(default_factory=dict[int, StoredSetting])
     scorings: Mapping[int, tuple[Score, int | None]] = field(default_factory=dict[int, tuple[Score, int | None]])
+    own: Mapping[Score, Measure] = field(default_factory=dict[Score, Measure])
     labelled: Mapping[str, int] = field(default_factory=dict[str, int])
     levels: Mapping[str, Level] = field(default_factory=dict[str, Level])
 
@@ -76,6 +81,11 @@ class Outlook:
         self._run = run
         self._version: int | None = None
         self._known = _Known()
+
+    @property
+    def own(self) -> Mapping[Score, Measure]:
+        """What scores of users' own measure, by name, as was seen last."""
+        return self._known.own
 
     def changed(self) -> list[int]:
         """The features of which something has changed; at first all of them.
@@ -127,7 +137,9 @@ class Outlook:
             source: before.marks[source] if before.totals.get(source) == total else self._marks(source)
             for source, total in totals.items()
         }
-        labelled = labellers(self._run)
+        labelled, scored = labellers(self._run), all_in_one_way(self._run)
+        measures = measured_by(each for same in scored.values() for each in same)
+        own = dict(islice(((score, known) for score, known in measures.items() if score not in SCORES), MOST_OWN))
         return _Known(
             totals,
             marks,
@@ -136,7 +148,13 @@ class Outlook:
                 for each in settings(self._run)
                 if each.control is None and _is_judged(marks.get(("explanations", each.setting_id), ()))
             },
-            {each.scoring_id: (score, each.setting_id) for score in SCORES for each in in_one_way(self._run, score)},
+            {
+                each.scoring_id: (score, each.setting_id)
+                for score, same in scored.items()
+                if score in SCORES or score in own
+                for each in same
+            },
+            own,
             labelled,
             before.levels if labelled == before.labelled else labels_of([self._run])[1],
         )

@@ -15,7 +15,6 @@ from seesay.records import Level, Mode, SightingOrder, Split, StrengthUnit, Verd
 from seesay.report.features import bars_of, best_of, best_pictures, columns_of, exemplars_of, statements_of, sweeps_of
 from seesay.report.pictures import Shown
 from seesay.report.templating import templates_of
-from seesay.scorers.config import SCORES
 from seesay.store.bookmarks import Bookmark, bookmarks
 from seesay.store.run import Run
 from seesay.viewer.catalogue import Catalogue
@@ -25,7 +24,6 @@ from seesay.viewer.laboratory import Laboratory
 from seesay.viewer.meaning import Meaning, version_of
 from seesay.viewer.pushes import Push
 from seesay.viewer.searching import ORDERS, Found, Query, find
-from seesay.viewer.table import OF_WORDS
 
 _log = logging.getLogger(__name__)
 
@@ -64,19 +62,20 @@ class Pages:
             "cards": self._cards(found),
             "query": query,
             "reading": self._meaning.progress if self._meaning else (0, 0),
-            "of_words": OF_WORDS,
+            "of_words": self._catalogue.columns.of_words,
             "address": lambda **changed: address_of(replace(query, **changed)),
         }
         if is_part:
             return self.rendered("found.html", **shown)
         present = self._catalogue.present()
-        scores = [score for score in SCORES if score in present.scores]
+        columns = self._catalogue.columns
+        scores = [score for score in (*columns.of_words, *columns.of_features) if score in present.scores]
         return self.rendered(
             "atlas.html",
             methods=[method for method in METHODS if method in present.methods],
             levels=[level for level in get_args(Level) if level in present.levels],
             splits=get_args(Split),
-            orders=[order for order in ORDERS if order not in SCORES or order in scores],
+            orders=[*ORDERS, *scores],
             scores=scores,
             **shown,
         )
@@ -110,7 +109,7 @@ class Pages:
             verdicts=get_args(Verdict),
             best=best_of(statements),
             words=self._words({(number, other) for other in others}),
-            columns=columns_of(statements),
+            columns=columns_of(card, statements),
             sweeps=sweeps_of(card),
             rows=rows,
             bars=bars_of(card),

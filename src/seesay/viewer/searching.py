@@ -10,14 +10,14 @@ from seesay.errors import InvalidSetting
 from seesay.records import Level, Method, Split
 from seesay.viewer.catalogue import Catalogue
 from seesay.viewer.meaning import Meaning, Nearness
-from seesay.viewer.table import OF_FEATURES, OF_WORDS
+from seesay.viewer.table import Columns, column
 
 N_ON_PAGE = 24
 
 Order = Literal["id", "relevance", "sure", "frequency", "activation", "disagreement"]
 """By what cards are sorted besides scores: `relevance` is to the words that are searched for."""
 
-ORDERS: tuple[str, ...] = (*get_args(Order), *OF_WORDS, *OF_FEATURES)
+ORDERS: tuple[Order, ...] = get_args(Order)
 
 By = Literal["words", "meaning"]
 
@@ -28,8 +28,6 @@ _COLUMNS = {
     "frequency": "f.frequency",
     "activation": "f.max_activation",
     "disagreement": "f.disagreement",
-    **{score: f"s.{score}" for score in OF_WORDS},
-    **{score: f"f.{score}" for score in OF_FEATURES},
 }
 _CONDITIONS = {
     "run": "f.run = :run",
@@ -65,7 +63,7 @@ class Query:
         rarest: smallest frequency.
         commonest: largest frequency.
         apart: how far methods disagree, at least.
-        order: one of `ORDERS`.
+        order: one of `ORDERS`, or a score.
         ascending: the smallest first, where numbers are sorted; None for the largest, and ids from 0.
         page: from 1.
     """
@@ -123,13 +121,14 @@ def find(catalogue: Catalogue, query: Query, meaning: Meaning | None = None) -> 
     """
     nearness = _nearness(query, meaning)
     matched = _match(query.text) if query.by == "words" else ""
-    order = _NEAREST if nearness is not None else _order(query, bool(matched))
+    columns = catalogue.columns
+    order = _NEAREST if nearness is not None else _order(query, columns, bool(matched))
     values = {**vars(query), "matched": matched, "least": -1e308 if query.at_least is None else query.at_least}
-    ((n,),) = catalogue.rows(f"SELECT count(*) {_wherefrom(query, matched)}", values)
+    ((n,),) = catalogue.rows(f"SELECT count(*) {_wherefrom(query, columns, matched)}", values)
     page = min(max(1, query.page), max(1, -(-n // N_ON_PAGE)))
     # Sorted are places alone: whatever else is shown is read of those that are left.
     places = catalogue.rows(
-        f"SELECT f.place {_wherefrom(query, matched, order)} ORDER BY {order} LIMIT :n OFFSET :skipped",
+        f"SELECT f.place {_wherefrom(query, columns, matched, order)} ORDER BY {order} LIMIT :n OFFSET :skipped",
         {**values, "n": N_ON_PAGE, "skipped": (page - 1) * N_ON_PAGE},
         nearness=nearness,
     )
@@ -139,11 +138,12 @@ def find(catalogue: Catalogue, query: Query, meaning: Meaning | None = None) -> 
     return Found([by_place[place] for (place,) in places if place in by_place], n, page)
 
 
-def _wherefrom(query: Query, matched: str, order: str = "") -> str:
+def _wherefrom(query: Query, columns: Columns, matched: str, order: str = "") -> str:
     """What is asked for as SQL, with values by name; what is said is joined only where it matters, as it takes long."""
     conditions = [condition for name, condition in _CONDITIONS.items() if getattr(query, name) is not None]
-    if query.score in (*OF_WORDS, *OF_FEATURES):
-        conditions.append(f"{_COLUMNS[query.score]} >= :least")
+    scored = _scored(query.score, columns)
+    if scored is not None:
+        conditions.append(f"{scored} >= :least")
     where = " AND ".join(conditions) or "1"
     said = _said(query) if query.method is not None or _OF_SAID.search(f"{where} {order}") else ""
     words = "JOIN words ON words.rowid = f.place AND words MATCH :matched" if matched else ""
@@ -176,10 +176,19 @@ def _match(text: str) -> str:
     return " ".join(f'"{token}"' for token in tokens) + "*" if tokens else ""
 
 
-def _order(query: Query, is_searched: bool) -> str:
-    """Never with anything from outside in it."""
-    order = query.order if query.order in ORDERS and (is_searched or query.order != "relevance") else "id"
-    if order in ("id", "relevance"):
-        return f"{_COLUMNS[order]}, f.run, f.feature_id"
+def _order(query: Query, columns: Columns, is_searched: bool) -> str:
+    """Never with anything from outside in it, but for names of scores that the table has."""
+    by = _COLUMNS.get(query.order) or _scored(query.order, columns)
+    if by is None or query.order == "id" or (query.order == "relevance" and not is_searched):
+        return f"{_COLUMNS['id']}, f.run, f.feature_id"
+    if query.order == "relevance":
+        return f"{by}, f.run, f.feature_id"
     direction = "ASC" if query.ascending else "DESC"
-    return f"{_COLUMNS[order]} IS NULL, {_COLUMNS[order]} {direction}, f.run, f.feature_id"
+    return f"{by} IS NULL, {by} {direction}, f.run, f.feature_id"
+
+
+def _scored(score: str | None, columns: Columns) -> str | None:
+    """The column of a score; None if the table has none."""
+    if score in columns.of_words:
+        return f"s.{column(score)}"
+    return f"f.{column(score)}" if score in columns.of_features else None

@@ -1,13 +1,14 @@
 """The catalogue's table: how it is laid out, and how features are written into it."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, final
 
 from seesay.calibration import similarity
 from seesay.cards import precedence
-from seesay.scorers.config import SCORES, Score
+from seesay.scorers.config import SCORES, Measure, Score
 from seesay.viewer.outline import Outline, Words
 
 OF_WORDS: tuple[Score, ...] = tuple(score for score, measure in SCORES.items() if measure.of_words)
@@ -54,33 +55,83 @@ _FACTS = (
     "max_activation",
     "disagreement",
     "n_said",
-    *OF_FEATURES,
-)
-_INTO_FEATURES = (
-    f"INSERT INTO features ({', '.join(_FACTS)}) VALUES ({', '.join('?' * len(_FACTS))}) "
-    f"ON CONFLICT (run, feature_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _FACTS)}"
 )
 
+MOST_OWN = 100
+"""Scores of users' own that are looked at, and that the table has columns for: a stranger's run may have any number."""
 
-def put(connection: sqlite3.Connection, number: int, feature_ids: Sequence[int], outlines: Sequence[Outline]) -> None:
+
+@final
+@dataclass(frozen=True)
+class Columns:
+    """The scores that the table has columns for: seesay's own, and users' own as they turn up.
+
+    Args:
+        of_words: scores of words.
+        of_features: scores of features.
+    """
+
+    of_words: tuple[Score, ...] = OF_WORDS
+    of_features: tuple[Score, ...] = OF_FEATURES
+
+    def with_own(self, connection: sqlite3.Connection, measures: Mapping[Score, Measure]) -> "Columns":
+        """Add columns for scores that have none.
+
+        Args:
+            connection: to the catalogue, in a transaction.
+            measures: of scores, by names that were checked.
+        """
+        known = {*self.of_words, *self.of_features}
+        room = len(OF_WORDS) + len(OF_FEATURES) + MOST_OWN - len(known)
+        new = [score for score in measures if score not in known][:room]
+        for score in new:
+            table = "said" if measures[score].of_words else "features"
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column(score)} REAL")
+        of_words = [score for score in new if measures[score].of_words]
+        of_features = [score for score in new if not measures[score].of_words]
+        return Columns((*self.of_words, *of_words), (*self.of_features, *of_features))
+
+
+def column(score: Score) -> str:
+    """A score's column in SQL, in which its name may be a word of the language.
+
+    Args:
+        score: its name, which was checked.
+    """
+    return f'"{score}"'
+
+
+def put(
+    connection: sqlite3.Connection,
+    columns: Columns,
+    number: int,
+    feature_ids: Sequence[int],
+    outlines: Sequence[Outline],
+) -> None:
     """Write features in the place of what was known of them.
 
     Args:
         connection: to the catalogue, in a transaction.
+        columns: for scores.
         number: of the run.
         feature_ids: of those that have changed.
         outlines: of these features; those without one are gone, or damaged.
     """
-    connection.executemany(_INTO_FEATURES, [_facts(number, outline) for outline in outlines])
+    names = (*_FACTS, *map(column, columns.of_features))
+    connection.executemany(
+        f"INSERT INTO features ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
+        f"ON CONFLICT (run, feature_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in names)}",
+        [_facts(number, outline, columns.of_features) for outline in outlines],
+    )
     marks = ", ".join("?" * len(feature_ids))
     query = f"SELECT feature_id, place FROM features WHERE run = ? AND feature_id IN ({marks})"
     places: dict[int, int] = dict(connection.execute(query, (number, *feature_ids)).fetchall())
-    for table, column in (("said", "place"), ("words", "rowid")):
-        connection.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(place,) for place in places.values()])
+    for table, key in (("said", "place"), ("words", "rowid")):
+        connection.executemany(f"DELETE FROM {table} WHERE {key} = ?", [(place,) for place in places.values()])
     gone = places.keys() - {outline.feature_id for outline in outlines}
     connection.executemany("DELETE FROM features WHERE place = ?", [(places[each],) for each in gone])
-    said = [row for outline in outlines for row in _said(places[outline.feature_id], outline)]
-    connection.executemany(f"INSERT INTO said VALUES ({', '.join('?' * (8 + len(OF_WORDS)))})", said)
+    said = [row for outline in outlines for row in _said(places[outline.feature_id], outline, columns.of_words)]
+    connection.executemany(f"INSERT INTO said VALUES ({', '.join('?' * (8 + len(columns.of_words)))})", said)
     texts = {
         places[outline.feature_id]: "\n".join(dict.fromkeys(words.text for words in outline.said))
         for outline in outlines
@@ -89,7 +140,7 @@ def put(connection: sqlite3.Connection, number: int, feature_ids: Sequence[int],
     connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", texts.items())
 
 
-def _facts(number: int, outline: Outline) -> tuple[Any, ...]:
+def _facts(number: int, outline: Outline, scores: Sequence[Score]) -> tuple[Any, ...]:
     return (
         number,
         outline.feature_id,
@@ -99,11 +150,11 @@ def _facts(number: int, outline: Outline) -> tuple[Any, ...]:
         outline.max_activation,
         disagreement(outline.said),
         len(outline.said),
-        *(outline.scores.get(score) for score in OF_FEATURES),
+        *(outline.scores.get(score) for score in scores),
     )
 
 
-def _said(place: int, outline: Outline) -> list[tuple[Any, ...]]:
+def _said(place: int, outline: Outline, scores: Sequence[Score]) -> list[tuple[Any, ...]]:
     best = best_of(outline.said)
     first = {words.method: words for words in reversed(outline.said)}
     return [
@@ -116,7 +167,7 @@ def _said(place: int, outline: Outline) -> list[tuple[Any, ...]]:
             words.text,
             words.sure,
             words.level,
-            *(words.scores.get(score) for score in OF_WORDS),
+            *(words.scores.get(score) for score in scores),
         )
         for words in outline.said
     ]
