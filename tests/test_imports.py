@@ -26,7 +26,7 @@ LAYERS = (
     {"backends"},
     {"report"},
     {"asking"},
-    {"pipeline", "viewer", "planning"},
+    {"pipeline", "viewer", "planning", "importing"},
     {"world"},
     {"demo"},
     {"commands"},

@@ -16,7 +16,7 @@ from seesay.commands.measuring import Bench
 from seesay.commands.names import listed, resolve_methods
 from seesay.commands.options import Options
 from seesay.commands.output import Output
-from seesay.commands.score_table import remarks, rows_of, table_of
+from seesay.commands.score_table import IMAGELESS, remarks, rows_of, table_of
 from seesay.commands.scoring_tasks import SPEECHLESS, Asked, Task
 from seesay.commands.sharing import SharingOptions
 from seesay.commands.speaking import stopping
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 _OF_ANY: tuple[Score, ...] = ("iou", "clip", "auroc")
 _OF_THE_WORLD: tuple[Score, ...] = ("ground_truth", *_OF_ANY, "detection", "fuzzing")
-_IMAGELESS: frozenset[Score] = frozenset({"ground_truth", "counterfactual"})
-"""These look at none of the run's images."""
 
 
 @final
@@ -131,13 +129,14 @@ class ScoreCommand:
                 )
                 output.console.print(told)
             names = self._names(bench)
-            if not _IMAGELESS.issuperset(names):
+            if not IMAGELESS.issuperset(names):
                 run.check_finished("collect")
             of_words: list[Score] = [name for name in names if SCORES[name].of_words]
             asked = Asked(methods, self.features, self.controls, self.tried, self.words_alone, self.common.seed)
             tasks = asked.tasks(run, of_words)
-            if "faithfulness" in names and SPEECHLESS in {each.method for each in settings(run)}:
-                output.console.print(f"faithfulness is nothing for {SPEECHLESS}: it has no language model to ask.")
+            there = {each.method for each in settings(run)}
+            for method in (each for each in SPEECHLESS if "faithfulness" in names and each in there):
+                output.console.print(f"faithfulness is nothing for {method}: it has no language model to ask.")
             of_features: list[Score] = [name for name in names if not SCORES[name].of_words]
             if any(task.score == "auroc" for task in tasks):
                 bench.synthesise({item.text for task in tasks if task.score == "auroc" for item in task.items})
