@@ -62,6 +62,7 @@ def rows_of(paths: Sequence[Path], formats: Sequence[Format], reading: Reading, 
     """
     own, n_rows = "", 0
     for path, kind in zip(paths, formats, strict=True):
+        usual = checked_name(reading.name or one_line(path.resolve().stem), str(path))
         for row in _read(path, kind, reading, layer):
             n_rows += 1
             if n_rows > MOST_ROWS:
@@ -72,8 +73,9 @@ def rows_of(paths: Sequence[Path], formats: Sequence[Format], reading: Reading, 
                     expected="words of one, or no --name",
                 )
             own = row.name or own
-            name = checked_name(reading.name or row.name or one_line(path.resolve().stem), row.place)
-            yield replace(row, name=name, control=row.control or reading.control)
+            yield replace(
+                row, name=usual if reading.name else row.name or usual, control=row.control or reading.control
+            )
 
 
 def _read(path: Path, kind: Format, reading: Reading, layer: int | None) -> Iterator[Row]:

@@ -37,6 +37,7 @@ def rows_of_csv(path: Path, reading: Reading) -> Iterator[Row]:
             reader = csv.reader(_lines(file, path), strict=True)
             names = [name.strip() for name in next(reader, [])]
             _check_columns(names, reading, path)
+            number = reader.line_num
             for values in reader:
                 number = reader.line_num
                 if not values:
