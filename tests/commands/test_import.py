@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +18,7 @@ from seesay.commands.import_words import Import
 from seesay.explainers.config import MAY_HAVE_SEEN
 from seesay.importing.keeping import keep
 from seesay.store.exemplars import features
-from seesay.store.explanations import explanations, settings
+from seesay.store.explanations import explanations, n_explained, settings
 from seesay.store.run import Run
 from seesay.store.scores import scores, scorings
 from seesay.viewer.catalogue import Catalogue
@@ -258,6 +260,26 @@ def test_an_interrupt_leaves_the_run_as_it_was(run: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("seesay.importing.keeping._check", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     assert cli.main(["import", str(run), str(table(run))]) == 130
     assert dumped(run) == before
+
+
+@pytest.mark.slow(seconds=60)
+def test_a_million_rows_do_not_fill_the_memory(tmp_path: Path) -> None:
+    n, file = 1_000_000, tmp_path / "many.csv"
+    with file.open("w") as rows:
+        rows.write("feature_id,text\n")
+        rows.writelines(f"{each},a striped thing of kind {each}\n" for each in range(n))
+    with Run.writing(tmp_path / "run", {"subject": "tiny", "layer": 1, "sae": "x", "identity": "abc"}):
+        pass  # a run without images takes any feature
+    script = (
+        "from pathlib import Path; from seesay import cli; "
+        f"assert cli.main(['import', {str(tmp_path / 'run')!r}, {str(file)!r}]) == 0; "
+        "print(Path('/proc/self/status').read_text())"  # getrusage tells of the process that it was forked from, too
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    (kilobytes,) = re.findall(r"^VmHWM:\s+(\d+) kB$", done.stdout, re.MULTILINE)
+    assert int(kilobytes) < 400_000
+    with Run.open(tmp_path / "run") as opened:
+        assert n_explained(opened, settings(opened)[0])["ok"] == n
 
 
 def test_every_flag_is_told_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:

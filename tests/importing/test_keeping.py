@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from seesay.comparison.reading import read
 from seesay.errors import UnreadableWords, UnusablePath
-from seesay.importing.keeping import Kept, bring, keep
+from seesay.importing.keeping import bring, keep
 from seesay.importing.rows import Row
 from seesay.records import Explanation
 from seesay.store.explanations import explanations, of_feature, settings
@@ -165,15 +165,3 @@ def test_the_same_name_in_several_runs_is_one_contender_and_two_names_are_told_a
     assert [each.name for each in read(runs).contenders] == ["topk", "imported, by mine", "imported, by yours"]
     for each in runs:
         each.close()
-
-
-@pytest.mark.slow(seconds=60)
-def test_a_million_rows_are_taken_in_little_memory(tmp_path: Path) -> None:
-    n = 1_000_000
-    with making(tmp_path, 60) as run:
-        run.rows("DELETE FROM features")  # a run that does not know its SAE's width takes any of them
-        (kept,) = bring(run, (Row("", each, f"words of {each}", name="mine") for each in range(n)))
-        assert isinstance(kept, Kept)
-        assert kept.counts["ok"] == n
-        (again,) = bring(run, (Row("", each, f"words of {each}", name="mine") for each in range(n)))
-        assert again.change == "same"

@@ -64,7 +64,9 @@ def test_a_parquet_file_of_the_same_gives_the_same(tmp_path: Path) -> None:
     assert told(read(path)) == READ
 
 
-@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())])
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
+)
 def test_texts_may_be_kept_in_parquet_in_any_way(tmp_path: Path, kind: pa.DataType) -> None:
     texts = pa.array(["a frog", None, "a frog"], pa.string()).cast(kind)
     path = parquet_of(tmp_path, {"feature_id": pa.array(["3", "5", "7"]), "text": texts})
