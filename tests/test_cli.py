@@ -26,6 +26,7 @@ BARE = {
     "features": ["x"],
     "calibrate": ["x"],
     "explain": ["x"],
+    "import": ["x", "y.csv"],
     "show": ["x", "42"],
     "score": ["x"],
     "label": ["x"],

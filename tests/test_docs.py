@@ -26,6 +26,7 @@ NOT_RUN = (
     "seesay features",
     "seesay calibrate",
     "seesay explain",
+    "seesay import",
     "seesay show",
     "seesay score",
     "seesay label",

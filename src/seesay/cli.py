@@ -23,6 +23,7 @@ from seesay.commands.doctor import Doctor
 from seesay.commands.explain import Explain
 from seesay.commands.export import Export
 from seesay.commands.features import Features
+from seesay.commands.import_words import Import
 from seesay.commands.inspect import Inspect
 from seesay.commands.label import Label
 from seesay.commands.people import People
@@ -60,6 +61,7 @@ COMMANDS: Mapping[str, type[Command]] = {
     "features": Features,
     "calibrate": Calibrate,
     "explain": Explain,
+    "import": Import,
     "show": Show,
     "steer": Steer,
     "score": ScoreCommand,
@@ -84,6 +86,7 @@ _Overview = (
     | Annotated[Features, subcommand("features")]
     | Annotated[Calibrate, subcommand("calibrate")]
     | Annotated[Explain, subcommand("explain")]
+    | Annotated[Import, subcommand("import")]
     | Annotated[Show, subcommand("show")]
     | Annotated[Steer, subcommand("steer")]
     | Annotated[ScoreCommand, subcommand("score")]
@@ -114,6 +117,7 @@ In order of use:
   seesay features runs/x          a table of them
   seesay calibrate runs/x --method hybrid  how hard to push
   seesay explain runs/x --method hybrid    put them into words, and keep these
+  seesay import runs/x words.csv  words that were made elsewhere
   seesay show runs/x 42           all that is known of one feature
   seesay score runs/x             how good the words are
   seesay label runs/x             which speak of colours and textures, which of things

@@ -96,6 +96,10 @@ class UnusablePath(SeesayError):
     """A file or folder that cannot be read or written."""
 
 
+class UnreadableWords(SeesayError):
+    """A table or folder of explanations that is missing or damaged, or a row of it that cannot be taken."""
+
+
 class UnreadableImage(SeesayError):
     """An image that is damaged, or of a kind that cannot be turned into RGB."""
 

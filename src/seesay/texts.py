@@ -13,6 +13,8 @@ def one_line(text: str) -> str:
     Args:
         text: anything, from anyone.
     """
+    if text.isprintable():  # as nearly all are, and much faster to tell
+        return " ".join(text.split())
     kept = (each if each.isprintable() or each in _JOINERS else " " if each.isspace() else "" for each in text)
     return " ".join("".join(kept).split())
 

@@ -480,11 +480,19 @@ def test_what_dissect_has_no_use_for_is_one_line_and_leaves_the_run_as_it_is(
         assert all(explanations(opened, each) == {} for each in settings(opened))
 
 
-@pytest.mark.parametrize("method", [each for each in METHODS if each != "dissect"])
+@pytest.mark.parametrize("method", [each for each, way in METHODS.items() if way.finds and each != "dissect"])
 def test_a_vocabulary_and_an_embedder_are_for_dissect_alone(method: str) -> None:
     for flags in ("--vocabulary words.txt", "--embedder world"):
         with pytest.raises(InvalidSetting, match=f"for {method}, which finds its words by itself"):
             setting_for(f"--method {method} {flags}")
+
+
+def test_words_that_are_made_elsewhere_are_not_asked_for(world_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(("--method", "imported"), world_run, capsys)
+    assert "method imported: its words are made elsewhere" in said
+    assert "seesay import RUN FILE" in said
+    assert cli.main(["explain", "--help"]) == 0
+    assert "imported" not in capsys.readouterr().out
 
 
 def test_dissect_of_anything_but_the_world_needs_a_vocabulary(

@@ -379,7 +379,7 @@ def test_faithfulness_has_nobody_to_ask_where_no_language_model_explained(
     run = Path(shutil.copytree(collected_world, tmp_path / "run"))
     change(run, f"DELETE FROM exemplars WHERE feature_id NOT IN ({', '.join(map(str, feature_ids))})")
     explain(run, feature_ids[:1], "--method dissect")
-    assert "expected explanations, not by dissect alone" in refusal(run, capsys, "--scores", "faithfulness")
+    assert "expected explanations, not by dissect or imported alone" in refusal(run, capsys, "--scores", "faithfulness")
     capsys.readouterr()
     assert score(run, "--scores", "faithfulness,iou") == 0
     out = capsys.readouterr().out

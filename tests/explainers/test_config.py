@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seesay.errors import InvalidSetting, InvalidStrength, SeesayError, UnknownChoice
-from seesay.explainers.config import METHODS, MOST_IMAGES, Setting
+from seesay.explainers.config import IMPORTED, METHODS, MOST_IMAGES, Setting
 from seesay.records import Decoding, Strength
 
 STEERS = [method for method, way in METHODS.items() if way.steers]
 SHOWS = [method for method, way in METHODS.items() if way.shows]
 GENERATES = [method for method, way in METHODS.items() if way.generates]
+FINDS = [method for method, way in METHODS.items() if way.finds]
 CONTROLS = ["none", "random", "permuted", "random-direction", "permuted-direction", "random-images", "permuted-images"]
 STRENGTHS = [None, Strength(2.0), Strength(2.0, "kl")]
 OTHERS: dict[str, list[Any]] = {
@@ -68,7 +69,7 @@ def test_a_push_cannot_be_taken_from_a_method_that_steers_nothing() -> None:
 def test_a_part_can_only_be_taken_from_a_method_that_has_another(control: str) -> None:
     assert Setting("hybrid", control=control)
     whole = control.split("-")[0]
-    for method in set(METHODS) - {"hybrid"}:
+    for method in set(FINDS) - {"hybrid"}:
         with pytest.raises(InvalidSetting, match=f"{control} for {method}.*expected hybrid, or the control {whole}"):
             Setting(method, control=control)
 
@@ -79,13 +80,21 @@ def test_a_seed_that_no_database_holds_is_refused(seed: int) -> None:
         Setting(seed=seed)
 
 
+def test_words_that_are_made_elsewhere_are_nobodys_to_ask_for() -> None:
+    assert set(METHODS) - set(FINDS) == {IMPORTED}
+    with pytest.raises(
+        InvalidSetting, match="method imported: .* expected one of steering, .*; seesay import RUN FILE"
+    ):
+        Setting(IMPORTED)
+
+
 def test_a_strength_for_a_method_that_pushes_nothing_is_refused() -> None:
     with pytest.raises(InvalidStrength, match="a strength for topk, which steers nothing; expected none"):
         Setting("topk", Strength(0.0))
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_can_be_controlled(method: str) -> None:
+@pytest.mark.parametrize("method", FINDS)
+def test_every_method_that_finds_words_can_be_controlled(method: str) -> None:
     for control in ("random", "permuted"):
         assert Setting(method, control=control).facts["control"] == control
 
@@ -93,7 +102,7 @@ def test_every_method_can_be_controlled(method: str) -> None:
 @st.composite
 def settings(draw: st.DrawFn) -> Setting:
     """Any setting that can be."""
-    method = draw(st.sampled_from(list(METHODS)))
+    method = draw(st.sampled_from(FINDS))
     chosen = {name: draw(st.sampled_from(values)) for name, values in OTHERS.items()}
     control = draw(st.sampled_from([None, *CONTROLS]))
     strength = draw(st.sampled_from(STRENGTHS)) if method in STEERS else None

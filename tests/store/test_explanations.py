@@ -193,7 +193,8 @@ ways = st.sampled_from(
         (method, control)
         for method, way in METHODS.items()
         for control in (None, *get_args(Control), *get_args(Ablation))
-        if (way.steers and way.shows) or control in (None, *get_args(Control)) or (way.steers and control == "none")
+        if way.finds
+        and ((way.steers and way.shows) or control in (None, *get_args(Control)) or (way.steers and control == "none"))
     ]
 )
 words = st.fixed_dictionaries(

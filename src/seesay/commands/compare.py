@@ -14,6 +14,7 @@ from seesay.commands.names import listed, resolve_methods
 from seesay.commands.options import Options
 from seesay.commands.output import Output, check_writable
 from seesay.errors import UnusablePath
+from seesay.explainers.config import IMPORTED
 from seesay.scorers.config import Holding
 from seesay.texts import one_line
 
@@ -208,7 +209,10 @@ def _next_steps(folder: Path, comparison: "Comparison") -> list[str]:
     steps = [
         f"seesay explain {folder} --method {method} --control random   the words of random directions"
         for method in methods
+        if method != IMPORTED
     ]
+    if IMPORTED in methods:
+        steps.append(f"seesay import {folder} FILE --name NAME --control random   the same of imported words")
     if lacking:
         asked = asked_by(list(dict.fromkeys(lacking)))
         steps.append(f"seesay score {folder} {asked}   what stands beside methods, where tables show -")

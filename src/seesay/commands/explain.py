@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from seesay.store.run import Run
 
 _N_SHOWN = 12
+_METHODS = "|".join(method for method, way in METHODS.items() if way.finds)
 
 
 @final
@@ -63,7 +64,7 @@ class Explain:
     path: Positional[Annotated[Path, arg(metavar="RUN")]]
     """The run's folder. One that is not there is begun without images, if --sae says whose features it is of."""
 
-    method: Method = "steering"
+    method: Annotated[Method, arg(metavar=_METHODS)] = "steering"
     """How words are found."""
 
     features: Annotated[str | None, arg(metavar="IDS")] = None
@@ -236,6 +237,8 @@ class Explain:
 
     def _check_used(self) -> None:
         """Refuse what a method has no use for: whoever gives it expects something of it."""
+        if not METHODS[self.method].finds:
+            return  # refused whatever is given
         if self.method == "dissect":
             unused = [name for name, value in vars(self.who).items() if value]
             unused += [] if self.sharing.is_local else ["backend"]

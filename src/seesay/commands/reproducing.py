@@ -285,9 +285,11 @@ class Steps:
 
     @property
     def _instruments(self) -> InstrumentOptions:
-        return InstrumentOptions(**{name: of for name, of in self._protocol.instruments.items()})
+        return InstrumentOptions(**self._protocol.instruments)
 
-    def _score(self, path: Path, scores: "Sequence[KnownScore]", block: Block, *, words_alone: bool = False) -> ScoreCommand:
+    def _score(
+        self, path: Path, scores: "Sequence[KnownScore]", block: Block, *, words_alone: bool = False
+    ) -> ScoreCommand:
         return ScoreCommand(
             path,
             scores=",".join(scores),

@@ -17,7 +17,7 @@ from seesay.commands.names import listed, resolve_methods
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.own_scorers import load_own
-from seesay.commands.score_table import remarks, rows_of, table_of
+from seesay.commands.score_table import IMAGELESS, remarks, rows_of, table_of
 from seesay.commands.scoring_tasks import SPEECHLESS, Asked, Task
 from seesay.commands.sharing import SharingOptions
 from seesay.commands.speaking import stopping
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 _OF_ANY: tuple[Score, ...] = ("iou", "clip", "auroc")
 _OF_THE_WORLD: tuple[Score, ...] = ("ground_truth", *_OF_ANY, "detection", "fuzzing")
-_IMAGELESS: frozenset[Score] = frozenset({"ground_truth", "counterfactual"})
-"""These look at none of the run's images."""
 
 
 @final
@@ -138,7 +136,7 @@ class ScoreCommand:
                 output.console.print(told)
             names = self._names(bench, own.keys())
             # A user's own may look at words alone; but where images are being read, not at a part of them.
-            if not _IMAGELESS.issuperset(names.keys() - own.keys()) or (own and run.configured("collect")):
+            if not IMAGELESS.issuperset(names.keys() - own.keys()) or (own and run.configured("collect")):
                 run.check_finished("collect")
             of_words, of_features = (
                 {name: measure for name, measure in names.items() if measure.of_words == is_of_words}
@@ -146,8 +144,9 @@ class ScoreCommand:
             )
             asked = Asked(methods, self.features, self.controls, self.tried, self.words_alone, self.common.seed)
             tasks = asked.tasks(run, of_words)
-            if "faithfulness" in names and SPEECHLESS in {each.method for each in settings(run)}:
-                output.console.print(f"faithfulness is nothing for {SPEECHLESS}: it has no language model to ask.")
+            there = {each.method for each in settings(run)}
+            for method in (each for each in SPEECHLESS if "faithfulness" in names and each in there):
+                output.console.print(f"faithfulness is nothing for {method}: it has no language model to ask.")
             if any(task.score == "auroc" for task in tasks):
                 bench.synthesise({item.text for task in tasks if task.score == "auroc" for item in task.items})
             with self._floor(run, bench, scoring, names) as floor:

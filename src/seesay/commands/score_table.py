@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from seesay.explainers.config import IMPORTED, MAY_HAVE_SEEN
+from seesay.scorers.config import Score
 from seesay.texts import one_line
 
 if TYPE_CHECKING:
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from seesay.store.run import Run
 
 _UNANSWERED = "unanswered"
+
+IMAGELESS: frozenset[Score] = frozenset({"ground_truth", "counterfactual"})
+"""These look at none of the run's images."""
 
 
 def rows_of(run: "Run", done: "Sequence[Scored]") -> list[dict[str, Any]]:
@@ -114,6 +119,8 @@ def remarks(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield "Features that have the number, of all that were scored."
     if any(row["shared"] for row in rows):
         yield "On images that were shared with the explainers (the paper's habit): too high to be true."
+    if any(row["of"].partition(",")[0] == IMPORTED and row["score"] not in IMAGELESS for row in rows):
+        yield MAY_HAVE_SEEN
     scores: list[Score] = list(dict.fromkeys(row["score"] for row in rows if row[_UNANSWERED]))
     for score in scores:
         worst = max((row for row in rows if row["score"] == score), key=lambda row: row[_UNANSWERED] or 0.0)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final, get_args
 
 from seesay.errors import FeatureNotFound, UnusablePath
+from seesay.explainers.config import IMPORTED
 from seesay.records import Aid, Method
 from seesay.scorers.config import Measure, Score
 from seesay.selection import parse_features
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from seesay.store.explanations import StoredSetting
     from seesay.store.run import Run
 
-SPEECHLESS: Method = "dissect"
-"""The method that has no language model which could be asked."""
+SPEECHLESS: tuple[Method, ...] = ("dissect", IMPORTED)
+"""The methods that have no language model which could be asked."""
 
 _AIDS: tuple[Aid | None, ...] = (None, *get_args(Aid))
 
@@ -94,7 +95,8 @@ class Asked:
             of, same = (f" of features {self.features}", f" --features {self.features}") if self.features else ("", "")
             raise FeatureNotFound(
                 f"nothing in {run.folder}{of} that could be scored by {', '.join(names)}",
-                expected="explanations" + (f", not by {SPEECHLESS} alone" if "faithfulness" in names else ""),
+                expected="explanations"
+                + (f", not by {' or '.join(SPEECHLESS)} alone" if "faithfulness" in names else ""),
                 remedy=f"seesay explain {run.folder}{same}",
             )
         return sorted(tasks, key=lambda task: names.index(task.score))
@@ -119,13 +121,16 @@ class Asked:
                 expected="some of test features, from which figures come",
                 remedy="explain them, or give --tried to score what is there",
             )
-        method = self.methods[0] if self.methods else "steering"
+        if self.methods == [IMPORTED]:
+            remedy = f"seesay import {run.folder} FILE"
+        else:
+            remedy = f"seesay explain {run.folder} --method {self.methods[0] if self.methods else 'steering'}"
         raise UnusablePath(
             f"no explanations in {run.folder}{by}",
             expected="some to be scored",
-            remedy=f"seesay explain {run.folder} --method {method}",
+            remedy=remedy,
         )
 
 
 def _can_be(measure: Measure, setting: "StoredSetting") -> bool:
-    return setting.method != SPEECHLESS or "explainer" not in measure.needs
+    return setting.method not in SPEECHLESS or "explainer" not in measure.needs

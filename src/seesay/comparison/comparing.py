@@ -17,6 +17,7 @@ from seesay.comparison.results import Agreement, Comparison, Curve, Group, Kind,
 from seesay.comparison.shelf import Numbers
 from seesay.comparison.ways import Scored
 from seesay.errors import InvalidSetting
+from seesay.explainers.config import IMPORTED, MAY_HAVE_SEEN
 from seesay.records import Level
 from seesay.scorers.config import Score
 from seesay.statistics import Estimate, estimate, holm, paired, pooled_auc, rank_correlation
@@ -74,7 +75,19 @@ def compare(
             expected="the same score of the same features for several methods",
             remedy="seesay score RUN --scores NAME, or fewer --methods",
         )
-    return Comparison(tuple(standings), tuple(notes))
+    return Comparison(tuple(standings), (*notes, *_of_imported(contest, [each.quantity.score for each in standings])))
+
+
+def _of_imported(contest: Contest, scores: Collection[Score]) -> list[str]:
+    """What nobody can tell of words that were made elsewhere, if they are scored on images that explainers may see."""
+    imported = {number for number, each in enumerate(contest.contenders) if each.method == IMPORTED}
+    is_held = any(
+        contest.scored[score].facts.get("holding") == "held-out"
+        and imported.intersection(contest.scored[score].numbers)
+        for score in scores
+        if contest.measures[score].of_words
+    )
+    return [MAY_HAVE_SEEN] if is_held else []
 
 
 @final

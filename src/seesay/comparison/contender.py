@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, final
 
-from seesay.explainers.config import METHODS
+from seesay.explainers.config import IMPORTED, METHODS
 from seesay.facts import hash_of
 from seesay.records import Method, Strength
 from seesay.store.explanations import StoredSetting
@@ -162,15 +162,21 @@ def _telling_apart(contenders: Sequence[Mapping[int, StoredSetting]]) -> list[li
         lambda place: _pushing(contenders[place]),
         *(_teller(facts, name) for name in (*sorted(others), *_TOLD_FIRST)),
     ]
-    # An approximation is always named.
-    coarse = [_any(settings).coarse for settings in contenders]
-    parts = [[f"coarse {each}"] if each != 1 else list[str]() for each in coarse]
+    parts = [_always_told(_any(settings)) for settings in contenders]
     for tell in tellers:
         told = [tell(place) for place in range(len(contenders))]
         longer = [[*part, each] if each else part for part, each in zip(parts, told, strict=True)]
         if len({tuple(part) for part in longer}) > len({tuple(part) for part in parts}):
             parts = longer
     return parts
+
+
+def _always_told(setting: StoredSetting) -> list[str]:
+    """An approximation, and who said words that were made elsewhere."""
+    return [
+        *([f"coarse {setting.coarse}"] if setting.coarse != 1 else []),
+        *([f"by {setting.explainer}"] if setting.method == IMPORTED else []),
+    ]
 
 
 def _teller(facts: Sequence[Mapping[str, str]], name: str) -> Callable[[int], str]:

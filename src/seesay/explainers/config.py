@@ -41,6 +41,7 @@ class Way:
         mode: how it pushes, unless something else is asked for.
         what: in a line.
         like: the method whose strength it takes if none was chosen for it, as it sees the same.
+        finds: it finds words; otherwise they are made elsewhere and brought here, and nobody can be asked for them.
     """
 
     steers: bool
@@ -50,6 +51,7 @@ class Way:
     what: str
     mode: Mode = "add"
     like: Method | None = None
+    finds: bool = True
 
 
 METHODS: Mapping[Method, Way] = MappingProxyType({
@@ -76,6 +78,7 @@ METHODS: Mapping[Method, Way] = MappingProxyType({
         like="steering",
     ),
     "dissect": Way(False, True, None, False, "the phrase of a vocabulary that fits the images best, by an embedder"),
+    "imported": Way(False, False, None, False, "words that were made elsewhere; see seesay.importing", finds=False),
 })  # fmt: skip
 """Every method.
 
@@ -92,6 +95,15 @@ DEFAULT_GRIDS: Mapping[StrengthUnit, tuple[float, ...]] = MappingProxyType({
     "kl": (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0),
 })  # fmt: skip
 """The strengths that calibrating tries; each more than the one before, as neighbours are compared."""
+
+IMPORTED: Method = "imported"
+"""The method of words that were made elsewhere."""
+
+MAY_HAVE_SEEN = (
+    "Which images were looked at for imported words, nobody here knows: if those that they are scored on were among "
+    "them, scores are too high."
+)
+"""What is told wherever they are scored."""
 
 
 @final
@@ -119,7 +131,8 @@ class Setting:
 
     Raises:
         UnknownChoice: another word where one of a few is meant.
-        InvalidSetting: a control of something that the method does not have, or no image at all.
+        InvalidSetting: a control of something that the method does not have, no image at all, or a method that finds no
+            words.
         InvalidStrength: a strength for a method that pushes nothing.
     """
 
@@ -141,6 +154,12 @@ class Setting:
         for name, kind in _CHOICES.items():
             if getattr(self, name) is not None or name not in ("control", "mode"):
                 check_choice(getattr(self, name), kind, name)
+        if not self.way.finds:
+            raise InvalidSetting(
+                f"method {self.method}: its words are made elsewhere",
+                expected=f"one of {', '.join(method for method, way in METHODS.items() if way.finds)}",
+                remedy="seesay import RUN FILE brings them into a run",
+            )
         for name in ("n_images", "n_words"):
             if not 1 <= getattr(self, name) <= MOST_IMAGES:
                 raise InvalidSetting(f"{name} {getattr(self, name)}", expected=f"1 to {MOST_IMAGES}")

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from seesay.export.names import public, public_facts, without_paths
 from seesay.export.source import Row, Source
 from seesay.records import Explanation
-from seesay.scorers.config import SCORES, Holding
+from seesay.scorers.config import Holding
 from seesay.store.checks import checked_text
 from seesay.store.explanations import StoredSetting, explanations
 from seesay.store.run import DAMAGE, Run
@@ -162,7 +162,7 @@ def _numbers(way: Row, scoring: StoredScoring, score: StoredScore) -> Iterator[R
     item, measured = score.item, score.measured
     of = {**way, "feature_id": item.feature_id, "sample": item.sample, "text": item.text}
     reason = without_paths(measured.reason)
-    yield {**of, "name": SCORES[scoring.score].value, "is_primary": True, "value": measured.value, "reason": reason}
+    yield {**of, "name": scoring.measure.value, "is_primary": True, "value": measured.value, "reason": reason}
     for name, value in measured.others.items():
         yield {**of, "name": name, "is_primary": False, "value": value, "reason": ""}
 

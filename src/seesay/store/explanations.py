@@ -85,6 +85,18 @@ def add_setting(run: Run, facts: Mapping[str, Any], explainer: str) -> StoredSet
         facts: all that words depend on, as [seesay.pipeline.speakers.Voice.facts_of][] gives them.
         explainer: name of the model.
     """
+    with refusing(run.folder), transaction(run.connection):
+        return note_setting(run, facts, explainer)
+
+
+def note_setting(run: Run, facts: Mapping[str, Any], explainer: str) -> StoredSetting:
+    """The same as `add_setting`, in a transaction of the caller's.
+
+    Args:
+        run: open to be written.
+        facts: all that words depend on.
+        explainer: name of whoever says them.
+    """
     strength = facts.get("strength") or {}
     row = (
         hash_of(facts),
@@ -100,12 +112,11 @@ def add_setting(run: Run, facts: Mapping[str, Any], explainer: str) -> StoredSet
         facts["dtype"],
         json.dumps(facts),
     )
-    with refusing(run.folder), transaction(run.connection):
-        run.connection.execute(
-            f"INSERT OR IGNORE INTO settings ({_SETTING_COLUMNS.removeprefix('setting_id, ')}) "
-            "VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-            row,
-        )
+    run.connection.execute(
+        f"INSERT OR IGNORE INTO settings ({_SETTING_COLUMNS.removeprefix('setting_id, ')}) "
+        "VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+        row,
+    )
     found = find_setting(run, facts)
     assert found is not None
     return found
@@ -165,6 +176,18 @@ def add(run: Run, setting: StoredSetting, explanations: Collection[Explanation])
         setting: in which they were found.
         explanations: of any features.
     """
+    with refusing(run.folder), transaction(run.connection):
+        write(run, setting, explanations)
+
+
+def write(run: Run, setting: StoredSetting, explanations: Collection[Explanation]) -> None:
+    """The same as `add`, in a transaction of the caller's.
+
+    Args:
+        run: open to be written.
+        setting: in which they were found.
+        explanations: of any features.
+    """
     rows = [
         (
             setting.setting_id,
@@ -182,10 +205,9 @@ def add(run: Run, setting: StoredSetting, explanations: Collection[Explanation])
         )
         for each in explanations
     ]
-    with refusing(run.folder), transaction(run.connection):
-        run.connection.executemany(
-            f"INSERT OR REPLACE INTO explanations (setting_id, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows
-        )
+    run.connection.executemany(
+        f"INSERT OR REPLACE INTO explanations (setting_id, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows
+    )
 
 
 def explanations(

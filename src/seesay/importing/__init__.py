@@ -1,0 +1,1 @@
+"""Words that were made elsewhere, brought into a run; without torch."""
