@@ -63,7 +63,7 @@ class Bench:
         self._own = own or {}
         self.measures: dict[Score, Measure] = {**SCORES, **{name: each.measure for name, each in self._own.items()}}
         self._models = RunModels(run, common, output, images)
-        self.of_world = self._models.of_world
+        self.of_world, self.shows_world = self._models.of_world, self._models.shows_world
         self._instruments = Instruments(named, self.of_world, common)
         self._synthesised: Synthesised | None = None
         self._scorers: dict[tuple[Score, str, str], Scorer] = {}

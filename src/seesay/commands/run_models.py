@@ -51,6 +51,14 @@ class RunModels:
         """Whether both are of the embedded world, whose truth is known."""
         return is_world(self._of.sae) and is_world(self._of.subject)
 
+    @property
+    def shows_world(self) -> bool:
+        """Whether its images are the embedded world's, whose records say what is where on them."""
+        from seesay.pipeline.collecting import STAGE
+
+        name = self._run.configured(STAGE).get("images")
+        return isinstance(name, str) and is_world(name)
+
     @cached_property
     def activations(self) -> "Activations":
         """The subject's encoder and SAE.

@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     from seesay.store.run import Run
 
 _OF_ANY: tuple[Score, ...] = ("iou", "clip", "auroc")
+_OF_ITS_PICTURES: frozenset[Score] = frozenset({"iou", "ground_truth"})
+"""What the embedded world's records tell, which know of no other pictures."""
+
+_NOT_ITS_PICTURES = (
+    "The images are not the embedded world's, of which alone records tell what is where: iou and ground_truth are left "
+    "out. --scores iou --segmenter MODEL looks for words in any images."
+)
 _OF_THE_WORLD: tuple[Score, ...] = ("ground_truth", *_OF_ANY, "detection", "fuzzing")
 
 
@@ -134,7 +141,7 @@ class ScoreCommand:
                     f"The run keeps {bench.n_exemplars} exemplars of each half (collect --top): no more are looked at."
                 )
                 output.console.print(told)
-            names = self._names(bench, own.keys())
+            names = self._names(bench, own.keys(), output)
             # A user's own may look at words alone; but where images are being read, not at a part of them.
             if not IMAGELESS.issuperset(names.keys() - own.keys()) or (own and run.configured("collect")):
                 run.check_finished("collect")
@@ -170,9 +177,12 @@ class ScoreCommand:
         changed = {name: n for name, n in given.items() if n is not None}
         return replace(begun, overlay=self.overlay, seed=self.common.seed, **changed)
 
-    def _names(self, bench: Bench, own: Collection[Score]) -> dict[Score, Measure]:
+    def _names(self, bench: Bench, own: Collection[Score], output: Output) -> dict[Score, Measure]:
         """What is asked for, in the order in which it is computed; a user's own last."""
         usual = () if own else _OF_THE_WORLD if bench.of_world else _OF_ANY
+        if usual and self.scores is None and bench.of_world and not bench.shows_world:
+            usual = tuple(each for each in usual if each not in _OF_ITS_PICTURES)
+            output.console.print(Text(_NOT_ITS_PICTURES))
         asked = usual if self.scores is None else listed(self.scores)
         for name in asked:
             with_it = [score for score, measure in SCORES.items() if name in measure.others]

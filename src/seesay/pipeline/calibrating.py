@@ -47,8 +47,8 @@ def calibrate(
 ) -> Calibration:
     """Choose a strength on validation features, and store it with its curve.
 
-    What is said at each strength is kept as any explanation is, so that calibrating goes on after a kill. No test
-    feature is looked at.
+    What is said at each strength is kept as any explanation is, so that calibrating goes on after a kill; by `kl`,
+    which looks at the first word's distribution alone, nothing is said. No test feature is looked at.
 
     Args:
         run: open to be written.
@@ -75,14 +75,15 @@ def calibrate(
     _check(run, chosen_on, strengths)
     plain = replace(setting, control=None, decoding=replace(setting.decoding, n_samples=1))
     settings = [replace(plain, strength=Strength(value, unit)) for value in strengths]
+    by = by or ("kl" if setting.way.shows else "agreement")
     said: list[list[Explanation]] = []
-    for each, value in zip(settings, strengths, strict=True):
+    for each, value in zip(settings, strengths, strict=True) if by != "kl" else ():
         with progress(f"{setting.method} at {value:g}", total=len(chosen_on)) as advance:
             stored = explain(run, speaker, each, chosen_on, batch_size=batch_size, on_batch=advance)
         words = explanations(run, stored, chosen_on)
         said.append([words[feature_id][0] for feature_id in chosen_on])
     kl = _moved(run, speaker, settings, chosen_on, batch_size, progress)
-    name, scores = _scored(by or ("kl" if setting.way.shows else "agreement"), said, kl)
+    name, scores = _scored(by, said, kl)
     nearest = {each.feature_id: each.nearest for each in features(run)}
     points = curve(strengths, scores, kl, clusters_of(chosen_on, nearest))
     calibration = Calibration(
