@@ -15,8 +15,8 @@ from tests.commands.test_reproduce import SMALL
 from tests.test_docs import DEMO, EVALUATE, ROOT, blocks
 
 ELSEWHERE = ("google/", "seesay world train", DEMO, EVALUATE)
-"""In need of the hub, hours long, or run as they stand by tests that look at all that comes of them: tests/test_demo.py,
-tests/world/test_targets.py and, on a small world, tests/world/training."""
+"""In need of the hub, hours long, or run as they stand by tests that look at all that comes of them:
+tests/test_demo.py, tests/world/test_targets.py and, on a small world, tests/world/training."""
 
 LESS = {
     "collect": ["--top", "6"],

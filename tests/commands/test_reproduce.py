@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from seesay.report.sections import Column, Row, Section, Sentence, Table, as_mar
 from seesay.reproduction.ablations import variations
 from seesay.reproduction.protocol import METHODS, PRESETS, WORLD, Calibrating
 from seesay.reproduction.reading import base
+from seesay.world import DATA
 
 SMALL = replace(
     WORLD,
@@ -134,6 +136,29 @@ def tables(folder: Path) -> str:
     kept = re.sub(r"^(Seconds that|seesay |Computed on).*$", "", text, flags=re.MULTILINE)
     kept = re.sub(r"time \([0-9.]+ times", "time (times", kept)
     return kept.partition("## What it took")[0]
+
+
+@pytest.mark.slow(seconds=60)
+@pytest.mark.usefixtures("unchecked")
+def test_models_of_a_training_of_ones_own_are_judged_over_their_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if two of each size had been trained: the second of a size is the first of another one."""
+    monkeypatch.setattr("seesay.commands.reproduce.PRESETS", {**PRESETS, "world": SMALL})
+    weights = tmp_path / "trained"
+    for part in ("vlm/S", "vlm/M", "sae/middle"):
+        shutil.copytree(DATA / part, weights / part)
+    shutil.copytree(DATA / "vlm" / "L", weights / "vlm" / "S-1")
+    shutil.copytree(DATA / "vlm" / "S", weights / "vlm" / "M-1")
+    shutil.copy(DATA / "training.json", weights)
+    assert Reproduce(out=tmp_path / "out", weights=weights, seeds=2).run() == 0
+    told = json.loads((tmp_path / "out" / "reproduce.json").read_text())
+    ways = told["scores"]["ground_truth"]["ways"]
+    assert {(each["explainer"], each["seed"]) for each in ways} == {("S", 0), ("S", 1), ("M", 0), ("M", 1)}
+    assert len(ways) == 3 * 4
+    _, growth, _ = told["claims"]
+    assert {each["explainer"] for each in growth["figures"]} >= {"seed 0", "seed 1"}
+    assert "2 trainings of each size" in (tmp_path / "out" / "reproduce.md").read_text()
 
 
 @pytest.mark.slow(seconds=120)

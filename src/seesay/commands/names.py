@@ -5,6 +5,7 @@ All else is a path or a hub id.
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seesay.errors import InvalidSetting, InvalidStrength, UnreadableImages, check_choice
@@ -17,11 +18,22 @@ if TYPE_CHECKING:
     from seesay.store.run import Run
 
 _WORLD = "world"
+_TRAINING = "training.json"
+"""Beside the models that a training of the embedded world made."""
 
 
 def is_world(name: str) -> bool:
     """Whether a name stands for a part of the embedded world."""
     return name == _WORLD or name.startswith(f"{_WORLD}:")
+
+
+def is_of_world(name: str) -> bool:
+    """Whether a name stands for a part of the embedded world, be it of a training of one's own.
+
+    Args:
+        name: of a model or an SAE, which may be a folder's.
+    """
+    return is_world(name) or (Path(name).parent.parent / _TRAINING).is_file()
 
 
 def listed(text: str) -> list[str]:

@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast, final, get_args
 
 from seesay.commands.loading import load_encoder, load_explainer
-from seesay.commands.names import is_world, resolve_images
+from seesay.commands.names import is_of_world, is_world, resolve_images
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
@@ -49,7 +49,7 @@ class RunModels:
     @property
     def of_world(self) -> bool:
         """Whether both are of the embedded world, whose truth is known."""
-        return is_world(self._of.sae) and is_world(self._of.subject)
+        return is_of_world(self._of.sae) and is_of_world(self._of.subject)
 
     @property
     def shows_world(self) -> bool:

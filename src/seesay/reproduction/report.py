@@ -11,7 +11,7 @@ from seesay.report.sections import Column, Row, Section, Sentence, Table
 from seesay.reproduction.changes import Change
 from seesay.reproduction.claims import ALL, Claim, Figure
 from seesay.reproduction.protocol import Protocol
-from seesay.reproduction.reading import Beside, Measured, title
+from seesay.reproduction.reading import Beside, Measured
 from seesay.scorers.config import SCORES
 from seesay.statistics import Estimate
 
@@ -89,7 +89,7 @@ class Report:
                 each.numbers.score: {
                     "n": len(each.numbers.blocks),
                     "n_by_block": {block: int(each.numbers.within(block).sum()) for block in each.numbers.parts},
-                    "ways": [{"way": title(beside.way), **plain(beside)} for beside in each.standings],
+                    "ways": [_as_json(beside) for beside in each.standings],
                 }
                 for each in self.measured
             },
@@ -179,6 +179,17 @@ class Report:
             kinds[name.split(",")[0].split(":")[0]] += round(seconds)
         steps = tuple(Row((name, str(seconds))) for name, seconds in kinds.items())
         yield Section("What it took", tables=(Table((Column("step", is_words=True), Column("seconds")), steps),))
+
+
+def _as_json(beside: Beside) -> dict[str, Any]:
+    method, size, seed = beside.way
+    return {
+        "method": method,
+        "explainer": size,
+        "seed": seed,
+        "mean": plain(beside.mean),
+        "beside": dict(beside.aids),
+    }
 
 
 def _verdicts(claims: Sequence[Claim]) -> Table:
