@@ -129,8 +129,12 @@ class Steps:
             KeyboardInterrupt: after Ctrl-C, when the batch is written.
         """
         for block in self._protocol.blocks:
-            path = self.run_of(block.name)
-            self._do(f"score, {block.name}", self._score(path, self._protocol.scores, block))
+            path, few = self.run_of(block.name), self._protocol.at_most
+            usual = [each for each in self._protocol.scores if each not in few]
+            self._do(f"score, {block.name}", self._score(path, usual, block))
+            for name in (each for each in self._protocol.scores if each in few):
+                score = replace(self._score(path, (name,), block), features=self._ids(block, few[name]))
+                self._do(f"score {name}, {block.name}", score)
             if self._protocol.labeller is not None:
                 label = Label(path, labeller=self._protocol.labeller, common=self._common)
                 self._do(f"label, {block.name}", label)
@@ -224,8 +228,9 @@ class Steps:
             self._features[block.name] = found
             write_json(self._out / _FEATURES, self._features)
 
-    def _ids(self, block: Block) -> str:
-        return ",".join(map(str, self._features[block.name][: self._max_features]))
+    def _ids(self, block: Block, at_most: int | None = None) -> str:
+        """Features of a block, as the command line takes them."""
+        return ",".join(map(str, self._features[block.name][: self._max_features][:at_most]))
 
     def _speaking(self, block: Block, explainer: Explainer) -> Iterator[tuple[str, Command]]:
         """Of one explainer and block: strengths, and then words."""

@@ -84,6 +84,7 @@ class Protocol:
         max_features: test features of each block that are explained, at most; None for all that can be scored.
         max_new_tokens: of an answer.
         scores: that are computed.
+        at_most: of a score that takes long, for how many features of each block it is computed; of others for all.
         judged_by: scores by which claims are judged; by the first of them alone where one is asked for.
         instruments: models that scores measure with, by the names of `seesay score`'s options; the world's own where
             there are none.
@@ -103,6 +104,7 @@ class Protocol:
     max_features: int | None
     max_new_tokens: int
     scores: tuple[KnownScore, ...]
+    at_most: Mapping[KnownScore, int]
     judged_by: tuple[KnownScore, ...]
     instruments: Mapping[str, str]
     labeller: str | None
@@ -137,6 +139,8 @@ WORLD = Protocol(
     max_features=None,
     max_new_tokens=24,
     scores=("iou", "clip", "auroc", "detection", "fuzzing", "ground_truth", "counterfactual"),
+    # a judge looks at twenty pictures for each explanation, and for each that stands beside it
+    at_most=MappingProxyType({"detection": 30, "fuzzing": 30}),
     judged_by=("ground_truth", "iou"),
     instruments=MappingProxyType({}),
     labeller=None,
@@ -178,6 +182,7 @@ GEMMA = Protocol(
     max_features=1000,
     max_new_tokens=64,
     scores=("iou", "clip", "auroc"),
+    at_most=MappingProxyType({}),
     judged_by=("iou",),
     instruments=_INSTRUMENTS,
     labeller="google/gemma-3-27b-it",
@@ -208,6 +213,7 @@ INTERNVL = Protocol(
     max_features=1000,
     max_new_tokens=64,
     scores=("iou", "clip", "auroc"),
+    at_most=MappingProxyType({}),
     judged_by=("iou",),
     instruments=_INSTRUMENTS,
     labeller="google/gemma-3-27b-it",
