@@ -123,6 +123,9 @@ class Protocol:
 
 
 _BLOCKS = ("early", "middle", "late")
+_NONE: Mapping[KnownScore, int] = MappingProxyType({})
+_JUDGED: Mapping[KnownScore, int] = MappingProxyType({"detection": 30, "fuzzing": 30})
+"""A judge looks at twenty pictures for each explanation, and for each that stands beside it."""
 
 WORLD = Protocol(
     name="world",
@@ -139,8 +142,7 @@ WORLD = Protocol(
     max_features=None,
     max_new_tokens=24,
     scores=("iou", "clip", "auroc", "detection", "fuzzing", "ground_truth", "counterfactual"),
-    # a judge looks at twenty pictures for each explanation, and for each that stands beside it
-    at_most=MappingProxyType({"detection": 30, "fuzzing": 30}),
+    at_most=_JUDGED,
     judged_by=("ground_truth", "iou"),
     instruments=MappingProxyType({}),
     labeller=None,
@@ -182,7 +184,7 @@ GEMMA = Protocol(
     max_features=1000,
     max_new_tokens=64,
     scores=("iou", "clip", "auroc"),
-    at_most=MappingProxyType({}),
+    at_most=_NONE,
     judged_by=("iou",),
     instruments=_INSTRUMENTS,
     labeller="google/gemma-3-27b-it",
@@ -213,7 +215,7 @@ INTERNVL = Protocol(
     max_features=1000,
     max_new_tokens=64,
     scores=("iou", "clip", "auroc"),
-    at_most=MappingProxyType({}),
+    at_most=_NONE,
     judged_by=("iou",),
     instruments=_INSTRUMENTS,
     labeller="google/gemma-3-27b-it",
