@@ -130,11 +130,12 @@ class Steps:
         """
         for block in self._protocol.blocks:
             path, few = self.run_of(block.name), self._protocol.at_most
-            usual = [each for each in self._protocol.scores if each not in few]
+            usual: list[KnownScore] = [each for each in self._protocol.scores if each not in few]
             self._do(f"score, {block.name}", self._score(path, usual, block))
-            for name in (each for each in self._protocol.scores if each in few):
-                score = replace(self._score(path, (name,), block), features=self._ids(block, few[name]))
-                self._do(f"score {name}, {block.name}", score)
+            for name, n in few.items():
+                if name in self._protocol.scores:
+                    score = replace(self._score(path, (name,), block), features=self._ids(block, n))
+                    self._do(f"score {name}, {block.name}", score)
             if self._protocol.labeller is not None:
                 label = Label(path, labeller=self._protocol.labeller, common=self._common)
                 self._do(f"label, {block.name}", label)
