@@ -13,7 +13,6 @@ from seesay.texts import one_line
 if TYPE_CHECKING:
     from seesay.comparison.contender import FeatureKey
     from seesay.pipeline.scoring import Scored
-    from seesay.scorers.config import Score
     from seesay.store.run import Run
 
 _UNANSWERED = "unanswered"
