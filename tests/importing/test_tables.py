@@ -145,11 +145,26 @@ def test_what_cannot_be_taken_says_where_it_stands_and_what_it_is(tmp_path: Path
     assert said.format(path=path) in refusal(path)
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_another_encoding_is_told_with_what_to_do(tmp_path: Path, encoding: str) -> None:
-    path = csv_of(tmp_path, "feature_id,text\n1,ein Käfer\n", encoding)
+def test_another_encoding_is_told_with_what_to_do(tmp_path: Path) -> None:
+    path = csv_of(tmp_path, "feature_id,text\n1,ein Käfer\n", "latin-1")
     assert "is not in UTF-8, after line" in (said := refusal(path))
     assert f"expected UTF-8; save it so, or convert it: iconv -f latin1 -t utf-8 {path}" in said
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [("utf-16-le", "UTF-16"), ("utf-16-be", "UTF-16"), ("utf-32-le", "UTF-32"), ("utf-32-be", "UTF-32")],
+)
+def test_an_encoding_that_its_byte_order_mark_tells_is_told_with_the_command_that_converts_it(
+    tmp_path: Path, encoding: str, name: str
+) -> None:
+    path = csv_of(tmp_path, "\ufefffeature_id,text\n1,ein Käfer\n", encoding)
+    said = refusal(path)
+    assert f"{path} is in {name}, by its byte order mark; expected UTF-8; " in said
+    *command, _ = said.rpartition("convert it: ")[2].split(" ")
+    assert command == ["iconv", "-f", name, "-t", "utf-8"]
+    path.write_text(path.read_bytes().decode(name), "utf-8")  # as that command does
+    assert told(read(path)) == [(1, 0, "ein Käfer")]
 
 
 @pytest.mark.parametrize(

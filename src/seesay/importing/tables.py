@@ -1,5 +1,6 @@
 """Tables of explanations: CSV and Parquet, which may be a stranger's, one row after another."""
 
+import codecs
 import csv
 from collections.abc import Iterator, Sequence
 from io import TextIOBase
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 _LONGEST_LINE = 1 << 20  # of a file: what has no line breaks would be read as a whole
 _LARGEST_CHUNK = 4 << 30  # of a column of a Parquet file, as it is when it is unpacked
 _AT_ONCE = 4096
+_MARKS = {  # the longer first, as UTF-32's begins with UTF-16's
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
 
 def rows_of_csv(path: Path, reading: Reading) -> Iterator[Row]:
@@ -33,6 +40,7 @@ def rows_of_csv(path: Path, reading: Reading) -> Iterator[Row]:
     _check_file(path)
     number = 0
     try:
+        _check_mark(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(_lines(file, path), strict=True)
             names = [name.strip() for name in next(reader, [])]
@@ -60,6 +68,19 @@ def rows_of_csv(path: Path, reading: Reading) -> Iterator[Row]:
         raise UnreadableWords(f"after line {number} of {path}: {error}", expected="a comma-separated table") from error
     except OSError as error:
         raise UnreadableWords(f"cannot read {path}: {error.strerror}", expected="a file that can be read") from error
+
+
+def _check_mark(path: Path) -> None:
+    """Refuse what says by its first bytes that it is in another encoding than UTF-8, as "Unicode" of Excel does."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    encoding = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
+    if encoding is not None:
+        raise UnreadableWords(
+            f"{path} is in {encoding}, by its byte order mark",
+            expected="UTF-8",
+            remedy=f"save it so, or convert it: iconv -f {encoding} -t utf-8 {path}",
+        )
 
 
 def _lines(file: TextIOBase, path: Path) -> Iterator[str]:
