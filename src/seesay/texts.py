@@ -40,6 +40,20 @@ def shortened(text: str, longest: int = 60) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
+def shown(value: object, longest: int = 60) -> str:
+    """What somebody gave, in a line, whatever it is.
+
+    Args:
+        value: anything, from anyone, even what cannot be shown.
+        longest: characters.
+    """
+    try:
+        told = repr(value)
+    except Exception:  # of code of which nothing is known
+        told = f"a {type(value).__name__}"
+    return shortened(one_line(told), longest)
+
+
 def same_words(text: str) -> str:
     """What is equal for words that nobody tells apart.
 

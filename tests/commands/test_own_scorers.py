@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from math import dist
@@ -265,6 +266,7 @@ def stored(run: Path) -> int:
         (("1 / (1 +", "float('nan') / (1 +"), "Brevity gave nan for feature 0; expected a finite number"),
         (("for item in items]", "for item in items[1:]]"), "results for "),
         (('"letters":', '"words":'), "Brevity gave the number words for feature 0"),
+        (('{"letters": float(len(item.text))}', r'{}, {}, "\ud800"'), "Brevity gave the reason "),
         (("facts = {}", "facts = {'of': object()}"), "the facts of Brevity: "),
         (("    scoring: object", ""), "Brevity cannot be made: TypeError: "),
         (("class Brevity", "class Bravery"), "no class Brevity in "),
@@ -280,6 +282,28 @@ def test_what_is_wrong_with_it_is_told_in_a_line_and_nothing_is_written(
     assert stored(run) == 0
     with Run.open(run) as opened:
         assert scorings(opened) == [] or "gave" in expected or "failed" in expected or "results" in expected
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param(
+            ('{"letters": float(len(item.text))}', "None"),
+            "Brevity gave others=None for feature 0; ",
+            marks=pytest.mark.slow(seconds=8),
+        ),
+        (("chance=0.0", 'chance="0.5"'), "Brevity has '0.5' as the chance of brevity; "),
+    ],
+)
+def test_a_part_of_another_type_is_told_in_a_line_where_no_hook_of_the_tests_checks_types(
+    change: tuple[str, str], expected: str, run: Path, file: Path
+) -> None:
+    file.write_text(BREVITY.replace(*change), "utf-8")
+    command = [sys.executable, "-m", "seesay", "score", str(run), "--scorer", f"{file}:Brevity", "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"seesay: error: {expected}")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A user's own scorer: what it is called, what it is held to, and what tells one state of its code from another."""
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from seesay.pipeline.scoring import score
 from seesay.scorers.config import SCORES, KnownScore, Measure, Scoring
 from seesay.scorers.measures import GIVEN, LONGEST_WHAT, MEASURE, MOST_OTHERS, as_fact, measure_of, title_of
 from seesay.scorers.own import Own
+from seesay.scorers.own_results import LONGEST_REASON
 from seesay.scorers.scorer import Item, Measured, Scorer
 from seesay.store.measures import measures
 from seesay.store.run import Run
@@ -50,6 +52,23 @@ def forged(**changed: Any) -> Measured:
     for name, value in changed.items():
         object.__setattr__(found, name, value)
     return found
+
+
+def odd_measure(**changed: Any) -> Measure:
+    """A measure with what no careful caller would put into it."""
+    found = replace(BREVITY)
+    for name, value in changed.items():
+        object.__setattr__(found, name, value)
+    return found
+
+
+class Failing(Mapping[str, float]):
+    """A dict that fails whoever looks into it, even to be shown."""
+
+    def fail(self, *_: Any) -> Any:
+        raise LookupError("not\ntoday")
+
+    __getitem__ = __iter__ = __len__ = __repr__ = fail
 
 
 def refusal(scorer: Any, items: Sequence[Item] = ITEMS) -> str:
@@ -130,6 +149,45 @@ def test_a_measure_that_will_not_do_is_refused(measure: Measure, told: str) -> N
     assert told in refusal(named(measure))
 
 
+@pytest.mark.parametrize(
+    ("part", "value", "told"),
+    [
+        ("value", 3, "Named has value=3; expected a text"),
+        ("others", (3,), "others=(3,); expected names"),
+        ("others", None, "others=None; expected names"),
+        ("others", "letters", "others='letters'; expected names"),
+        ("others", {"letters", "words"}, "expected names"),
+        ("others", Failing(), "others=a Failing; expected names"),
+        ("needs", "embedder", "needs='embedder'; expected names"),
+        ("needs", [3], "needs=[3]; expected names"),
+        ("what", None, "what=None; expected a text"),
+        ("chance", "0.5", "'0.5' as the chance of brevity; expected a finite number"),
+        ("chance", True, "True as the chance of brevity"),
+        ("chance", np.float32("nan"), "nan) as the chance of brevity"),
+        ("chance", 10**400, "as the chance of brevity"),
+        ("of_words", "no", "of_words='no'; expected True or False"),
+    ],
+)
+def test_a_measure_with_a_part_of_another_type_is_refused(part: str, value: Any, told: str) -> None:
+    assert told in refusal(named(odd_measure(**{part: value})))
+
+
+def test_a_measure_of_lists_and_numbers_of_any_kind_is_taken_as_what_it_means() -> None:
+    odd = odd_measure(others=["letters"], needs=["embedder"], chance=np.float32(0.5))
+    own = Own(named(odd))
+    assert own.measure == replace(BREVITY, needs=frozenset({"embedder"}), chance=0.5)
+    assert json.loads(json.dumps(own.facts[MEASURE])) == as_fact(own.measure)
+
+
+@pytest.mark.parametrize("part", ["measure", "facts", "score"])
+def test_a_part_that_fails_when_it_is_read_is_told_with_file_and_line(part: str) -> None:
+    def fail(_self: Any) -> Any:
+        raise RuntimeError("x")
+
+    scorer = type("Odd", (), {"measure": BREVITY, "facts": {}, "score": Brevity.score} | {part: property(fail)})()
+    assert f"Odd.{part} fails: RuntimeError: x (test_own.py, line " in refusal(scorer)
+
+
 @pytest.mark.parametrize("scorer", [object(), type("NoScore", (), {"measure": BREVITY, "facts": {}})()])
 def test_what_is_no_scorer_is_refused(scorer: Any) -> None:
     assert "which is no scorer" in refusal(scorer)
@@ -155,6 +213,12 @@ def test_missing_facts_are_asked_for() -> None:
     assert "with facts None; expected a dict" in refusal(scorer)
 
 
+def test_facts_that_fail_are_told() -> None:
+    scorer = Brevity()
+    scorer.facts = Failing()
+    assert "the facts of Brevity: not today; expected plain data" in refusal(scorer)
+
+
 @pytest.mark.parametrize(
     ("result", "told"),
     [
@@ -169,6 +233,18 @@ def test_missing_facts_are_asked_for() -> None:
             "the number words for feature 0; expected those that measure.others names: letters",
         ),
         (lambda _: Measured(0.5, details={"all": [math.inf]}), "gave inf for feature 0"),
+        (lambda _: forged(others=None), "gave others=None for feature 0; expected finite numbers by name"),
+        (lambda _: forged(others=0.3), "gave others=0.3 for feature 0"),
+        (lambda _: forged(others={3: 0.3}), "gave others={3: 0.3} for feature 0"),
+        (lambda _: forged(others=Failing()), "failed on feature 0: LookupError: not today (test_own.py, line "),
+        (lambda _: forged(details=None), "gave details=None for feature 0; expected lists of finite numbers by name"),
+        (lambda _: forged(details={"all": 3}), "gave details of 3 for feature 0; expected lists"),
+        (lambda _: forged(details={"all": "abc"}), "gave details of 'abc' for feature 0; expected lists"),
+        (lambda _: forged(details={"all": ["abc"]}), "gave 'abc' for feature 0; expected a finite number"),
+        (
+            lambda _: Measured(None, reason="\ud800"),
+            r"gave the reason '\ud800' for feature 0; expected words in Unicode",
+        ),
         (lambda _: forged(reason=7), "gave the reason 7 for feature 0; expected words"),
         (lambda _: 0.5, "gave 0.5 for feature 0; expected a Measured"),
     ],
@@ -191,6 +267,29 @@ def test_numbers_of_any_kind_are_taken_as_floats() -> None:
     found = Own(Brevity(lambda item: forged(value=values[item.feature_id]))).score(ITEMS)
     assert [each.value for each in found] == [1.0, 0.5, 2.0, None]
     assert {type(each.value) for each in found[:3]} == {float}
+
+
+def test_details_may_be_arrays() -> None:
+    (found,) = Own(Brevity(lambda _: forged(details={"all": np.array([0, 1])}))).score(ITEMS[:1])
+    assert found.details == {"all": [0.0, 1.0]}
+
+
+def test_a_reason_is_kept_in_a_line_and_cut_where_it_is_too_long() -> None:
+    reasons = ["x" * 10_000_000, "x" * LONGEST_REASON, "two\nlines \x1b[2J", ""]
+    found = Own(Brevity(lambda item: Measured(None, reason=reasons[item.feature_id]))).score(ITEMS)
+    cut = "x" * (LONGEST_REASON - 1) + "…"
+    assert [each.reason for each in found] == [cut, "x" * LONGEST_REASON, "two lines [2J", ""]
+
+
+def test_an_error_that_cannot_be_told_is_named() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ValueError("x")
+
+    def measured(_item: Item) -> Any:
+        raise Mute
+
+    assert "failed on feature 0: Mute (test_own.py, line " in refusal(Brevity(measured))
 
 
 def test_a_scorer_that_fails_is_told_with_the_feature_the_file_and_the_line() -> None:

@@ -7,12 +7,13 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
 from seesay.errors import UnusableScorer
 from seesay.scorers.config import SCORES, Measure, Need, Score
-from seesay.texts import one_line
+from seesay.texts import one_line, shortened, shown
 
 MEASURE = "measure"
 """Under this name the facts of a scoring keep what a score of a user's own measures."""
@@ -106,20 +107,39 @@ def as_fact(measure: Measure) -> dict[str, Any]:
     }
 
 
-def check_own(measure: Measure) -> None:
-    """Check that a score of a user's own has names that nothing else has, and is told in a line.
+def as_number(value: Any) -> float:
+    """A number of whatever kind as a float.
 
     Args:
-        measure: of which nothing is known but its type.
+        value: of which nothing is known.
+
+    Returns:
+        NaN if it is no number, or none that a float can hold.
+    """
+    try:
+        return math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    except Exception:  # too large, or a number of the user's own that fails
+        return math.nan
+
+
+def checked_own(given: Any) -> Measure:
+    """A score of a user's own, if it has names that nothing else has, and is told in a line.
+
+    Args:
+        given: a `Measure`, of whose parts nothing is known.
+
+    Returns:
+        The same, of plain parts: a chance that NumPy made, say, is a float.
 
     Raises:
-        UnusableScorer: it does not.
+        UnusableScorer: it has not.
     """
+    measure = _plain(given)
     own = (measure.value, *measure.others)
     for name in own:
         if not re.fullmatch(NAME, name):
             raise UnusableScorer(
-                f"the name {name!r}", expected="small letters, digits and _, at most 40 of them, a letter first"
+                f"the name {shown(name)}", expected="small letters, digits and _, at most 40 of them, a letter first"
             )
         if name in _TAKEN:
             raise UnusableScorer(
@@ -127,20 +147,45 @@ def check_own(measure: Measure) -> None:
             )
     if len(set(own)) < len(own) or len(measure.others) > MOST_OTHERS:
         raise UnusableScorer(
-            f"the numbers {', '.join(own)}", expected=f"each once, and at most {MOST_OTHERS} beside {measure.value}"
+            f"the numbers {shortened(', '.join(own), LONGEST_WHAT)}",
+            expected=f"each once, and at most {MOST_OTHERS} beside {measure.value}",
         )
     if not measure.what or len(measure.what) > LONGEST_WHAT or one_line(measure.what) != measure.what:
         raise UnusableScorer(
-            f"{one_line(measure.what)[:LONGEST_WHAT]!r} as what {measure.value} is",
+            f"{shown(measure.what, LONGEST_WHAT)} as what {measure.value} is",
             expected=f"what=... in a line of at most {LONGEST_WHAT} characters",
         )
     if measure.chance is not None and not math.isfinite(measure.chance):
-        raise UnusableScorer(f"{measure.chance} as the chance of {measure.value}", expected="a finite number, or None")
+        raise UnusableScorer(
+            f"{shown(given.chance)} as the chance of {measure.value}", expected="a finite number, or None"
+        )
     unknown = sorted(measure.needs - GIVEN.keys())
     if unknown:
         raise UnusableScorer(
-            f"{measure.value}, which needs {', '.join(unknown)}", expected=f"nothing but {', '.join(GIVEN)}"
+            f"{measure.value}, which needs {one_line(', '.join(unknown))}", expected=f"nothing but {', '.join(GIVEN)}"
         )
+    return measure
+
+
+def _plain(given: Any) -> Measure:
+    """What a measure says, each part of the type that it should have."""
+    for part in ("value", "what"):
+        if not isinstance(getattr(given, part), str):
+            raise UnusableScorer(f"{part}={shown(getattr(given, part))}", expected="a text")
+    if not isinstance(given.of_words, bool):
+        raise UnusableScorer(f"of_words={shown(given.of_words)}", expected="True or False")
+    needs: Any = frozenset(_names("needs", given.needs, (frozenset, set, tuple, list)))
+    chance = None if given.chance is None else as_number(given.chance)
+    return Measure(
+        given.value, _names("others", given.others, (tuple, list)), needs, chance, given.what, given.of_words
+    )
+
+
+def _names(part: str, given: Any, kinds: tuple[type, ...]) -> tuple[str, ...]:
+    """Names, in their order, which sets have not; and a text is a sequence of letters."""
+    if not isinstance(given, kinds) or not all(isinstance(name, str) for name in given):
+        raise UnusableScorer(f"{part}={shown(given)}", expected='names, such as ("one", "other")')
+    return tuple(given)
 
 
 def _whose(name: str) -> str:
@@ -165,7 +210,6 @@ def _read(score: Score, fact: Any) -> Measure:
     worth = None if chance is None else float(chance)
     found = Measure(score, tuple(others), chance=worth, what=what, of_words=of_words)
     try:
-        check_own(found)
+        return checked_own(found)
     except UnusableScorer as error:
         raise ValueError(error.what) from error
-    return found

@@ -7,19 +7,18 @@ scorer, the feature and what was expected, before anything of it is written.
 
 import inspect
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from numbers import Real
 from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, final
 
 from seesay.errors import SeesayError, UnusableScorer
 from seesay.scorers.config import Measure, Scoring
-from seesay.scorers.measures import MEASURE, as_fact, check_own
+from seesay.scorers.measures import MEASURE, as_fact, checked_own
+from seesay.scorers.own_results import checked_result
 from seesay.scorers.scorer import Item, Measured
-from seesay.texts import one_line, shortened
+from seesay.texts import one_line, shortened, shown
 
 if TYPE_CHECKING:
     from seesay.scorers.gallery import HeldOut
@@ -127,17 +126,18 @@ class Own:
         )
 
     def _checked_facts(self, source: str | None, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        facts = getattr(self._scorer, "facts", None)
+        facts = _part(self._scorer, "facts", self._class)
         if not isinstance(facts, Mapping):
             raise UnusableScorer(
-                f"{self._class} with facts {shortened(repr(facts))}",
+                f"{self._class} with facts {shown(facts)}",
                 expected="a dict of all that its numbers depend on, as plain data, empty if that is nothing",
             )
         try:
             plain = json.loads(json.dumps(dict(facts), allow_nan=False, ensure_ascii=False).encode())
-        except (TypeError, ValueError, RecursionError) as error:
+        except Exception as error:  # no plain data, or a dict of the user's own that fails
             raise UnusableScorer(
-                f"the facts of {self._class}: {error}", expected="plain data: texts, finite numbers, lists, dicts"
+                f"the facts of {self._class}: {_said_by(error)}",
+                expected="plain data: texts, finite numbers, lists, dicts",
             ) from error
         if len(json.dumps(plain)) > _MOST_BYTES:
             raise UnusableScorer(
@@ -160,32 +160,14 @@ class Own:
         return sha256(text.encode()).hexdigest()[:16]
 
     def _checked(self, item: Item, found: Any) -> Measured:
-        if not isinstance(found, Measured):
-            raise self._refused(item, shortened(repr(found)), "a Measured")
-        unknown = sorted(map(str, set(found.others) - set(self.measure.others)))
-        if unknown:
-            others = ", ".join(self.measure.others) or "none"
-            raise self._refused(item, f"the number {unknown[0]}", f"those that measure.others names: {others}")
-        if not isinstance(found.reason, str):  # pyright: ignore[reportUnnecessaryIsInstance] - nothing checked it
-            raise self._refused(item, f"the reason {shortened(repr(found.reason))}", "words")
-        return Measured(
-            None if found.value is None else self._number(item, found.value),
-            {name: self._number(item, value) for name, value in found.others.items()},
-            {str(name): [self._number(item, each) for each in values] for name, values in found.details.items()},
-            found.reason,
-        )
-
-    def _number(self, item: Item, value: Any) -> float:
         try:
-            number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise self._refused(item, shortened(repr(value)), "a finite number, or None where nothing can be measured")
-        return number
-
-    def _refused(self, item: Item, what: str, expected: str) -> UnusableScorer:
-        return UnusableScorer(f"{self._class} gave {one_line(what)} for {_told([item])}", expected=expected)
+            return checked_result(found, self.measure)
+        except UnusableScorer as error:
+            raise UnusableScorer(
+                f"{self._class} gave {error.what} for {_told([item])}", expected=error.expected
+            ) from error
+        except Exception as error:  # of a dict of the user's own, say
+            raise self._failed([item], error) from error
 
 
 def checked_measure(scorer: object, name: str) -> Measure:
@@ -198,17 +180,16 @@ def checked_measure(scorer: object, name: str) -> Measure:
     Raises:
         UnusableScorer: it has no measure, or one that will not do, or measures nothing.
     """
-    measure = getattr(scorer, "measure", None)
-    if not isinstance(measure, Measure) or not callable(getattr(scorer, "score", None)):
+    measure = _part(scorer, "measure", name)
+    if not isinstance(measure, Measure) or not callable(_part(scorer, "score", name)):
         raise UnusableScorer(
             f"{name}, which is no scorer",
             expected="a class with `measure = Measure(...)`, `facts` and `score(items)`",
         )
     try:
-        check_own(measure)
+        return checked_own(measure)
     except UnusableScorer as error:
         raise UnusableScorer(f"{name} has {error.what}", expected=error.expected, remedy=error.remedy) from error
-    return measure
 
 
 def told_of(error: BaseException) -> str:
@@ -219,8 +200,25 @@ def told_of(error: BaseException) -> str:
     """
     frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename != __file__]
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    what = one_line(f"{type(error).__name__}: {error}".removesuffix(": "))
+    what = f"{type(error).__name__}: {_said_by(error)}".removesuffix(": ")
     return shortened(what, _LONGEST) + place
+
+
+def _said_by(error: BaseException) -> str:
+    try:
+        return shortened(one_line(str(error)), _LONGEST)
+    except Exception:  # of an error of the user's own
+        return ""
+
+
+def _part(scorer: object, name: str, of: str) -> Any:
+    """What a scorer has by a name, which may be code of its own; None if it has nothing."""
+    try:
+        return getattr(scorer, name, None)
+    except SeesayError:
+        raise
+    except Exception as error:  # of code of which nothing is known
+        raise UnusableScorer(f"{of}.{name} fails: {told_of(error)}", expected=f"a {name} that can be read") from error
 
 
 def _told(items: Sequence[Item]) -> str:
