@@ -109,7 +109,7 @@ def test_a_preset_goes_through_all_of_its_steps(
     assert {each["verdict"] for each in told["claims"]} <= {"undecided", "not tested"}
     assert set(told["scores"]) == {"iou", "clip"}
     assert len(told["scores"]["clip"]["ways"]) == 3 * len(protocol.explainers)
-    steps = json.loads((out / "steps.json").read_text())
+    steps = json.loads((out / "notes.json").read_text())["steps"]
     assert sum(name.startswith("label") for name in steps) == 3
     assert cli.main([*arguments, "--plan"]) == 0
     planned = json.loads(file.read_text())

@@ -15,10 +15,11 @@ from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.reproduce import Reproduce, commit_of_sources
 from seesay.commands.reproducing import Means, Steps
+from seesay.commands.reproduction_notes import Notes
 from seesay.commands.sharing import SharingOptions
 from seesay.records import Strength
 from seesay.report.sections import Column, Row, Section, Sentence, Table, as_markdown
-from seesay.reproduction.ablations import variations
+from seesay.reproduction.ablations import images_of, variations
 from seesay.reproduction.protocol import METHODS, PRESETS, WORLD, Calibrating
 from seesay.reproduction.reading import base
 from seesay.world import DATA
@@ -48,7 +49,7 @@ SMALL = replace(
         (["--explainer", "world:S"], "the preset says who explains"),
         (["--scores", "beauty"], "score 'beauty'"),
         (["--scores", "faithfulness"], "score 'faithfulness'"),
-        (["--images", "no-such-folder"], "no-such-folder"),
+        (["--images", "no-such-folder"], "whose truth is that of its own pictures"),
         (["--weights", "no-such-training"], "no-such-training"),
         (["--assume-tflops", "3"], "without --plan"),
         (["--tensor-parallel"], "--tensor-parallel for reproduce"),
@@ -63,9 +64,23 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def test_damaged_notes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "steps.json").write_text("[1]")
-    assert cli.main(["reproduce", "--out", str(tmp_path)]) == 2
-    assert "steps.json is damaged" in capsys.readouterr().err
+    for text in ("[1]", "{", '{"steps": {"collect, early": 3}}', '{"times": {"S": [[1]]}}', '{"x": 1}'):
+        (tmp_path / "notes.json").write_text(text)
+        assert cli.main(["reproduce", "--out", str(tmp_path)]) == 2
+        assert "notes.json is damaged" in capsys.readouterr().err
+
+
+def test_a_folder_of_another_seed_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Notes(tmp_path, WORLD, 0).add_times("S", [[1.0, 1.0]])
+    assert Notes(tmp_path, WORLD, 0).times == {"S": [(1.0, 1.0)]}
+    assert cli.main(["reproduce", "--out", str(tmp_path), "--seed", "1"]) == 2
+    assert "holds a reproduction with another seed: 0" in capsys.readouterr().err
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x").write_text("")
+    assert cli.main(["reproduce", "--out", str(tmp_path / "x")]) == 2
+    assert "is a file" in capsys.readouterr().err
 
 
 def test_the_world_can_be_planned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,14 +107,13 @@ def test_a_preset_whose_models_are_out_of_reach_is_planned_as_far_as_it_is_known
     assert "OpenGVLab/InternVL3-14B-hf: " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("protocol", PRESETS.values(), ids=lambda each: each.name)
-def test_every_variation_can_be_asked_for_on_the_command_line(tmp_path: Path, protocol: object) -> None:
-    assert protocol in PRESETS.values()
+def test_every_variation_can_be_asked_for_on_the_command_line(tmp_path: Path) -> None:
     strengths = {"steering": Strength(2.0), "hybrid": Strength(4.0)}
     bases = [replace(base(WORLD, method), strength=strengths.get(method)) for method in METHODS]
-    steps = Steps(tmp_path, WORLD, Means(ExplainerOptions(), SharingOptions(), Options()), 3, Output(Options()))
-    steps._features["middle"] = [1, 2, 3]
-    for each in variations(bases, 4000):
+    means = Means(ExplainerOptions(), SharingOptions(), Options())
+    steps = Steps(tmp_path, WORLD, means, 3, None, Output(Options()))
+    steps._notes.add_features("middle", [1, 2, 3, 4])
+    for each in variations(bases, images_of(4000)):
         command = steps._explain(tmp_path, each.setting, WORLD.explainers[1], WORLD.blocks[1])
         assert isinstance(command, Explain)
         assert command._setting().facts == each.setting.facts
@@ -133,8 +147,7 @@ def test_markdown_acts_on_nothing_that_anyone_wrote() -> None:
 def tables(folder: Path) -> str:
     """The report but for times and for what made it."""
     text = (folder / "reproduce.md").read_text()
-    kept = re.sub(r"^(Seconds that|seesay |Computed on).*$", "", text, flags=re.MULTILINE)
-    kept = re.sub(r"time \([0-9.]+ times", "time (times", kept)
+    kept = re.sub(r"^(Seconds that|seesay |Computed on|.*: time, ).*$", "", text, flags=re.MULTILINE)
     return kept.partition("## What it took")[0]
 
 

@@ -19,7 +19,7 @@ from tests.comparison.making import FACTS, making, said, scored
 
 STRENGTHS = {"steering": Strength(2.0, "residual_norm"), "hybrid": Strength(4.0, "max_activation")}
 BASES = [replace(base(WORLD, method), strength=STRENGTHS.get(method)) for method in METHODS]
-ALL = list(variations(BASES, 4000))
+ALL = list(variations(BASES, images_of(4000)))
 N = 40
 TEST = [each for each in range(N) if split_of(each) == "test"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seesay.records import Level, Method
-from seesay.reproduction.claims import ALL, MIN_FEATURES, Numbers, best_of_both, complement, growth, judge
+from seesay.reproduction.claims import ALL, MIN_FEATURES, MIN_OF_LEVEL, Numbers, best_of_both, complement, growth, judge
 from seesay.reproduction.protocol import METHODS
 
 BLOCKS = ("early", "middle", "late")
@@ -22,7 +22,6 @@ def numbers(
     best: float = 0.0,
     n: int = 320,
     seeds: int = 1,
-    slower: float = 1.0,
     noise: float = 0.3,
     sizes: tuple[str, ...] = SIZES,
     seed: int = 0,
@@ -44,8 +43,12 @@ def numbers(
         [block for block in BLOCKS for _ in range(n)],
         levels,
         np.arange(len(levels)),
-        {(method, size, seed): slower if method == "hybrid" else 1.0 for method, size, seed in values},
     )
+
+
+def times(slower: float = 1.0, noise: float = 0.0) -> dict[str, list[tuple[float, float]]]:
+    """Five rounds, in which the hybrid takes `slower` times as long as Top-k."""
+    return {size: [(1.0, slower + noise * (number - 2)) for number in range(5)] for size in SIZES}
 
 
 def test_steering_above_topk_on_low_level_features_and_below_on_others_complements_it() -> None:
@@ -78,7 +81,7 @@ def test_features_of_one_level_alone_decide_nothing() -> None:
     given = numbers(low=0.2, high=-0.2)
     found = complement(replace(given, levels=["low-level"] * len(given.levels)))
     assert found.verdict == "undecided"
-    assert found.reasons == ("there are no features of one of the levels",)
+    assert found.reasons == (f"0 features are high-level, fewer than {MIN_OF_LEVEL}",)
 
 
 def test_features_of_unknown_level_take_no_part_in_the_first_claim() -> None:
@@ -122,34 +125,72 @@ def test_one_explainer_tells_nothing_of_size() -> None:
 
 
 def test_a_hybrid_above_both_in_the_same_time_supports_the_third_claim() -> None:
-    found = best_of_both([numbers(best=0.1), replace(numbers(best=0.1), score="iou")])
+    found = best_of_both([numbers(best=0.1), replace(numbers(best=0.1), score="iou")], times())
     assert found.verdict == "supported"
     decisive = [each for each in found.figures if each.decides]
     assert len(decisive) == 4
     assert all(each.p_value is not None and each.p_value < 0.05 for each in decisive)
-    assert found.ratios == {ALL: 1.0, "S": 1.0, "M": 1.0, "L": 1.0}
+    assert found.ratios == dict.fromkeys((ALL, *SIZES), (1.0, 1.0, 1.0))
 
 
 def test_a_hybrid_that_takes_longer_speaks_against_the_third_claim() -> None:
-    found = best_of_both([numbers(best=0.1, slower=1.2)])
+    found = best_of_both([numbers(best=0.1)], times(1.2))
     assert found.verdict == "not supported"
-    assert found.reasons == ("against it: time (1.20 times Top-k's)",)
+    assert found.reasons == ("against it: time, 1.20 to 1.20 times Top-k's",)
+
+
+def test_times_on_both_sides_of_the_bar_leave_the_third_claim_undecided() -> None:
+    found = best_of_both([numbers(best=0.1)], times(1.1, noise=0.05))
+    assert found.verdict == "undecided"
+    assert found.reasons == ("cannot be told: time, 1.00 to 1.20 times Top-k's",)
+    assert best_of_both([numbers(best=0.1)], {}).reasons == ("cannot be told: time, which was not measured",)
+
+
+def test_rounds_of_all_explainers_are_told_together() -> None:
+    found = best_of_both([numbers()], {"S": [(1.0, 2.0), (1.0, 1.0)], "L": [(3.0, 3.0), (3.0, 6.0)]})
+    assert found.ratios[ALL] == (1.25, 1.5, 1.75)
+    assert found.ratios["S"] == (1.0, 1.5, 2.0)
+
+
+def test_one_feature_of_a_level_decides_nothing() -> None:
+    given = numbers(low=0.3, high=-0.3, noise=0.01)
+    one: list[Level] = ["low-level" if place == 0 else "high-level" for place in range(len(given.levels))]
+    found = complement(replace(given, levels=one))
+    assert found.verdict == "undecided"
+    assert f"1 features are low-level, fewer than {MIN_OF_LEVEL}" in found.reasons
+
+
+def test_an_interval_without_width_tells_nothing() -> None:
+    assert growth(numbers(growing=0.3, noise=0.0)).verdict == "undecided"
+
+
+def test_few_features_by_the_second_score_leave_the_third_claim_undecided() -> None:
+    found = best_of_both([numbers(best=0.3), replace(numbers(best=0.3, n=100), score="iou")], times())
+    assert found.verdict == "undecided"
+    assert "block early has 100 test features with iou, fewer than 300" in found.reasons
+
+
+def test_a_score_that_tells_no_words_from_others_decides_nothing() -> None:
+    given = replace(numbers(low=0.3, high=-0.3, growing=0.3, best=0.3), is_informative=False)
+    for claim in judge([given], times()):
+        assert claim.verdict == "undecided"
+        assert "ground_truth does not tell words from what stands beside them" in claim.reasons
 
 
 def test_a_hybrid_below_topk_speaks_against_the_third_claim() -> None:
-    found = best_of_both([numbers(best=-0.1)])
+    found = best_of_both([numbers(best=-0.1)], times())
     assert found.verdict == "not supported"
     assert "against it: hybrid - topk by ground_truth" in found.reasons
 
 
 def test_a_hybrid_like_topk_leaves_the_third_claim_undecided() -> None:
-    assert best_of_both([numbers(noise=1.0)]).verdict == "undecided"
+    assert best_of_both([numbers(noise=1.0)], times()).verdict == "undecided"
 
 
 def test_p_values_of_the_third_claim_are_corrected_over_all_of_its_tests() -> None:
     weak = numbers(best=0.02, noise=0.5)
-    alone = best_of_both([weak]).figures
-    together = best_of_both([weak, replace(weak, score="iou")]).figures
+    alone = best_of_both([weak], {}).figures
+    together = best_of_both([weak, replace(weak, score="iou")], {}).figures
     pairs = [(a.p_value, b.p_value) for a, b in zip(alone, together, strict=False) if a.decides]
     assert all(a is not None and b is not None and b >= a for a, b in pairs)
     assert any(a != b for a, b in pairs)
@@ -157,25 +198,25 @@ def test_p_values_of_the_third_claim_are_corrected_over_all_of_its_tests() -> No
 
 def test_few_features_of_one_block_leave_every_claim_undecided() -> None:
     given = numbers(low=0.3, high=-0.3, growing=0.3, best=0.3, n=MIN_FEATURES - 1)
-    for claim in judge([given]):
+    for claim in judge([given], times()):
         assert claim.verdict == "undecided"
         assert f"block early has {MIN_FEATURES - 1} test features" in claim.reasons[0]
 
 
 def test_near_duplicates_make_intervals_wider() -> None:
     given = numbers(best=0.1)
-    whole = best_of_both([given]).figures[0].difference
-    clustered = best_of_both([replace(given, clusters=given.clusters // 20)]).figures[0].difference
+    whole = best_of_both([given], {}).figures[0].difference
+    clustered = best_of_both([replace(given, clusters=given.clusters // 20)], {}).figures[0].difference
     assert whole is not None and clustered is not None
     assert whole.mean == pytest.approx(clustered.mean)
     copies = {way: np.repeat(values[::20], 20)[: len(values)] for way, values in given.values.items()}
-    copied = best_of_both([replace(given, values=copies, clusters=given.clusters // 20)]).figures[0].difference
+    copied = best_of_both([replace(given, values=copies, clusters=given.clusters // 20)], {}).figures[0].difference
     assert copied is not None
     assert copied.high - copied.low > 3 * (whole.high - whole.low)
 
 
 def test_every_block_and_explainer_is_told_beside_what_decides() -> None:
-    first, _, third = judge([numbers(low=0.2, high=-0.2)])
+    first, _, third = judge([numbers(low=0.2, high=-0.2)], times())
     for claim in (first, third):
         assert {each.block for each in claim.figures} == {ALL, *BLOCKS}
         assert {each.explainer for each in claim.figures} == {ALL, *SIZES}

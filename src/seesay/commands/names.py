@@ -33,7 +33,7 @@ def is_of_world(name: str) -> bool:
     Args:
         name: of a model or an SAE, which may be a folder's.
     """
-    return is_world(name) or (Path(name).parent.parent / _TRAINING).is_file()
+    return is_world(name) or (Path(name).is_dir() and (Path(name).parent.parent / _TRAINING).is_file())
 
 
 def listed(text: str) -> list[str]:

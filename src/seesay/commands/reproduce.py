@@ -11,14 +11,14 @@ from tyro.conf import OmitArgPrefixes, arg
 
 from seesay.commands.counts import Count, OptionalCount
 from seesay.commands.explaining_options import ExplainerOptions
-from seesay.commands.names import listed
+from seesay.commands.names import is_world, listed
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.planning import PlanOptions
 from seesay.commands.printing import print_sections
 from seesay.commands.sharing import SharingOptions
 from seesay.commands.speaking import stopping
-from seesay.errors import InvalidSetting, UnusablePath, check_choice
+from seesay.errors import InvalidSetting, UnreadableModel, UnusablePath, check_choice
 from seesay.reproduction.protocol import METHODS, PRESETS, Block, Explainer, Preset, Protocol, placed, trained
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ class Reproduce:
             from seesay.commands.reproduction_plan import tell_plan
 
             return tell_plan(protocol, self.max_features, self.who, self.dry, self.common, output)
-        steps = Steps(self.out, protocol, Means(self.who, self.sharing, self.common), self.max_features, output)
+        means = Means(self.who, self.sharing, self.common)
+        steps = Steps(self.out, protocol, means, self.max_features, commit_of_sources(), output)
         with stopping(output):
             steps.explain_all()
             steps.score_all()
@@ -129,8 +130,21 @@ class Reproduce:
             raise InvalidSetting(f"--explainer {self.who.explainer}", expected="none: the preset says who explains")
         if self.weights is not None:
             protocol = trained(protocol, self.weights, self.seeds)
+            for name in (*(each.name for each in protocol.explainers), *(each.sae for each in protocol.blocks)):
+                if not Path(name).is_dir():
+                    raise UnreadableModel(
+                        f"no {name}",
+                        expected="a training with a model of each size and seed, and SAEs",
+                        remedy=f"seesay world train --out {self.weights} --seeds {self.seeds}",
+                    )
         if self.models is not None:
             protocol = placed(protocol, self._place)
+        if self.images is not None and self.preset == "world" and not is_world(self.images):
+            raise InvalidSetting(
+                f"--images {self.images} for the embedded world, whose truth is that of its own pictures",
+                expected="world:N",
+                remedy="seesay collect, explain and score take any images",
+            )
         if self.images is not None:
             protocol = replace(protocol, images=self.images, images_split=None)
         if self.scores is not None:
@@ -152,7 +166,7 @@ class Reproduce:
         from seesay.reproduction.report import Report
 
         with ExitStack() as stack:
-            shelves = Shelves(steps.opened(stack), protocol, self.common.seed)
+            shelves = Shelves(steps.opened(stack), protocol, self.common.seed, steps.features)
             found = {score: shelves.measured(score) for score in (*protocol.judged_by, *protocol.scores)}
             measured = {score: each for score, each in found.items() if each is not None}
             lacking = [score for score in protocol.judged_by if score not in measured]
@@ -163,7 +177,8 @@ class Reproduce:
                     remedy="give more --images, or more --max-features",
                 )
             strengths = shelves.strengths()
-        claims = judge([measured[score].numbers for score in protocol.judged_by], seed=self.common.seed)
+        numbers = [measured[score].numbers for score in protocol.judged_by]
+        claims = judge(numbers, steps.times, seed=self.common.seed)
         return Report(protocol, claims, tuple(measured.values()), strengths, (), "", self._made(steps))
 
     def _changes(self, protocol: Protocol, steps: "Steps") -> "list[Change]":
@@ -180,18 +195,19 @@ class Reproduce:
                 replace(asked, strength=chosen(run, asked.method, explainer.name) if asked.way.steers else None)
                 for asked in (base(protocol, method, seed=self.common.seed) for method in METHODS)
             ]
-        changed = list(variations(bases, protocol.n_images))
-        steps.ablate(block, explainer, changed, images_of(protocol.n_images))
+        # of fewer images others are held out: what they are worth only the truth can tell
+        sizes = images_of(steps.n_images(block)) if "ground_truth" in protocol.judged_by else ()
+        changed = list(variations(bases, sizes))
+        steps.ablate(block, explainer, changed, sizes)
         with ExitStack() as stack:
             run = stack.enter_context(Run.open(path))
-            smaller = {n: stack.enter_context(Run.open(steps.smaller(block, n))) for n in images_of(protocol.n_images)}
+            smaller = {n: stack.enter_context(Run.open(steps.smaller(block, n))) for n in sizes}
             bases_of = [each for each in changed if each.factor == "base"]
             told = Bases(run, explainer.name, bases_of, self.common.seed)
             found: list[Change | None] = []
             for score in protocol.judged_by:
                 for each in changed:
                     where = run if each.n_images is None else smaller[each.n_images]
-                    # other images are held out there, so that only the truth can be compared
                     is_same = each.n_images is None or score == "ground_truth"
                     found.append(told.change(each, where, score) if is_same else None)
                 if score == "iou":
@@ -208,9 +224,8 @@ class Reproduce:
         device = resolve_device(self.common.device)
         dtype = str(resolve_dtype(self.common.dtype, device)).removeprefix("torch.")
         threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
-        return Made(
-            __version__, commit_of_sources(), self.common.seed, f"{device.type}{threads}, {dtype}", steps.seconds
-        )
+        machine = f"{device.type}{threads}, {dtype}"
+        return Made(__version__, tuple(steps.commits), self.common.seed, machine, steps.seconds)
 
     def _write(self, report: "Report", output: Output) -> None:
         from seesay.files import write_json, write_text

@@ -1,12 +1,11 @@
 """The steps of a reproduction: other commands, in order, each of them done once."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 from rich.text import Text
 
@@ -21,12 +20,12 @@ from seesay.commands.label import Label
 from seesay.commands.loading import keeping
 from seesay.commands.options import Options
 from seesay.commands.output import Output, muted
+from seesay.commands.reproduction_notes import Notes
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.score import ScoreCommand
 from seesay.commands.sharing import SharingOptions
-from seesay.errors import UnusablePath
+from seesay.commands.timing import N_TIMED, Timing
 from seesay.facts import hash_of
-from seesay.files import write_json
 from seesay.reproduction.protocol import METHODS, Block, Explainer, Protocol
 
 if TYPE_CHECKING:
@@ -36,12 +35,10 @@ if TYPE_CHECKING:
     from seesay.scorers.config import KnownScore
     from seesay.store.run import Run
 
-_DONE = "steps.json"
-_FEATURES = "features.json"
 _CONTROLS: "tuple[Control | None, ...]" = (None, "random")
 
 
-Command = Collect | Calibrate | Explain | ScoreCommand | Label
+Command = Collect | Calibrate | Explain | ScoreCommand | Label | Timing
 """What a step does."""
 
 
@@ -70,17 +67,26 @@ class Steps:
         protocol: what is to be done.
         means: what it is done with.
         max_features: test features of each block, at most; None for as many as the protocol says.
+        commit: of seesay's sources, which is noted with each step; None if they are no checkout.
         output: of the command.
 
     Raises:
-        UnusablePath: the folder's notes are damaged.
+        UnusablePath: the folder's notes are damaged, or it holds a reproduction of something else.
     """
 
-    def __init__(self, out: Path, protocol: Protocol, means: Means, max_features: int | None, output: Output) -> None:
+    def __init__(
+        self,
+        out: Path,
+        protocol: Protocol,
+        means: Means,
+        max_features: int | None,
+        commit: str | None,
+        output: Output,
+    ) -> None:
         self._out, self._protocol, self._means, self._output = out, protocol, means, output
-        self._max_features = max_features or protocol.max_features
-        self._done: dict[str, Any] = _read(out / _DONE)
-        self._features: dict[str, Any] = _read(out / _FEATURES)
+        self._max_features, self._commit = max_features or protocol.max_features, commit
+        self._notes = Notes(out, protocol, means.common.seed)
+        self._own: dict[str, None] = {}
 
     def run_of(self, name: str) -> Path:
         """The folder of a run.
@@ -92,8 +98,35 @@ class Steps:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """How long each step took that was done."""
-        return {name: each["seconds"] for name, each in self._done.items()}
+        """How long each step took that is part of what was asked for."""
+        return {name: float(self._notes.step(name).get("seconds", 0.0)) for name in self._own}
+
+    @property
+    def commits(self) -> list[str]:
+        """Of the sources that did the steps, each once."""
+        return sorted({each for name in self._own if (each := self._notes.step(name).get("commit"))})
+
+    @property
+    def times(self) -> dict[str, list[tuple[float, float]]]:
+        """Seconds that Top-k and the hybrid took, by explainer, in each round."""
+        return self._notes.times
+
+    @property
+    def features(self) -> dict[str, list[int]]:
+        """Those that are explained, by block."""
+        return {each.name: self._chosen(each) for each in self._protocol.blocks}
+
+    def n_images(self, block: Block) -> int:
+        """How many images a block's run was collected from.
+
+        Args:
+            block: which.
+        """
+        from seesay.pipeline.collecting import STAGE
+        from seesay.store.run import Run
+
+        with Run.open(self.run_of(block.name)) as run:
+            return int(run.check_finished(STAGE)["n_images"])
 
     def opened(self, stack: ExitStack) -> "dict[str, Run]":
         """The runs of all blocks, open to be read.
@@ -120,6 +153,7 @@ class Steps:
                 for block in self._protocol.blocks:
                     for name, command in self._speaking(block, explainer):
                         self._do(f"{name}, {explainer_title(explainer)}, {block.name}", command)
+                self._measure_time(explainer)
 
     def score_all(self) -> None:
         """Score what was said, and label it where nobody knows the truth.
@@ -169,9 +203,12 @@ class Steps:
                 path = whole if each.n_images is None else self.smaller(block, each.n_images)
                 command = self._explain(path, each.setting, explainer, block)
                 self._do(f"{each.factor} {each.value}: {each.setting.method}, {who}", command)
-        for path in (whole, *(self.smaller(block, n) for n in sizes)):
-            score = self._score(path, judged_by, block, words_alone=True)
-            self._do(f"score variations, {path.name}", replace(score, controls=True))
+        score = replace(self._score(whole, judged_by, block, words_alone=True), controls=True)
+        self._do(f"score variations, {whole.name}", score)
+        for n in sizes:
+            # other images are held out there, so that only the truth can be compared
+            path = self.smaller(block, n)
+            self._do(f"score variations, {path.name}", self._score(path, ("ground_truth",), block, words_alone=True))
 
     def smaller(self, block: Block, n_images: int) -> Path:
         """The folder of a run on fewer images.
@@ -186,17 +223,33 @@ class Steps:
     def _common(self) -> Options:
         return replace(self._means.common, json=None)
 
+    def _measure_time(self, explainer: Explainer) -> None:
+        """Let Top-k and the hybrid explain the same features in turns, and note how long each took."""
+        block, name = self._protocol.blocks[len(self._protocol.blocks) // 2], explainer_title(explainer)
+        timing = Timing(
+            self.run_of(block.name),
+            tuple(self._chosen(block)[:N_TIMED]),
+            self._protocol.max_new_tokens,
+            replace(self._means.who, explainer=explainer.name),
+            self._common,
+        )
+        self._do(f"time, {name}, {block.name}", timing)
+        if timing.rounds:
+            self._notes.add_times(name, timing.rounds)
+
     def _do(self, name: str, command: Command) -> None:
-        identity = hash_of({"version": __version__, "command": repr(command)})
-        known = self._done.get(name)
-        if known is not None and known.get("identity") == identity:
+        from seesay.store.run import exists
+
+        folder = command.out if isinstance(command, Collect) else command.path
+        identity = hash_of({"version": __version__, "command": repr(command), "weights": self._notes.weights})
+        self._own[name] = None
+        if self._notes.step(name).get("identity") == identity and exists(folder):
             return
         started = time.monotonic()
         with self._output.progress(name, total=None), muted():
             command.run()
         seconds = round(time.monotonic() - started, 1)
-        self._done[name] = {"identity": identity, "seconds": seconds}
-        write_json(self._out / _DONE, self._done)
+        self._notes.add_step(name, identity, seconds, self._commit)
         self._output.console.print(Text(f"{name}: {seconds:.0f} s"))
 
     def _collect(self, block: Block, out: Path, n_images: int | None = None) -> Collect:
@@ -220,18 +273,20 @@ class Steps:
         from seesay.store.gallery import explainable
         from seesay.store.run import Run
 
-        if block.name not in self._features:
+        if self._notes.features(block.name) is None:
             with Run.open(self.run_of(block.name)) as run:
                 found = explainable(run, "test")
                 if self._protocol.labeller is None:
                     truth = RunModels(run, self._common, self._output).truth
                     found = [feature_id for feature_id in found if truth.concepts(feature_id)]
-            self._features[block.name] = found
-            write_json(self._out / _FEATURES, self._features)
+            self._notes.add_features(block.name, found)
 
     def _ids(self, block: Block, at_most: int | None = None) -> str:
         """Features of a block, as the command line takes them."""
-        return ",".join(map(str, self._features[block.name][: self._max_features][:at_most]))
+        return ",".join(map(str, self._chosen(block)[:at_most]))
+
+    def _chosen(self, block: Block) -> list[int]:
+        return (self._notes.features(block.name) or [])[: self._max_features]
 
     def _speaking(self, block: Block, explainer: Explainer) -> Iterator[tuple[str, Command]]:
         """Of one explainer and block: strengths, and then words."""
@@ -301,6 +356,8 @@ class Steps:
             scores=",".join(scores),
             features=self._ids(block),
             words_alone=words_alone,
+            n_exemplars=self._protocol.n_exemplars,
+            n_images=self._protocol.n_synthesised,
             instruments=self._instruments,
             sharing=self._means.sharing,
             common=self._common,
@@ -314,16 +371,3 @@ def explainer_title(explainer: Explainer) -> str:
         explainer: of a protocol.
     """
     return explainer.size + (f"-{explainer.seed}" if explainer.seed else "")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """What was noted earlier."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UnusablePath(f"{path} is damaged", expected="notes of steps", remedy="remove it") from error
-    if not isinstance(found, dict):
-        raise UnusablePath(f"{path} is damaged", expected="notes of steps", remedy="remove it")
-    return found

@@ -35,12 +35,12 @@ class Variation:
     n_images: int | None = None
 
 
-def variations(bases: Sequence[Setting], n_images: int) -> Iterator[Variation]:
+def variations(bases: Sequence[Setting], sizes: Sequence[int]) -> Iterator[Variation]:
     """All of them, the bases first.
 
     Args:
         bases: how each method explains, strengths included.
-        n_images: of the whole set.
+        sizes: of smaller sets of images.
     """
     by_method = {each.method: each for each in bases}
     for each in bases:
@@ -67,7 +67,7 @@ def variations(bases: Sequence[Setting], n_images: int) -> Iterator[Variation]:
             if overlay != own.overlay:
                 yield Variation("overlay", overlay, replace(own, overlay=overlay))
         yield Variation("exemplars", "quantile", replace(own, selection="quantile"))
-        for n in images_of(n_images):
+        for n in sizes:
             yield Variation("images to choose from", str(n), own, n)
     for ablation in get_args(Ablation):
         # no strength where nothing is pushed: it would be no other way

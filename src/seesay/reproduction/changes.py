@@ -15,6 +15,7 @@ from seesay.split import split_of
 from seesay.statistics import Estimate, clusters_of, estimate, paired
 from seesay.store.exemplars import features
 from seesay.store.run import Run
+from seesay.store.ways import in_one_way
 
 Known = Mapping[int, float]
 """A number of each feature, by its id."""
@@ -88,7 +89,14 @@ class Bases:
     def _known(self, run: Run, variation: Variation, score: KnownScore, holding: Holding) -> Known:
         setting = stored(run, variation.setting, self._explainer)
         shelf = Shelf(run, 0, lambda feature_id: split_of(feature_id) == "test")
-        scored = [each for each in shelf.scorings(score, setting) if each.facts.get("holding", holding) == holding]
+        scored = shelf.scorings(score, setting)
+        if holding == "held-out":
+            # as the claims are told: in the way that most settings of the run were scored in
+            ways = {each.scoring_id for each in in_one_way(run, score)}
+            controlled = setting.control is not None
+            scored = [each for each in scored if not each.is_shared and (controlled or each.scoring_id in ways)]
+        else:
+            scored = [each for each in scored if each.is_shared]
         if not scored:
             return {}
         values = shelf.numbers(scored[-1], setting).values.get(SCORES[score].value, {})

@@ -8,7 +8,7 @@ from typing import Literal, final
 
 from seesay.explainers.config import DEFAULT_GRIDS
 from seesay.records import Method, StrengthUnit
-from seesay.scorers.config import KnownScore
+from seesay.scorers.config import PAPER, KnownScore
 
 Preset = Literal["world", "gemma-3", "internvl-3"]
 """Which models, SAEs and images."""
@@ -84,6 +84,8 @@ class Protocol:
         max_features: test features of each block that are explained, at most; None for all that can be scored.
         max_new_tokens: of an answer.
         scores: that are computed.
+        n_exemplars: held-out exemplars that words are held against; None for as many as usual.
+        n_synthesised: images made from words; None for as many as usual.
         at_most: of a score that takes long, for how many features of each block it is computed; of others for all.
         judged_by: scores by which claims are judged; by the first of them alone where one is asked for.
         instruments: models that scores measure with, by the names of `seesay score`'s options; the world's own where
@@ -104,6 +106,8 @@ class Protocol:
     max_features: int | None
     max_new_tokens: int
     scores: tuple[KnownScore, ...]
+    n_exemplars: int | None
+    n_synthesised: int | None
     at_most: Mapping[KnownScore, int]
     judged_by: tuple[KnownScore, ...]
     instruments: Mapping[str, str]
@@ -142,6 +146,8 @@ WORLD = Protocol(
     max_features=None,
     max_new_tokens=24,
     scores=("iou", "clip", "auroc", "detection", "fuzzing", "ground_truth", "counterfactual"),
+    n_exemplars=None,
+    n_synthesised=None,
     at_most=_JUDGED,
     judged_by=("ground_truth", "iou"),
     instruments=MappingProxyType({}),
@@ -184,6 +190,8 @@ GEMMA = Protocol(
     max_features=1000,
     max_new_tokens=64,
     scores=("iou", "clip", "auroc"),
+    n_exemplars=PAPER.n_exemplars,
+    n_synthesised=PAPER.n_images,
     at_most=_NONE,
     judged_by=("iou",),
     instruments=_INSTRUMENTS,
@@ -215,6 +223,8 @@ INTERNVL = Protocol(
     max_features=1000,
     max_new_tokens=64,
     scores=("iou", "clip", "auroc"),
+    n_exemplars=PAPER.n_exemplars,
+    n_synthesised=PAPER.n_images,
     at_most=_NONE,
     judged_by=("iou",),
     instruments=_INSTRUMENTS,

@@ -1,6 +1,6 @@
 """Runs into the numbers that claims are judged by."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, final
 
@@ -21,7 +21,7 @@ from seesay.split import split_of
 from seesay.statistics import Estimate, clusters_of, estimate
 from seesay.store.calibrations import calibrations
 from seesay.store.exemplars import features
-from seesay.store.explanations import StoredSetting, explanations, settings
+from seesay.store.explanations import StoredSetting, settings
 from seesay.store.run import Run
 from seesay.store.ways import in_one_way, way_of
 
@@ -90,16 +90,23 @@ class Shelves:
         runs: open, by the names of blocks.
         protocol: that they were made by.
         seed: of everything random in them.
+        features: that were explained, by block; None for all test features.
 
     Raises:
         UnusablePath: a setting is missing, or a run is damaged.
     """
 
-    def __init__(self, runs: Mapping[str, Run], protocol: Protocol, seed: int) -> None:
+    def __init__(
+        self,
+        runs: Mapping[str, Run],
+        protocol: Protocol,
+        seed: int,
+        features: Mapping[str, Collection[int]] | None = None,
+    ) -> None:
         self._protocol, self._seed = protocol, seed
         self._ways: list[Way] = [(method, each.size, each.seed) for method in METHODS for each in protocol.explainers]
         self._places = [
-            _Place(block, run, Shelf(run, number, _is_test), self._asked(run))
+            _Place(block, run, Shelf(run, number, _among(features[block] if features else None)), self._asked(run))
             for number, (block, run) in enumerate(runs.items())
         ]
 
@@ -125,7 +132,7 @@ class Shelves:
             blocks=[self._places[key.origin].block for key in keys],
             levels=self._levels(keys),
             clusters=clusters,
-            seconds={way: self._seconds(way, keys) for way in found},
+            is_informative=self._is_informative(score, found, keys, clusters),
         )
         standings = [
             Beside(way, estimate(numbers.values[way], clusters, seed=self._seed), self._aids(score, way, keys))
@@ -171,14 +178,27 @@ class Shelves:
                 found[aid] = float(np.mean(known))
         return found
 
-    def _seconds(self, way: Way, keys: Sequence[FeatureKey]) -> float:
-        """How long explaining these features took."""
-        total = 0.0
-        for number, place in enumerate(self._places):
-            wanted = {key.feature_id for key in keys if key.origin == number}
-            said = explanations(place.run, place.asked[way, None], wanted)
-            total += sum(each.seconds for samples in said.values() for each in samples)
-        return total
+    def _is_informative(
+        self,
+        score: KnownScore,
+        found: Mapping[Way, Mapping[FeatureKey, float]],
+        keys: Sequence[FeatureKey],
+        clusters: Int64[np.ndarray, " feature"],
+    ) -> bool:
+        """Whether any way's words are above all that stands beside them, feature by feature; unknown counts as yes."""
+        is_known = False
+        for way, own in found.items():
+            leads: list[Estimate] = []
+            for aid in AIDS:
+                values = self._values(score, way, aid) or {}
+                places = [place for place, key in enumerate(keys) if key in values]
+                if places:
+                    lead = np.array([own[keys[place]] - values[keys[place]] for place in places])
+                    leads.append(estimate(lead, clusters[places], seed=self._seed))
+            if leads and all(lead.low > 0 for lead in leads):
+                return True
+            is_known = is_known or bool(leads)
+        return not is_known
 
     def _clusters(self, keys: Sequence[FeatureKey]) -> Int64[np.ndarray, " feature"]:
         """Near-duplicates of a block are one cluster; features of two blocks never are."""
@@ -285,5 +305,7 @@ def stored(run: Run, asked: Setting, explainer: str) -> StoredSetting:
     return same[-1]
 
 
-def _is_test(feature_id: int) -> bool:
-    return split_of(feature_id) == "test"
+def _among(feature_ids: Collection[int] | None) -> Callable[[int], bool]:
+    """Whether a feature is a test feature, and one of some."""
+    wanted = None if feature_ids is None else frozenset(feature_ids)
+    return lambda feature_id: split_of(feature_id) == "test" and (wanted is None or feature_id in wanted)

@@ -25,14 +25,14 @@ class Made:
 
     Args:
         version: of seesay.
-        commit: of its sources; None if they are no checkout.
+        commits: of the sources that did the steps; empty if they are no checkout.
         seed: of everything random.
         machine: number format, device and threads, in words.
         seconds: that each step took.
     """
 
     version: str
-    commit: str | None
+    commits: tuple[str, ...]
     seed: int
     machine: str
     seconds: Mapping[str, float]
@@ -45,7 +45,7 @@ class Report:
 
     Args:
         protocol: that was followed.
-        claims: that were judged; empty while nothing can be judged.
+        claims: that were judged.
         measured: of every score.
         strengths: that were chosen, in words, by block and way.
         changes: of the ablations; empty if they were not asked for.
@@ -164,8 +164,9 @@ class Report:
     def _protocol(self) -> Iterator[Section]:
         protocol, made = self.protocol, self.made
         total = sum(made.seconds.values())
+        commit = f", commit {' and '.join(made.commits)}" if made.commits else ""
         told = [
-            f"seesay {made.version}" + (f", commit {made.commit}" if made.commit else "") + f", seed {made.seed}.",
+            f"seesay {made.version}{commit}, seed {made.seed}.",
             f"Subject {protocol.subject}; images {protocol.images}, at most {protocol.n_images}; strengths on at most "
             f"{protocol.n_validation} validation features; answers of at most {protocol.max_new_tokens} tokens.",
             f"Computed on {made.machine} in {total / 60:.0f} minutes; times differ from run to run, all else does not.",
@@ -203,9 +204,15 @@ def _of_claim(claim: Claim) -> Section:
     remarks: list[Sentence] = []
     if claim.ratios:
         ratios = ", ".join(
-            f"{ratio:.2f} ({'all explainers' if size == ALL else size})" for size, ratio in claim.ratios.items()
+            f"{middle:.2f} ({least:.2f} to {most:.2f}; {'all explainers' if size == ALL else size})"
+            for size, (least, middle, most) in claim.ratios.items()
         )
-        remarks.append(Sentence(f"Seconds that the hybrid takes, as multiples of Top-k's: {ratios}."))
+        remarks.append(
+            Sentence(
+                f"Seconds that the hybrid takes, as multiples of Top-k's: {ratios}; the middle of some rounds, with the"
+                " least and the largest. Choosing its strength, once for each explainer and block, comes on top."
+            )
+        )
     return Section(
         f"Claim {claim.number}: {claim.verdict}", f". {claim.claim}", told, (_decisive(decisive),), tuple(remarks)
     )
