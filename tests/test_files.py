@@ -84,3 +84,24 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnusablePath, match="made"), replaced_folder(tmp_path / "file" / "made"):
         pass
+
+
+def test_a_place_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis").touch()
+    (tmp_path / ".made.partial").symlink_to(tmp_path / "mine")
+    with pytest.raises(UnusablePath, match="made"), replaced_folder(tmp_path / "made"):
+        pass
+    assert os.listdir(tmp_path / "mine") == ["thesis"]
+
+
+def test_two_fillings_of_one_place_do_not_mix(tmp_path: Path) -> None:
+    with replaced_folder(tmp_path / "made") as folder:
+        (folder / "first").touch()
+        with pytest.raises(UnusablePath, match="another process"), replaced_folder(tmp_path / "made"):
+            pass
+    assert os.listdir(tmp_path / "made") == ["first"]
+    with replaced_folder(tmp_path / "made") as folder:
+        (folder / "second").touch()
+    assert os.listdir(tmp_path / "made") == ["second"]
+    assert os.listdir(tmp_path) == ["made"]

@@ -1,5 +1,7 @@
 """Writing files and folders whole or not at all: aside first, then a rename."""
 
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -83,16 +85,58 @@ def replaced_folder(path: Path) -> Generator[Path]:
         An empty folder beside it, to be filled.
 
     Raises:
-        UnusablePath: if a folder cannot be made or put there.
+        UnusablePath: if a folder cannot be made or put there, or somebody else is filling one for the same place.
     """
     aside, before = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.before")
+    with _locked(aside, path):
+        try:
+            for left_over in (*aside.iterdir(), before):  # by a run that was killed
+                _remove(left_over)
+        except OSError as error:
+            raise unwritable(path, error.strerror or str(error)) from error
+        yield aside
+        _put(aside, path, before)
+
+
+@contextmanager
+def _locked(aside: Path, path: Path) -> Generator[None]:
+    """Make a folder, and keep everybody else from filling it; the lock goes along with it wherever it is renamed to."""
     try:
-        for left_over in (aside, before):  # by a run that was killed
-            shutil.rmtree(left_over, ignore_errors=True)
-        aside.mkdir(parents=True)
+        aside.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:
         raise unwritable(path, error.strerror or str(error)) from error
-    yield aside
+    try:
+        try:
+            # The kernel lets go of it when the process ends, however it ends.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had it before may have put the folder in its place, or away, in between.
+            is_free = aside.is_dir() and os.path.samestat(os.fstat(descriptor), aside.stat())
+        except BlockingIOError:
+            is_free = False
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise unwritable(path, f"it cannot be locked: {error.strerror}") from error
+            is_free = True
+        if not is_free:
+            raise UnusablePath(f"another process is writing {path}", remedy="wait for it, or give another folder")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+_NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What file systems say that do not lock folders, as networks' do not: there nobody is kept away."""
+
+
+def _remove(left_over: Path) -> None:
+    if left_over.is_dir() and not left_over.is_symlink():
+        shutil.rmtree(left_over)
+    else:
+        left_over.unlink(missing_ok=True)
+
+
+def _put(aside: Path, path: Path, before: Path) -> None:
     try:
         for written in [*aside.rglob("*"), aside]:
             if written.is_file():

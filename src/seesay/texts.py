@@ -1,6 +1,7 @@
 """Texts from anyone, made fit to be shown."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _JOINERS = "\u200c\u200d"  # invisible, but they belong to words and to emoji
@@ -63,21 +64,37 @@ def same_words(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+def each_once(folders: Iterable[Path]) -> list[Path]:
+    """Folders of runs without those that were named before, be it otherwise: relative, absolute, by a link.
+
+    Args:
+        folders: as they were given.
+
+    Returns:
+        The first name of each, in order.
+    """
+    found: dict[str, Path] = {}
+    for folder in folders:
+        found.setdefault(os.path.realpath(folder), folder)
+    return list(found.values())
+
+
 def short_names(folders: Sequence[Path]) -> list[str]:
     """What runs are called where their place on the disk is nobody's business.
 
     Args:
-        folders: of the runs, each once.
+        folders: of the runs, each once; see `each_once`.
 
     Returns:
-        The last part of each path, with as many before it as tell them apart.
+        The last part of each path, with as many before it as tell them apart, but never where the path begins; of a
+        folder that is there twice its last part, and a number.
     """
-    parts = [folder.resolve().parts for folder in folders]
+    parts = [folder.resolve().parts[1:] for folder in folders]  # without the root
     for n in range(1, max(map(len, parts), default=1) + 1):
         names = ["/".join(each[-n:]) for each in parts]
         if len(set(names)) == len(names):
             return names
-    return [str(folder) for folder in folders]
+    return [f"{'/'.join(each[-1:])}-{number}" for number, each in enumerate(parts, 1)]
 
 
 def without_folders(text: str, folders: Sequence[Path], names: Sequence[str]) -> str:

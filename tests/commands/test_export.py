@@ -46,6 +46,17 @@ def test_the_next_step_works_as_it_stands(filled: Path, tmp_path: Path, capsys: 
     assert "[120 rows x 19 columns]" in shown
 
 
+@pytest.mark.parametrize("name", ["it's here", 'a "b" $HOME'])
+def test_the_next_step_works_whatever_folders_are_called(
+    filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert cli.main(["export", str(filled), "--out", str(tmp_path / name)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "python -c" in line]
+    command = f"{shlex.quote(sys.executable)} {line.strip().removeprefix('python ').rpartition('   ')[0]}"
+    shown = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True).stdout
+    assert "[120 rows x 19 columns]" in shown
+
+
 def test_several_runs_a_selection_and_a_second_time(filled: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(filled, tmp_path / "other"))
     with Run.open(filled) as run:
@@ -58,6 +69,55 @@ def test_several_runs_a_selection_and_a_second_time(filled: Path, tmp_path: Path
     assert sorted(set(found["feature_id"].to_pylist())) == sorted(first)
     assert set(found["run"].to_pylist()) == {filled.name, "other"}
     assert set(found["method"].to_pylist()) == {"topk"}
+
+
+def test_a_run_that_is_named_in_several_ways_is_there_once(
+    filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(filled, tmp_path / "here" / "early")
+    shutil.copytree(filled, tmp_path / "there" / "early")
+    (tmp_path / "link").symlink_to(tmp_path / "here" / "early")
+    monkeypatch.chdir(tmp_path / "here")
+    ways = ["early", str(tmp_path / "here" / "early"), "../here/early", "../link"]
+    assert cli.main(["export", "early", "--out", str(tmp_path / "once")]) == 0
+    assert cli.main(["export", *ways, "--out", str(tmp_path / "often"), "--format", "hub"]) == 0
+    assert "seesay export early --out" in capsys.readouterr().out
+    for path in (tmp_path / "once").glob("*.parquet"):
+        assert (tmp_path / "often" / path.name).read_bytes() == path.read_bytes()
+    assert cli.main(["export", *ways, "../there/early", "--out", str(tmp_path / "two")]) == 0
+    runs = pq.read_table(tmp_path / "two" / "runs.parquet")["run"].to_pylist()
+    assert runs == ["here/early", "there/early"]
+    for path in filter(Path.is_file, [*(tmp_path / "often").iterdir(), *(tmp_path / "two").iterdir()]):
+        assert str(tmp_path).encode() not in path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize("is_public", [False, True])
+def test_whoever_follows_a_dry_run_uploads_the_same(
+    filled: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    is_public: bool,
+) -> None:
+    monkeypatch.setattr(hub, "HuggingFaceHub", partial(hub.HuggingFaceHub, server.address))
+    run, out = Path(shutil.copytree(filled, tmp_path / "my run")), tmp_path / "it's out"
+    with Run.open(run) as opened:
+        ids = [each.feature_id for each in features(opened) if each.split == "test"][:3]
+    chosen = ["--features", ", ".join(map(str, ids)), "--methods", "topk", "--split", "test", "--images"]
+    said = ["--license", "cc-by-4.0", "--repo", "me/features", *(["--public"] if is_public else [])]
+    line = ["export", str(run), "--out", str(out), "--format", "hub", *chosen, *said]
+    assert cli.main([*line, "--dry-run"]) == 0
+    tried = {path.name: path.read_bytes() for path in out.iterdir()}
+    told = capsys.readouterr().out.partition("Next:\n")[2].splitlines()[0]
+    command, _, what = told.strip().rpartition("   ")
+    assert what == ("upload it, for everyone to read" if is_public else "upload it, private")
+    program, *arguments = shlex.split(command)
+    assert (program, sorted(arguments)) == ("seesay", sorted(line))
+    assert cli.main(arguments) == 0
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == tried
+    assert server.private is not is_public
+    assert set(server.files) == set(tried) - {"export.json"}
 
 
 def test_neuronpedias_lines_are_written(filled: Path, tmp_path: Path) -> None:

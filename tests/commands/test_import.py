@@ -167,6 +167,38 @@ def test_the_authors_folders_are_taken_with_their_placeholder_as_silence(
     assert re.search(rf"{STEERING[:20]}.* +0 +1 +new", capsys.readouterr().out)
 
 
+def test_words_that_were_exported_are_the_same_when_they_come_back(run: Path, tmp_path: Path) -> None:
+    brought(run, table(run), "--name", "ann")
+    brought(run, table(run), "--name", "ann", "--control", "random")
+    assert cli.main(["export", str(run), "--out", str(tmp_path / "out")]) == 0
+    brought(run, tmp_path / "out" / "explanations.parquet")
+    known = len(names(run))
+    with Run.open(run) as opened:
+        said = {
+            setting.setting_id: {
+                (feature_id, each.sample): (each.status, each.text)
+                for feature_id, samples in explanations(opened, setting).items()
+                for each in samples
+            }
+            for setting in settings(opened)
+        }
+        theirs = [each for each in settings(opened) if each.method != "imported"]
+        came_back = {(each.explainer, each.control): each for each in settings(opened) if each.method == "imported"}
+    expected = {("ann", None), ("ann", "random")}
+    for each in theirs:
+        at = f" at {each.strength.value:g} {each.strength.unit}" if each.strength else ""
+        name = f"{each.method} by {each.explainer}{at}"
+        expected.add((name, each.control))
+        assert said[came_back[name, each.control].setting_id] == said[each.setting_id]
+    assert set(came_back) == expected  # words that had come from elsewhere keep the name that they had
+    assert {"steering", "topk"} <= {each.method for each in theirs}
+    assert cli.main(["export", str(run), "--out", str(tmp_path / "again")]) == 0
+    brought(
+        run, tmp_path / "again" / "explanations.parquet", code=2
+    )  # each is there twice now: as it was, and imported
+    assert len(names(run)) == known
+
+
 def test_imported_words_are_scored_and_compared_beside_others(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = table(run)
     brought(run, file)

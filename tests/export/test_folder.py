@@ -28,6 +28,19 @@ def test_an_earlier_export_is_replaced(tmp_path: Path) -> None:
     assert left_in(tmp_path / "new") == ["out"]
 
 
+def test_whoever_comes_second_is_refused_and_disturbs_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with exported(out, "parquet") as folder:
+        (folder / "a.txt").write_text("first")
+        with pytest.raises(UnusablePath, match="another process is writing"), exported(out, "parquet"):
+            pytest.fail("both write one folder")
+        assert (folder / "a.txt").read_text() == "first"
+    assert (out / "a.txt").read_text() == "first"
+    assert left_in(tmp_path) == ["out"]
+    export_to(out, "second")
+    assert sorted(sizes(out)) == [MARK, "inner/a.txt"]
+
+
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     export_to(tmp_path / "out", "one")

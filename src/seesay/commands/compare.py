@@ -16,7 +16,7 @@ from seesay.commands.output import Output, check_writable
 from seesay.errors import UnusablePath
 from seesay.explainers.config import IMPORTED
 from seesay.scorers.config import Holding
-from seesay.texts import one_line
+from seesay.texts import each_once, one_line
 
 if TYPE_CHECKING:
     from seesay.comparison.quantities import Quantity
@@ -102,7 +102,7 @@ class Compare:
             check_writable(path)  # now, not after the work
         methods = resolve_methods(self.methods)
         with ExitStack() as stack:
-            runs = [stack.enter_context(Run.open(path)) for path in dict.fromkeys(self.path)]
+            runs = [stack.enter_context(Run.open(path)) for path in each_once(self.path)]
             asked = self._asked(runs)
             scores: set[Score] | None = None if asked is None else {each.score for each in asked}
             evidence = read_evidence(

@@ -1,5 +1,6 @@
 """`seesay export`: runs in forms that other programs read."""
 
+import shlex
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from seesay.errors import InvalidSetting, UnusablePath
 from seesay.export.config import Format, Selection
 from seesay.records import Split
 from seesay.selection import parse_features
-from seesay.texts import short_names
+from seesay.texts import each_once, short_names
 
 if TYPE_CHECKING:
     from seesay.export.source import Source
@@ -130,7 +131,7 @@ class Export:
 
         ids = None if self.features is None else parse_features(self.features)
         selection = Selection(None if ids is None else frozenset(ids), resolve_methods(self.methods), self.split)
-        folders = list(dict.fromkeys(self.path))
+        folders = each_once(self.path)
         with ExitStack() as stack:
             runs = [stack.enter_context(Run.open(folder)) for folder in folders]
             check_features(runs, ids or ())
@@ -173,18 +174,34 @@ class Export:
         return told
 
     def _next_steps(self) -> list[str]:
-        runs = " ".join(map(str, self.path))
+        runs = shlex.join(map(str, each_once(self.path)))
         match self.format:
             case "parquet":
-                code = f"import pandas; print(pandas.read_parquet('{self.out}/explanations.parquet'))"
-                return [f'python -c "{code}"   the words, in pandas', f"seesay report {runs}   one page for people"]
+                code = f"import pandas; print(pandas.read_parquet({str(self.out / 'explanations.parquet')!r}))"
+                quoted = shlex.quote(code) if set(code) & set('"$`\\!') else f'"{code}"'  # the latter is easier to read
+                return [f"python -c {quoted}   the words, in pandas", f"seesay report {runs}   one page for people"]
             case "neuronpedia":
                 return ["see docs/export.md for how Neuronpedia imports the folder", f"seesay serve {runs}   here"]
             case "hub" if self.repo is None or self.dry_run:
-                repo = self.repo or "OWNER/NAME"
-                return [f"seesay export {runs} --out {self.out} --format hub --repo {repo}   upload it, private"]
+                whose = "for everyone to read" if self.public else "private"
+                return [f"{self._uploading()}   upload it, {whose}"]
             case "hub":
                 return [f"python -c \"import datasets; print(datasets.load_dataset('{self.repo}', 'explanations'))\""]
+
+    def _uploading(self) -> str:
+        """The command that uploads this very export: what was left out stays out."""
+        given = {
+            "--out": str(self.out),
+            "--format": "hub",
+            "--features": self.features,
+            "--methods": self.methods,
+            "--split": self.split,
+            "--license": self.license,
+            "--repo": self.repo or "OWNER/NAME",
+        }
+        valued = [word for flag, value in given.items() if value is not None for word in (flag, value)]
+        flags = [flag for flag, is_given in {"--images": self.images, "--public": self.public}.items() if is_given]
+        return shlex.join(["seesay", "export", *map(str, each_once(self.path)), *valued, *flags])
 
 
 _WALKED: "Mapping[Format, Sequence[Stored]]" = {

@@ -14,7 +14,7 @@ from seesay.commands.options import Options
 from seesay.commands.output import Output, check_writable
 from seesay.errors import InvalidSetting, UnusablePath
 from seesay.selection import parse_features
-from seesay.texts import one_line, short_names, without_folders
+from seesay.texts import each_once, one_line, short_names, without_folders
 
 if TYPE_CHECKING:
     from seesay.report.comparison_sections import Told
@@ -66,7 +66,7 @@ class Report:
         """
         output = Output(self.common)
         told = self.write(output)
-        folders = " ".join(map(str, dict.fromkeys(self.path)))
+        folders = " ".join(map(str, each_once(self.path)))
         steps = [f"seesay serve {folders}   all features in a browser, searched and sorted"]
         if not any(told["runs"].values()):
             steps.insert(0, f"seesay explain {self.path[0]} --method steering   words, which a report is about")
@@ -91,7 +91,7 @@ class Report:
         if not self.path:
             raise UnusablePath("no run", expected="one or more: seesay report RUN")
         asked = None if self.features is None else parse_features(self.features)
-        folders = list(dict.fromkeys(self.path))
+        folders = each_once(self.path)
         page = self.out or folders[0] / _PAGE
         check_writable(page)  # now, not after the work
         with ExitStack() as stack:

@@ -17,6 +17,7 @@ from seesay.commands.names import is_world
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.errors import InvalidSetting, UnusablePath
+from seesay.texts import each_once
 
 if TYPE_CHECKING:
     from seesay.viewer.brought import Brought
@@ -103,7 +104,7 @@ class Serve:
                 raise UnusablePath(f"{path} is no run, but a folder of some", expected=" or ".join(map(str, below[:3])))
         guard, brought = Guard.of(self.host), Brought()
         with ending_well(), ExitStack() as stack:
-            catalogue = stack.enter_context(closing(Catalogue(list(dict.fromkeys(self.path)))))
+            catalogue = stack.enter_context(closing(Catalogue(each_once(self.path))))
             meaning = self._meaning(catalogue, brought)
             laboratory = self._laboratory(catalogue, brought, output)
             if laboratory is not None:
