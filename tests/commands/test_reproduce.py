@@ -83,6 +83,7 @@ def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path, capsys: pytes
     assert "is a file" in capsys.readouterr().err
 
 
+@pytest.mark.slow(seconds=25)
 def test_the_world_can_be_planned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "plan.json"
     assert cli.main(["reproduce", "--plan", "--out", str(tmp_path / "out"), "--json", str(file)]) == 0
@@ -95,6 +96,7 @@ def test_the_world_can_be_planned(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "at least" in capsys.readouterr().out
 
 
+@pytest.mark.slow(seconds=25)
 def test_a_preset_whose_models_are_out_of_reach_is_planned_as_far_as_it_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
