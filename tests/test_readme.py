@@ -3,6 +3,7 @@
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,8 @@ from tests.test_docs import DEMO, EVALUATE, ROOT, blocks
 
 ELSEWHERE = ("google/", "seesay world train", "seesay trust", DEMO, EVALUATE)
 """In need of the hub, hours long, or run as they stand by tests that look at all that comes of them:
-tests/test_demo.py, tests/world/test_targets.py and, on a small world, tests/world/training; trust learns nothing from so
-few features, and has tests/commands/test_trust.py."""
+tests/test_demo.py, tests/world/test_targets.py and, on a small world, tests/world/training; trust learns nothing from
+so few features, and has tests/commands/test_trust.py."""
 
 LESS = {
     "collect": ["--top", "6"],
@@ -67,7 +68,10 @@ def test_the_commands_of_the_readme_go_one_after_the_other(
 
 def serves(arguments: list[str]) -> bool:
     """Whether the viewer says where it is, and ends when it is told to."""
-    command = [sys.executable, "-m", "seesay", *arguments, "--port", "0"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "seesay", *arguments, "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
         is_there = any("http://127.0.0.1" in line for line in process.stdout)
