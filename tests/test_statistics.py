@@ -20,6 +20,7 @@ from seesay.statistics import (
     balanced_accuracy,
     calibration_error,
     clusters_of,
+    clusters_within,
     contrast,
     coverage_accuracy,
     estimate,
@@ -54,6 +55,13 @@ def random(*shape: int, seed: int = 0) -> np.ndarray:
 def split_up(trusts: list[tuple[float, bool]]) -> tuple[np.ndarray, np.ndarray]:
     probabilities, outcomes = zip(*trusts, strict=True)
     return np.array(probabilities, dtype=np.float64), np.array(outcomes, dtype=bool)
+
+
+def test_features_of_different_dictionaries_are_never_one_cluster() -> None:
+    near = {"a": {1: [(2, 0.9)], 3: []}, "b": {1: [(2, 0.1)]}}
+    found = clusters_within(["a", "b", "a", "b", "c", "a"], [1, 1, 2, 2, 1, 3], near)
+    assert found[0] == found[2]
+    assert len(set(found.tolist())) == 5
 
 
 # Estimates

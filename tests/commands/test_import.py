@@ -6,7 +6,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,29 +21,14 @@ from seesay.store.explanations import explanations, n_explained, settings
 from seesay.store.run import Run
 from seesay.store.scores import scores, scorings
 from seesay.viewer.catalogue import Catalogue
-from seesay.world import truth
 from tests.collected import WORDS
+from tests.commands.test_score import few_scenes as few_scenes  # the fixtures
+from tests.commands.test_score import wide as wide
 from tests.comparison.making import making, said
 from tests.importing.test_folders import STEERING, write
 from tests.viewer.conftest import client_of
 
 NASTY = "=cmd|' /C calc'!A0 <script>alert(1)</script> [bold]a red car"
-
-
-@pytest.fixture(autouse=True)
-def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "150")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_scenes() -> Iterator[None]:
-    """The truth by fewer scenes than it takes, as these take their time."""
-    measure = truth.measure
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(truth, "measure", lambda *args, **named: measure(*args, n_scenes=120, **named))
-        yield
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from seesay.commands.printing import print_sections
 from seesay.commands.sharing import SharingOptions
 from seesay.commands.speaking import stopping
 from seesay.errors import InvalidSetting, UnreadableModel, UnusablePath, check_choice
-from seesay.reproduction.protocol import METHODS, PRESETS, Block, Explainer, Preset, Protocol, placed, trained
+from seesay.reproduction.protocol import METHODS, PRESETS, Preset, Protocol, placed, trained
 
 if TYPE_CHECKING:
     from seesay.commands.reproducing import Steps
@@ -109,7 +109,7 @@ class Reproduce:
             report = self._report(protocol, steps)
             if self.ablations:
                 changes = self._changes(protocol, steps)
-                block, explainer = _in_the_middle(protocol)
+                block, explainer = protocol.middle
                 ablated = f"block {block.name}, explainer {explainer.size}"
                 report = replace(report, changes=changes, ablated=ablated, made=self._made(steps))
         self._write(report, output)
@@ -167,7 +167,8 @@ class Reproduce:
 
         with ExitStack() as stack:
             shelves = Shelves(steps.opened(stack), protocol, self.common.seed, steps.features)
-            found = {score: shelves.measured(score) for score in (*protocol.judged_by, *protocol.scores)}
+            scores = dict.fromkeys((*protocol.judged_by, *protocol.scores))
+            found = {score: shelves.measured(score) for score in scores}
             measured = {score: each for score, each in found.items() if each is not None}
             lacking = [score for score in protocol.judged_by if score not in measured]
             if lacking:
@@ -188,7 +189,7 @@ class Reproduce:
         from seesay.reproduction.reading import base, chosen
         from seesay.store.run import Run
 
-        block, explainer = _in_the_middle(protocol)
+        block, explainer = protocol.middle
         path = steps.run_of(block.name)
         with Run.open(path) as run:
             bases = [
@@ -238,7 +239,7 @@ class Reproduce:
         write_json(self.out / _JSON, report.as_json())
         print_sections(output.console, report.in_short())
         output.console.print(Text(f"\nReport: {self.out / _REPORT}, {_TABLES} and {_JSON}"), soft_wrap=True)
-        block, _ = _in_the_middle(report.protocol)
+        block, _ = report.protocol.middle
         output.finish(
             {"out": str(self.out), **report.as_json()},
             next_steps=[
@@ -262,11 +263,6 @@ def commit_of_sources() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return f"{found}{'+' if changed else ''}" if is_ours else None
-
-
-def _in_the_middle(protocol: Protocol) -> tuple[Block, Explainer]:
-    first = [each for each in protocol.explainers if not each.seed]
-    return protocol.blocks[len(protocol.blocks) // 2], first[len(first) // 2]
 
 
 def _on_shown(variation: "Variation") -> "Variation":

@@ -152,7 +152,7 @@ class Steps:
             with keeping():
                 for block in self._protocol.blocks:
                     for name, command in self._speaking(block, explainer):
-                        self._do(f"{name}, {explainer_title(explainer)}, {block.name}", command)
+                        self._do(f"{name}, {explainer.title}, {block.name}", command)
                 self._measure_time(explainer)
 
     def score_all(self) -> None:
@@ -189,7 +189,7 @@ class Steps:
             SeesayError: whatever is wrong.
             KeyboardInterrupt: after Ctrl-C, when the batch is written.
         """
-        judged_by, who = self._protocol.judged_by, f"{explainer_title(explainer)}, {block.name}"
+        judged_by, who = self._protocol.judged_by, f"{explainer.title}, {block.name}"
         whole = self.run_of(block.name)
         shared = self._score(whole, ("iou",), block, words_alone=True)
         if "iou" in judged_by:
@@ -225,7 +225,7 @@ class Steps:
 
     def _measure_time(self, explainer: Explainer) -> None:
         """Let Top-k and the hybrid explain the same features in turns, and note how long each took."""
-        block, name = self._protocol.blocks[len(self._protocol.blocks) // 2], explainer_title(explainer)
+        (block, _), name = self._protocol.middle, explainer.title
         timing = Timing(
             self.run_of(block.name),
             tuple(self._chosen(block)[:N_TIMED]),
@@ -318,9 +318,11 @@ class Steps:
     def _explain(self, path: Path, setting: "Setting", explainer: Explainer, block: Block) -> Explain:
         """The command that explains in a setting."""
         way, decoding, strength = setting.way, setting.decoding, setting.strength
-        plain_showing, plain_steering = ShowingOptions(), SteeringOptions()
-        steering = replace(plain_steering, mode=setting.mode if way.steers else None)
-        if not way.shows:
+        # what a method has no use for is left as it is, or it would be refused
+        steering, showing = SteeringOptions(mode=setting.mode if way.steers else None), ShowingOptions()
+        if way.shows:
+            showing = ShowingOptions(setting.n_images, setting.overlay, setting.selection)
+        else:
             steering = replace(steering, empty=setting.empty, positions=setting.positions)
         return Explain(
             path,
@@ -331,9 +333,7 @@ class Steps:
             control=setting.control,
             who=replace(self._means.who, explainer=explainer.name),
             steering=steering,
-            showing=ShowingOptions(setting.n_images, setting.overlay, setting.selection)
-            if way.shows
-            else plain_showing,
+            showing=showing,
             words=DecodingOptions(
                 temperature=decoding.temperature,
                 top_p=decoding.top_p,
@@ -362,12 +362,3 @@ class Steps:
             sharing=self._means.sharing,
             common=self._common,
         )
-
-
-def explainer_title(explainer: Explainer) -> str:
-    """An explainer for people.
-
-    Args:
-        explainer: of a protocol.
-    """
-    return explainer.size + (f"-{explainer.seed}" if explainer.seed else "")

@@ -98,11 +98,25 @@ def true_levels(runs: Sequence[Run], contest: Contest) -> dict[FeatureKey, Level
     found: dict[FeatureKey, Level] = {}
     for place, run in enumerate(runs):
         origin = contest.origin_of(place)
-        for scoring in in_one_way(run, "ground_truth"):
-            for feature_id, samples in scores(run, scoring).items():
-                low = samples[0].measured.others.get("low_level")
-                if low is not None:
-                    found[FeatureKey(origin, feature_id)] = "low-level" if low else "high-level"
+        found |= {FeatureKey(origin, feature_id): level for feature_id, level in noted_levels(run).items()}
+    return found
+
+
+def noted_levels(run: Run) -> dict[int, Level]:
+    """The same of one run, by feature.
+
+    Args:
+        run: may be a stranger's.
+
+    Raises:
+        UnusablePath: it is damaged.
+    """
+    found: dict[int, Level] = {}
+    for scoring in in_one_way(run, "ground_truth"):
+        for feature_id, samples in scores(run, scoring).items():
+            low = samples[0].measured.others.get("low_level")
+            if low is not None:
+                found[feature_id] = "low-level" if low else "high-level"
     return found
 
 

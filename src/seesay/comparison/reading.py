@@ -17,7 +17,7 @@ from seesay.errors import InvalidSetting, UnusablePath
 from seesay.records import Method, Split
 from seesay.scorers.config import Holding, Measure, Score
 from seesay.split import split_of
-from seesay.statistics import clusters_of
+from seesay.statistics import clusters_within
 from seesay.store.exemplars import features
 from seesay.store.explanations import StoredSetting, settings
 from seesay.store.measures import measures
@@ -94,14 +94,8 @@ class Contest:
         Args:
             keys: the features, in the order of the result.
         """
-        found, n_before = np.zeros(len(keys), dtype=np.int64), 0
         subjects = [self.origins[key.origin].subject for key in keys]
-        for subject in dict.fromkeys(subjects):
-            places = [place for place, other in enumerate(subjects) if other == subject]
-            own = clusters_of([keys[place].feature_id for place in places], self.nearest.get(subject, {}))
-            found[places] = own + n_before
-            n_before += int(own.max()) + 1
-        return found
+        return clusters_within(subjects, [key.feature_id for key in keys], self.nearest)
 
 
 def read(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -9,9 +10,8 @@ import numpy as np
 from seesay.comparison.shelf import Shelf
 from seesay.records import Method
 from seesay.reproduction.ablations import Variation
-from seesay.reproduction.reading import stored
+from seesay.reproduction.reading import among, stored
 from seesay.scorers.config import SCORES, Holding, KnownScore
-from seesay.split import split_of
 from seesay.statistics import Estimate, clusters_of, estimate, paired
 from seesay.store.exemplars import features
 from seesay.store.run import Run
@@ -57,6 +57,7 @@ class Bases:
     def __init__(self, run: Run, explainer: str, bases: Sequence[Variation], seed: int) -> None:
         self._run, self._explainer, self._seed = run, explainer, seed
         self._bases = {each.setting.method: each for each in bases}
+        self._shelves: dict[Path, Shelf] = {}
         self._nearest = {each.feature_id: each.nearest for each in features(run)}
 
     def change(self, variation: Variation, run: Run, score: KnownScore, holding: Holding = "held-out") -> Change | None:
@@ -88,7 +89,9 @@ class Bases:
 
     def _known(self, run: Run, variation: Variation, score: KnownScore, holding: Holding) -> Known:
         setting = stored(run, variation.setting, self._explainer)
-        shelf = Shelf(run, 0, lambda feature_id: split_of(feature_id) == "test")
+        if run.folder not in self._shelves:
+            self._shelves[run.folder] = Shelf(run, 0, among(None))
+        shelf = self._shelves[run.folder]
         scored = shelf.scorings(score, setting)
         if holding == "held-out":
             # as the claims are told: in the way that most settings of the run were scored in

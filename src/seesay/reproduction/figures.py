@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from seesay.plots import write_plots
 from seesay.report.sections import as_html
 from seesay.reproduction.claims import ALL, Figure
+from seesay.reproduction.protocol import called
 
 if TYPE_CHECKING:
     from seesay.reproduction.report import Report
@@ -70,7 +71,7 @@ def _by_explainer(figure: Any, report: "Report") -> None:
 
     for method, colour in _COLOURS.items():
         own = [each for each in report.measured[0].standings if each.way[0] == method]
-        names = [size + (f"-{seed}" if seed else "") for _, size, seed in (each.way for each in own)]
+        names = [called(size, seed) for _, size, seed in (each.way for each in own)]
         figure.add_trace(
             go.Scatter(
                 x=names,

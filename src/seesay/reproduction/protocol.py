@@ -17,6 +17,16 @@ METHODS: tuple[Method, ...] = ("steering", "topk", "hybrid")
 """The paper's three methods."""
 
 
+def called(size: str, seed: int) -> str:
+    """What an explainer is called: by its size, and from the second training on by its number.
+
+    Args:
+        size: of its language model.
+        seed: number of the training.
+    """
+    return f"{size}-{seed}" if seed else size
+
+
 @final
 @dataclass(frozen=True)
 class Block:
@@ -49,6 +59,11 @@ class Explainer:
     size: str
     name: str
     seed: int = 0
+
+    @property
+    def title(self) -> str:
+        """What it is called, for people."""
+        return called(self.size, self.seed)
 
 
 @final
@@ -121,6 +136,12 @@ class Protocol:
         return tuple(dict.fromkeys(each.size for each in self.explainers))
 
     @property
+    def middle(self) -> tuple[Block, Explainer]:
+        """The block and the explainer in the middle, of the first trainings."""
+        first = [each for each in self.explainers if not each.seed]
+        return self.blocks[len(self.blocks) // 2], first[len(first) // 2]
+
+    @property
     def n_seeds(self) -> int:
         """Explainers of each size."""
         return len(self.explainers) // len(self.sizes)
@@ -175,12 +196,20 @@ _INSTRUMENTS_GIB = MappingProxyType({
     "stabilityai/stable-diffusion-3.5-medium": 14.5,
 })  # fmt: skip
 
+
+def _published(saes: str, *, layers: tuple[int, ...], trainings: tuple[int, ...]) -> tuple[Block, ...]:
+    """Blocks with the SAEs that lie in a repository of the paper's authors, each in a folder of its training."""
+    return tuple(
+        Block(name, saes, f"enc_res_out_layer_{layer}_top_k_8192_25_1.0_HF_{training}", layer)
+        for name, layer, training in zip(_BLOCKS, layers, trainings, strict=True)
+    )
+
+
 GEMMA = Protocol(
     name="gemma-3",
     subject="google/gemma-3-4b-it",
-    blocks=tuple(
-        Block(name, "javifer/google_gemma-3-4b-it-saes", f"enc_res_out_layer_{layer}_top_k_8192_25_1.0_HF_{run}", layer)
-        for name, layer, run in zip(_BLOCKS, (6, 16, 24), (44499364, 22191080, 17414337), strict=True)
+    blocks=_published(
+        "javifer/google_gemma-3-4b-it-saes", layers=(6, 16, 24), trainings=(44499364, 22191080, 17414337)
     ),
     explainers=tuple(Explainer(size, f"google/gemma-3-{size.lower()}-it") for size in ("4B", "12B", "27B")),
     images="ILSVRC/imagenet-1k",
@@ -206,30 +235,14 @@ GEMMA = Protocol(
 )  # fmt: skip
 """Gemma 3, as published (arXiv 2603.22593): one SigLIP encoder, three language models."""
 
-INTERNVL = Protocol(
+INTERNVL = replace(
+    GEMMA,
     name="internvl-3",
     subject="OpenGVLab/InternVL3-14B-hf",
-    blocks=tuple(
-        Block(
-            name, "javifer/OpenGVLab_InternVL3-14B-saes", f"enc_res_out_layer_{layer}_top_k_8192_25_1.0_HF_{run}", layer
-        )
-        for name, layer, run in zip(_BLOCKS, (6, 16, 18), (28172052, 33531160, 84890025), strict=True)
+    blocks=_published(
+        "javifer/OpenGVLab_InternVL3-14B-saes", layers=(6, 16, 18), trainings=(28172052, 33531160, 84890025)
     ),
     explainers=(Explainer("14B", "OpenGVLab/InternVL3-14B-hf"),),
-    images="ILSVRC/imagenet-1k",
-    images_split="test",
-    calibrating=_PUBLISHED,
-    n_validation=500,
-    max_features=1000,
-    max_new_tokens=64,
-    scores=("iou", "clip", "auroc"),
-    n_exemplars=PAPER.n_exemplars,
-    n_synthesised=PAPER.n_images,
-    at_most=_NONE,
-    judged_by=("iou",),
-    instruments=_INSTRUMENTS,
-    labeller="google/gemma-3-27b-it",
-    n_images=50_000,
     downloads_gib=MappingProxyType({
         "OpenGVLab/InternVL3-14B-hf": 28.2,
         "google/gemma-3-27b-it": 51.1,
@@ -271,7 +284,7 @@ def trained(protocol: Protocol, folder: Path, n_seeds: int) -> Protocol:
         subject=str(folder / "vlm" / protocol.sizes[0]),
         blocks=tuple(replace(each, sae=str(folder / "sae" / each.name)) for each in protocol.blocks),
         explainers=tuple(
-            Explainer(size, str(folder / "vlm" / (f"{size}-{seed}" if seed else size)), seed)
+            Explainer(size, str(folder / "vlm" / called(size, seed)), seed)
             for size in protocol.sizes
             for seed in range(n_seeds)
         ),

@@ -2,23 +2,24 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, final
+from functools import cached_property
+from typing import final
 
 import numpy as np
 from jaxtyping import Int64
 
 from seesay.comparison.contender import AIDS, AidName, FeatureKey
-from seesay.comparison.levels import labels_of, majority
+from seesay.comparison.levels import labels_of, majority, noted_levels
 from seesay.comparison.shelf import Shelf
 from seesay.errors import UnusablePath
 from seesay.explainers.config import METHODS as WAYS
 from seesay.explainers.config import Setting
 from seesay.records import Control, Decoding, Level, Method, Strength
 from seesay.reproduction.claims import Numbers
-from seesay.reproduction.protocol import METHODS, Protocol
+from seesay.reproduction.protocol import METHODS, Protocol, called
 from seesay.scorers.config import SCORES, KnownScore
 from seesay.split import split_of
-from seesay.statistics import Estimate, clusters_of, estimate
+from seesay.statistics import Estimate, clusters_within, estimate
 from seesay.store.calibrations import calibrations
 from seesay.store.exemplars import features
 from seesay.store.explanations import StoredSetting, settings
@@ -106,7 +107,7 @@ class Shelves:
         self._protocol, self._seed = protocol, seed
         self._ways: list[Way] = [(method, each.size, each.seed) for method in METHODS for each in protocol.explainers]
         self._places = [
-            _Place(block, run, Shelf(run, number, _among(features[block] if features else None)), self._asked(run))
+            _Place(block, run, Shelf(run, number, among(features[block] if features else None)), self._asked(run))
             for number, (block, run) in enumerate(runs.items())
         ]
 
@@ -125,17 +126,17 @@ class Shelves:
         keys = sorted(frozenset[FeatureKey].intersection(*(frozenset(each) for each in found.values())))
         if not keys:
             return None
-        clusters = self._clusters(keys)
+        clusters, beside = self._clusters(keys), {way: self._beside(score, way) for way in found}
         numbers = Numbers(
             score=score,
             values={way: np.array([values[key] for key in keys]) for way, values in found.items()},
             blocks=[self._places[key.origin].block for key in keys],
-            levels=self._levels(keys),
+            levels=[self._levels.get(key, "") for key in keys],
             clusters=clusters,
-            is_informative=self._is_informative(score, found, keys, clusters),
+            is_informative=self._is_informative(found, beside, keys, clusters),
         )
         standings = [
-            Beside(way, estimate(numbers.values[way], clusters, seed=self._seed), self._aids(score, way, keys))
+            Beside(way, estimate(numbers.values[way], clusters, seed=self._seed), _means(beside[way], keys))
             for way in found
         ]
         return Measured(numbers, tuple(standings))
@@ -169,19 +170,14 @@ class Shelves:
             found |= values
         return found
 
-    def _aids(self, score: KnownScore, way: Way, keys: Sequence[FeatureKey]) -> dict[AidName, float]:
-        found: dict[AidName, float] = {}
-        for aid in AIDS:
-            values = self._values(score, way, aid) or {}
-            known = [values[key] for key in keys if key in values]
-            if known:
-                found[aid] = float(np.mean(known))
-        return found
+    def _beside(self, score: KnownScore, way: Way) -> dict[AidName, dict[FeatureKey, float]]:
+        """What stands beside a way's words, as far as it was scored in all blocks."""
+        return {aid: values for aid in AIDS if (values := self._values(score, way, aid))}
 
     def _is_informative(
         self,
-        score: KnownScore,
         found: Mapping[Way, Mapping[FeatureKey, float]],
+        beside: Mapping[Way, Mapping[AidName, Mapping[FeatureKey, float]]],
         keys: Sequence[FeatureKey],
         clusters: Int64[np.ndarray, " feature"],
     ) -> bool:
@@ -189,8 +185,7 @@ class Shelves:
         is_known = False
         for way, own in found.items():
             leads: list[Estimate] = []
-            for aid in AIDS:
-                values = self._values(score, way, aid) or {}
+            for values in beside[way].values():
                 places = [place for place, key in enumerate(keys) if key in values]
                 if places:
                     lead = np.array([own[keys[place]] - values[keys[place]] for place in places])
@@ -202,31 +197,24 @@ class Shelves:
 
     def _clusters(self, keys: Sequence[FeatureKey]) -> Int64[np.ndarray, " feature"]:
         """Near-duplicates of a block are one cluster; features of two blocks never are."""
-        found, n_before = np.zeros(len(keys), dtype=np.int64), 0
-        for number, place in enumerate(self._places):
-            rows = [row for row, key in enumerate(keys) if key.origin == number]
-            if rows:
-                nearest = {each.feature_id: each.nearest for each in features(place.run)}
-                own = clusters_of([keys[row].feature_id for row in rows], nearest)
-                found[rows] = own + n_before
-                n_before += int(own.max()) + 1
-        return found
+        return clusters_within([key.origin for key in keys], [key.feature_id for key in keys], self._nearest)
 
-    def _levels(self, keys: Sequence[FeatureKey]) -> tuple[Level | Literal[""], ...]:
+    @cached_property
+    def _nearest(self) -> dict[int, dict[int, Sequence[tuple[int, float]]]]:
+        return {
+            number: {each.feature_id: each.nearest for each in features(place.run)}
+            for number, place in enumerate(self._places)
+        }
+
+    @cached_property
+    def _levels(self) -> dict[FeatureKey, Level]:
         """What features stand for: by the truth where it is known, else by most of what is said of them."""
-        known = self._voted() if self._protocol.labeller else self._true()
-        return tuple(known.get(key, "") for key in keys)
-
-    def _true(self) -> dict[FeatureKey, Level]:
-        found: dict[FeatureKey, Level] = {}
-        for place in self._places:
-            for setting in place.asked.values():
-                for scoring in place.shelf.scorings("ground_truth", setting):
-                    low = place.shelf.numbers(scoring, setting).values.get("low_level", {})
-                    found |= {key: "low-level" if is_low else "high-level" for key, is_low in low.items()}
-        return found
-
-    def _voted(self) -> dict[FeatureKey, Level]:
+        if self._protocol.labeller is None:
+            return {
+                FeatureKey(number, feature_id): level
+                for number, place in enumerate(self._places)
+                for feature_id, level in noted_levels(place.run).items()
+            }
         _, labels = labels_of([place.run for place in self._places])
         said = (place.shelf.words(place.asked[way, None]) for place in self._places for way in self._ways)
         return majority(said, labels)
@@ -239,7 +227,7 @@ def title(way: Way) -> str:
         way: the method, and who explained.
     """
     method, size, seed = way
-    return f"{method}, {size}" + (f"-{seed}" if seed else "")
+    return f"{method}, {called(size, seed)}"
 
 
 def base(protocol: Protocol, method: Method, control: Control | None = None, seed: int = 0) -> Setting:
@@ -305,7 +293,20 @@ def stored(run: Run, asked: Setting, explainer: str) -> StoredSetting:
     return same[-1]
 
 
-def _among(feature_ids: Collection[int] | None) -> Callable[[int], bool]:
-    """Whether a feature is a test feature, and one of some."""
+def _means(beside: Mapping[AidName, Mapping[FeatureKey, float]], keys: Sequence[FeatureKey]) -> dict[AidName, float]:
+    found: dict[AidName, float] = {}
+    for aid, values in beside.items():
+        known = [values[key] for key in keys if key in values]
+        if known:
+            found[aid] = float(np.mean(known))
+    return found
+
+
+def among(feature_ids: Collection[int] | None) -> Callable[[int], bool]:
+    """Whether a feature is a test feature, and one of some.
+
+    Args:
+        feature_ids: of these; None for all.
+    """
     wanted = None if feature_ids is None else frozenset(feature_ids)
     return lambda feature_id: split_of(feature_id) == "test" and (wanted is None or feature_id in wanted)

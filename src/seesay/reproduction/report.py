@@ -10,7 +10,7 @@ from seesay.report.comparison_tables import from_to, number, probability
 from seesay.report.sections import Column, Row, Section, Sentence, Table
 from seesay.reproduction.changes import Change
 from seesay.reproduction.claims import ALL, Claim, Figure
-from seesay.reproduction.protocol import Protocol
+from seesay.reproduction.protocol import Protocol, called
 from seesay.reproduction.reading import Beside, Measured
 from seesay.scorers.config import SCORES
 from seesay.statistics import Estimate
@@ -261,7 +261,7 @@ def _change(change: Change) -> Row:
 
 def _way(beside: Beside) -> tuple[str, str]:
     method, size, seed = beside.way
-    return method, size + (f"-{seed}" if seed else "")
+    return method, called(size, seed)
 
 
 def _aids(beside: Beside) -> tuple[str, ...]:

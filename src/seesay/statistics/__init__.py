@@ -2,7 +2,7 @@
 
 from seesay.statistics.agreement import Alpha, ordinal_alpha
 from seesay.statistics.certainty import Bin, calibration_error, coverage_accuracy, reliability
-from seesay.statistics.clusters import clusters_of
+from seesay.statistics.clusters import clusters_of, clusters_within
 from seesay.statistics.comparison import Paired, holm, paired
 from seesay.statistics.correlation import Correlation, rank_correlation
 from seesay.statistics.discrimination import balanced_accuracy, mad, pooled_auc, roc_auc
@@ -17,6 +17,7 @@ __all__ = [
     "balanced_accuracy",
     "calibration_error",
     "clusters_of",
+    "clusters_within",
     "contrast",
     "coverage_accuracy",
     "estimate",
