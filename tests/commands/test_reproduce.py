@@ -1,7 +1,7 @@
 import json
 import re
 import shutil
-import time
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from seesay.commands.reproduce import Reproduce, commit_of_sources
 from seesay.commands.reproducing import Means, Steps
 from seesay.commands.reproduction_notes import Notes
 from seesay.commands.sharing import SharingOptions
+from seesay.commands.timing import Timing
 from seesay.records import Strength
 from seesay.report.sections import Column, Row, Section, Sentence, Table, as_markdown
 from seesay.reproduction.ablations import images_of, variations
@@ -36,6 +37,7 @@ SMALL = replace(
     }),
     n_validation=6,
     max_features=8,
+    n_controls=5,
     scores=("iou", "ground_truth"),
 )  # fmt: skip
 """The world's protocol with less of everything, so that it takes seconds."""
@@ -64,17 +66,68 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def test_damaged_notes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for text in ("[1]", "{", '{"steps": {"collect, early": 3}}', '{"times": {"S": [[1]]}}', '{"x": 1}'):
+    for text in (
+        "[1]",
+        "{",
+        "[" * 100_000,
+        '{"x": 1}',
+        '{"steps": {"collect, early": 3}}',
+        '{"steps": {"collect, early": {"seconds": NaN}}}',
+        '{"steps": {"collect, early": {"commit": 5}}}',
+        '{"steps": {"collect, early": {"came": []}}}',
+    ):
         (tmp_path / "notes.json").write_text(text)
         assert cli.main(["reproduce", "--out", str(tmp_path)]) == 2
         assert "notes.json is damaged" in capsys.readouterr().err
 
 
-def test_a_folder_of_another_seed_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Notes(tmp_path, WORLD, 0).add_times("S", [[1.0, 1.0]])
-    assert Notes(tmp_path, WORLD, 0).times == {"S": [(1.0, 1.0)]}
-    assert cli.main(["reproduce", "--out", str(tmp_path), "--seed", "1"]) == 2
-    assert "holds a reproduction with another seed: 0" in capsys.readouterr().err
+def notes_in(folder: Path) -> Notes:
+    return Notes(folder, WORLD, None, ExplainerOptions(), Options())
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notes_in(tmp_path).add_features("early", [3])
+    assert notes_in(tmp_path).features("early") == [3]
+    for flags, differs in (
+        (["--seed", "1"], "seed: 0"),
+        (["--max-features", "12"], "max_features: None"),
+        (["--dtype", "bfloat16"], "dtype: 'auto'"),
+        (["--images", "world:200"], "images: 'world:4000, at most 4000'"),
+    ):
+        assert cli.main(["reproduce", "--out", str(tmp_path), *flags]) == 2
+        assert f"holds a reproduction with another {differs}" in capsys.readouterr().err
+
+
+def test_what_was_done_in_a_run_that_is_gone_is_forgotten(tmp_path: Path) -> None:
+    notes = notes_in(tmp_path)
+    for name in ("collect, early", "topk, S, early", "collect, middle", "strength 2 times: topk, M, middle-250"):
+        notes.add_step(name, "x", 1.0, None, {"setting": name})
+    notes.add_features("early", [3])
+    notes.forget("early")
+    assert notes_in(tmp_path).features("early") is None
+    assert not notes_in(tmp_path).step("topk, S, early")
+    assert notes_in(tmp_path).came_of("collect, middle") == {"setting": "collect, middle"}
+
+
+def test_the_kill_of_a_step_leaves_it_to_be_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever it is: a step is noted with what came of it, or not at all."""
+    steps = Steps(tmp_path, WORLD, Means(ExplainerOptions(), SharingOptions(), Options()), None, None, OUTPUT)
+    timing = Timing(tmp_path, (1,), Strength(1.0), 24, ExplainerOptions(), Options())
+    monkeypatch.setattr(Timing, "run", lambda self: self.rounds.append([1.0, 2.0]))
+    monkeypatch.setattr("seesay.commands.reproduction_notes.write_json", broken)
+    with pytest.raises(KeyboardInterrupt):
+        steps._do("time, S, middle", timing)
+    assert not notes_in(tmp_path).step("time, S, middle")
+    monkeypatch.undo()
+    monkeypatch.setattr(Timing, "run", lambda self: self.rounds.append([3.0, 4.0]))
+    timing.rounds.clear()
+    again = Steps(tmp_path, WORLD, Means(ExplainerOptions(), SharingOptions(), Options()), None, None, OUTPUT)
+    again._do("time, S, middle", timing)
+    assert notes_in(tmp_path).came_of("time, S, middle") == {"rounds": [[3.0, 4.0]]}
+
+
+def broken(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,8 +143,8 @@ def test_the_world_can_be_planned(tmp_path: Path, capsys: pytest.CaptureFixture[
     told = json.loads(file.read_text())
     assert [each["explainer"] for each in told["work"][::3]] == ["S", "M", "L"]
     assert all(each["seconds"] > 0 and each["fits"] for each in told["work"])
-    # of each of three blocks 500 features with their random directions, and 13 strengths on 150 features
-    assert told["work"][0]["n_questions"] == 3 * (2 * 500 + 13 * 150)
+    # of each of three blocks 500 features, random directions beside 150 of them, and 13 strengths on 100 features
+    assert told["work"][0]["n_questions"] == 3 * (500 + 150 + 13 * 100)
     assert not (tmp_path / "out").exists()
     assert "at least" in capsys.readouterr().out
 
@@ -109,6 +162,9 @@ def test_a_preset_whose_models_are_out_of_reach_is_planned_as_far_as_it_is_known
     assert "OpenGVLab/InternVL3-14B-hf: " in capsys.readouterr().out
 
 
+OUTPUT = Output(Options())
+
+
 def test_every_variation_can_be_asked_for_on_the_command_line(tmp_path: Path) -> None:
     strengths = {"steering": Strength(2.0), "hybrid": Strength(4.0)}
     bases = [replace(base(WORLD, method), strength=strengths.get(method)) for method in METHODS]
@@ -123,8 +179,11 @@ def test_every_variation_can_be_asked_for_on_the_command_line(tmp_path: Path) ->
 
 
 def test_sources_in_a_checkout_have_a_commit() -> None:
-    found = commit_of_sources()
-    assert found is None or re.fullmatch(r"[0-9a-f]{40}\+?", found)
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        pytest.skip("the sources are no checkout")
+    head = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    assert (commit_of_sources() or "").rstrip("+") == head.stdout.strip()
 
 
 def test_markdown_acts_on_nothing_that_anyone_wrote() -> None:
@@ -191,9 +250,7 @@ def test_a_reproduction_goes_on_and_a_second_one_gives_the_same_tables(
     assert {"base", "empty image", "strength", "overlay", "images to choose from", "scored on"} <= factors
     assert "wide" in (tmp_path / "one" / "reproduce.html").read_text()
     capsys.readouterr()
-    started = time.monotonic()
     assert Reproduce(out=tmp_path / "one", ablations=True).run() == 0
-    assert time.monotonic() - started < 30
     assert "calibrate" not in capsys.readouterr().out.partition("The claims")[0]
     assert Reproduce(out=tmp_path / "two", ablations=True).run() == 0
     assert tables(tmp_path / "one") == tables(tmp_path / "two")

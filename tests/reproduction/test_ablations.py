@@ -87,20 +87,23 @@ def test_a_change_is_told_from_its_own_base_on_the_features_that_both_have(tmp_p
     few, own = by_factor["images shown (k)"], by_factor["base"]
     words = dict.fromkeys(range(N), "a red car")
     with making(tmp_path / "run", N) as run:
-        scored(run, "iou", said(run, words, own.setting), {each: each / 100 for each in range(N)}, words)
+        base = said(run, words, own.setting)
+        scored(run, "iou", base, {each: each / 100 for each in range(N)}, words)
         some = {each: each / 100 + 0.1 for each in range(N) if each != TEST[0]}
-        scored(run, "iou", said(run, words, few.setting), some, words)
+        fewer = said(run, words, few.setting)
+        scored(run, "iou", fewer, some, words)
         shared = {**FACTS, "holding": "shared"}
-        scored(run, "iou", said(run, words, own.setting), dict.fromkeys(range(N), 0.9), words, facts=shared)
+        scored(run, "iou", base, dict.fromkeys(range(N), 0.9), words, facts=shared)
     with Run.open(tmp_path / "run") as run:
-        told = Bases(run, "world:M", [own], 0)
-        whole, change = told.change(own, run, "iou"), told.change(few, run, "iou")
-        flattered = told.change(replace(own, factor="scored on"), run, "iou", "shared")
-        assert told.change(few, run, "clip") is None
+        told = Bases(run, TEST[:-1], {"topk": base.identity}, 0)
+        whole = told.change(own, base.identity, run, "iou")
+        change = told.change(few, fewer.identity, run, "iou")
+        flattered = told.change(replace(own, factor="scored on"), base.identity, run, "iou", "shared")
+        assert told.change(few, fewer.identity, run, "clip") is None
     assert whole is not None and change is not None and flattered is not None
     assert whole.difference is None
-    assert whole.mean.mean == pytest.approx(np.mean([each / 100 for each in TEST]))
-    assert change.difference is not None and change.difference.n == len(TEST) - 1
+    assert whole.mean.mean == pytest.approx(np.mean([each / 100 for each in TEST[:-1]]))
+    assert change.difference is not None and change.difference.n == change.mean.n == len(TEST) - 2
     assert change.difference.mean == pytest.approx(0.1)
     assert flattered.mean.mean == pytest.approx(0.9)
     assert flattered.difference is not None

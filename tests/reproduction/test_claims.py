@@ -220,3 +220,18 @@ def test_every_block_and_explainer_is_told_beside_what_decides() -> None:
     for claim in (first, third):
         assert {each.block for each in claim.figures} == {ALL, *BLOCKS}
         assert {each.explainer for each in claim.figures} == {ALL, *SIZES}
+
+
+def test_a_block_of_which_no_feature_has_a_number_leaves_every_claim_undecided() -> None:
+    given = numbers(low=0.3, high=-0.3, growing=0.3, best=0.3)
+    for claim in judge([replace(given, all_blocks=(*BLOCKS, "another"))], times()):
+        assert claim.verdict == "undecided"
+        assert "block another has 0 test features with ground_truth, fewer than 300" in claim.reasons
+
+
+def test_times_of_some_explainers_alone_decide_nothing() -> None:
+    given = numbers(low=0.3, high=-0.3, growing=0.3, best=0.3)
+    assert best_of_both([given], times()).verdict == "supported"
+    found = best_of_both([given], {size: rounds for size, rounds in times().items() if size != SIZES[0]})
+    assert found.verdict == "undecided"
+    assert "cannot be told: time, which was not measured" in found.reasons

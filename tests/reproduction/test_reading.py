@@ -13,10 +13,10 @@ import pytest
 from seesay.errors import UnusablePath
 from seesay.explainers.config import METHODS as WAYS
 from seesay.records import Strength
-from seesay.reproduction.protocol import METHODS, WORLD, Protocol
-from seesay.reproduction.reading import Shelves, base, stored, title
+from seesay.reproduction.protocol import CONTROLS, METHODS, WORLD, Protocol
+from seesay.reproduction.reading import Asked, Shelves, base, stored, title
 from seesay.split import split_of
-from seesay.store.calibrations import Calibration, add_calibration
+from seesay.store.explanations import settings
 from seesay.store.labels import Label, add_labels
 from seesay.store.run import Run
 from tests.comparison.making import FACTS, making, said, scored
@@ -34,9 +34,6 @@ def value(block: int, method: str, size: str, feature_id: int) -> float:
 
 
 def fill(run: Run, block: int, protocol: Protocol = PROTOCOL) -> None:
-    for method, strength in STRENGTHS.items():
-        for each in protocol.explainers:
-            add_calibration(run, Calibration(method + each.name, method, each.name, "kl", strength, []))  # type: ignore[arg-type]
     for method, each in product(METHODS, protocol.explainers):
         words = {feature_id: f"{method} {feature_id}" for feature_id in range(N)}
         asked = replace(base(protocol, method), strength=STRENGTHS.get(method))
@@ -48,11 +45,26 @@ def fill(run: Run, block: int, protocol: Protocol = PROTOCOL) -> None:
         scored(run, "iou", random, dict.fromkeys(range(N), 0.25), words)
 
 
+def noted(run: Run, protocol: Protocol, block: str) -> dict[Asked, str]:
+    """The identities of what was filled in."""
+    found: dict[Asked, str] = {}
+    for method, each, control in product(METHODS, protocol.explainers, CONTROLS):
+        asked = replace(base(protocol, method, control), strength=STRENGTHS.get(method))
+        same = [
+            of.identity
+            for of in settings(run)
+            if of.explainer == each.name and all(of.facts[name] == fact for name, fact in asked.facts.items())
+        ]
+        found[block, (method, each.size, 0), control] = same[0]
+    return found
+
+
 @contextmanager
-def shelves(folder: Path, protocol: Protocol = PROTOCOL) -> Iterator[Shelves]:
+def shelves(folder: Path, protocol: Protocol = PROTOCOL, **options: object) -> Iterator[Shelves]:
     with ExitStack() as stack:
         runs = {each.name: stack.enter_context(Run.open(folder / each.name)) for each in protocol.blocks}
-        yield Shelves(runs, protocol, 0)
+        identities = {key: value for name, run in runs.items() for key, value in noted(run, protocol, name).items()}
+        yield Shelves(runs, protocol, identities, 0, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +81,7 @@ def test_numbers_are_those_of_test_features_by_method_explainer_and_block(filled
         measured = found.measured("iou")
     assert measured is not None
     numbers = measured.numbers
+    assert numbers.all_blocks == ("early", "middle")
     assert numbers.blocks == ["early"] * len(TEST) + ["middle"] * len(TEST)
     for method, each in product(METHODS, PROTOCOL.explainers):
         expected = [value(block, method, each.size, feature_id) for block in (0, 1) for feature_id in TEST]
@@ -89,7 +102,19 @@ def test_beside_each_way_stand_its_random_directions_and_permuted_words(filled: 
         measured = found.measured("iou")
     assert measured is not None
     assert [title(each.way) for each in measured.standings[:2]] == ["steering, S", "steering, L"]
-    assert all(each.aids == {"random": 0.25, "permuted": 0.5} for each in measured.standings)
+    for each in measured.standings:
+        assert {aid: (found.mean, found.n) for aid, found in each.aids.items()} == {
+            "random": (0.25, 2 * len(TEST)),
+            "permuted": (0.5, 2 * len(TEST)),
+        }
+
+
+def test_random_directions_beside_other_features_than_the_protocol_s_are_left_out(filled: Path) -> None:
+    with shelves(filled, controls={"early": TEST[:3], "middle": TEST[:2]}) as found:
+        measured = found.measured("iou")
+    assert measured is not None
+    assert {each.aids["random"].n for each in measured.standings} == {5}
+    assert {each.mean.n for each in measured.standings} == {2 * len(TEST)}
 
 
 def test_a_score_that_one_way_lacks_is_not_told(filled: Path) -> None:
@@ -108,7 +133,7 @@ def test_other_settings_and_shared_images_beside_do_not_mix_in(filled: Path, tmp
                 replace(base(PROTOCOL, "steering"), strength=STRENGTHS["steering"], empty="black"),
             ):
                 scored(run, "iou", said(run, words, changed, "world:S"), dict.fromkeys(range(N), 0.9), words)
-            topk = stored(run, base(PROTOCOL, "topk"), "world:S")
+            topk = stored(run, noted(run, PROTOCOL, each.name)[each.name, ("topk", "S", 0), None])
             own = {feature_id: f"topk {feature_id}" for feature_id in range(N)}
             scored(run, "iou", topk, dict.fromkeys(range(N), 0.99), own, facts={**FACTS, "holding": "shared"})
     with shelves(filled) as alone, shelves(tmp_path) as mixed:
@@ -124,12 +149,19 @@ def test_strengths_are_told_by_block_and_way(filled: Path) -> None:
         assert found.strengths()["middle"]["hybrid, L"] == "4 max_activation"
 
 
-def test_what_the_protocol_asks_for_and_is_missing_is_named(filled: Path) -> None:
+def test_words_of_another_prompt_or_number_format_are_not_taken_for_those_that_were_noted(tmp_path: Path) -> None:
+    with making(tmp_path / "early", N) as run:
+        words = dict.fromkeys(range(N), "a frog")
+        first = said(run, words, base(PROTOCOL, "topk"), "world:S")
+        said(run, words, base(PROTOCOL, "topk"), "world:S", prompt="And this?")
+        assert stored(run, first.identity) == first
+
+
+def test_what_was_noted_and_is_missing_is_named(filled: Path) -> None:
     with Run.open(filled / "early") as run:
-        with pytest.raises(UnusablePath, match="no topk by world:M in .*early"):
-            stored(run, base(PROTOCOL, "topk"), "world:M")
-        with pytest.raises(UnusablePath, match="no strength for steering by world:M"):
-            stored(run, base(PROTOCOL, "steering"), "world:M")
+        for identity in (None, "0" * 64):
+            with pytest.raises(UnusablePath, match="early lacks what was said"):
+                stored(run, identity)
 
 
 def test_without_the_truth_a_feature_is_of_the_level_that_most_words_are(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from seesay.commands.options import Options
 from seesay.files import to_json, unwritable, write_json
 
 _STDOUT = Path("-")
-_IS_MUTED = ContextVar("is_muted", default=False)
+_HEARD: ContextVar[list[Mapping[str, Any]] | None] = ContextVar("heard", default=None)
 
 
 class _Rate(ProgressColumn):
@@ -42,7 +42,9 @@ class Output:
     def __init__(self, options: Options, *, is_silent: bool = False) -> None:
         self._target = None if is_silent else options.json
         self._is_silent = is_silent
-        self.console = Console(stderr=options.json == _STDOUT, highlight=False, quiet=is_silent or _IS_MUTED.get())
+        self.console = Console(
+            stderr=options.json == _STDOUT, highlight=False, quiet=is_silent or _HEARD.get() is not None
+        )
         if self._target is not None and self._target != _STDOUT:
             check_writable(self._target)
         if options.verbose:
@@ -86,6 +88,9 @@ class Output:
         Raises:
             UnusablePath: if the file cannot be written after all.
         """
+        heard = _HEARD.get()
+        if heard is not None:
+            heard.append(result)
         if self._target == _STDOUT:
             sys.stdout.write(to_json(result))
             sys.stdout.flush()
@@ -100,13 +105,18 @@ class Output:
 
 
 @contextmanager
-def muted() -> Generator[None]:
-    """Within it commands show their progress and print nothing: whoever is made of others says what came of them."""
-    before = _IS_MUTED.set(True)
+def muted() -> Generator[list[Mapping[str, Any]]]:
+    """Within it commands show their progress and print nothing: whoever is made of others says what came of them.
+
+    Yields:
+        The results of those that have finished, as `--json` would write them.
+    """
+    heard: list[Mapping[str, Any]] = []
+    before = _HEARD.set(heard)
     try:
-        yield
+        yield heard
     finally:
-        _IS_MUTED.reset(before)
+        _HEARD.reset(before)
 
 
 def check_writable(path: Path) -> None:

@@ -11,7 +11,7 @@ from tyro.conf import OmitArgPrefixes, arg
 
 from seesay.commands.counts import Count, OptionalCount
 from seesay.commands.explaining_options import ExplainerOptions
-from seesay.commands.names import is_world, listed
+from seesay.commands.names import is_of_world, is_world, listed
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.planning import PlanOptions
@@ -23,6 +23,7 @@ from seesay.reproduction.protocol import METHODS, PRESETS, Preset, Protocol, pla
 
 if TYPE_CHECKING:
     from seesay.commands.reproducing import Steps
+    from seesay.records import Method
     from seesay.reproduction.ablations import Variation
     from seesay.reproduction.changes import Change
     from seesay.reproduction.report import Made, Report
@@ -100,19 +101,23 @@ class Reproduce:
         if self.dry.plan:
             from seesay.commands.reproduction_plan import tell_plan
 
-            return tell_plan(protocol, self.max_features, self.who, self.dry, self.common, output)
+            return tell_plan(
+                protocol, self.max_features, self.who, self.dry, self.common, output, has_ablations=self.ablations
+            )
         means = Means(self.who, self.sharing, self.common)
         steps = Steps(self.out, protocol, means, self.max_features, commit_of_sources(), output)
         with stopping(output):
             steps.explain_all()
             steps.score_all()
             report = self._report(protocol, steps)
+            self._write(report)
             if self.ablations:
                 changes = self._changes(protocol, steps)
                 block, explainer = protocol.middle
                 ablated = f"block {block.name}, explainer {explainer.size}"
                 report = replace(report, changes=changes, ablated=ablated, made=self._made(steps))
-        self._write(report, output)
+                self._write(report)
+        self._tell(report, output)
         return 0
 
     def _protocol(self) -> Protocol:
@@ -131,7 +136,7 @@ class Reproduce:
         if self.weights is not None:
             protocol = trained(protocol, self.weights, self.seeds)
             for name in (*(each.name for each in protocol.explainers), *(each.sae for each in protocol.blocks)):
-                if not Path(name).is_dir():
+                if not is_of_world(name):
                     raise UnreadableModel(
                         f"no {name}",
                         expected="a training with a model of each size and seed, and SAEs",
@@ -147,6 +152,10 @@ class Reproduce:
             )
         if self.images is not None:
             protocol = replace(protocol, images=self.images, images_split=None)
+            if self.preset == "world":
+                from seesay.world.pictures import pictures
+
+                protocol = replace(protocol, n_images=pictures(self.images).n_images)
         if self.scores is not None:
             names = listed(self.scores)
             for name in names:
@@ -166,7 +175,14 @@ class Reproduce:
         from seesay.reproduction.report import Report
 
         with ExitStack() as stack:
-            shelves = Shelves(steps.opened(stack), protocol, self.common.seed, steps.features)
+            shelves = Shelves(
+                steps.opened(stack),
+                protocol,
+                steps.settings,
+                self.common.seed,
+                features=steps.features,
+                controls=steps.controls,
+            )
             scores = dict.fromkeys((*protocol.judged_by, *protocol.scores))
             found = {score: shelves.measured(score) for score in scores}
             measured = {score: each for score, each in found.items() if each is not None}
@@ -186,33 +202,36 @@ class Reproduce:
         """One thing changed at a time: done, and told."""
         from seesay.reproduction.ablations import images_of, variations
         from seesay.reproduction.changes import Bases
-        from seesay.reproduction.reading import base, chosen
+        from seesay.reproduction.reading import base
         from seesay.store.run import Run
 
         block, explainer = protocol.middle
         path = steps.run_of(block.name)
-        with Run.open(path) as run:
-            bases = [
-                replace(asked, strength=chosen(run, asked.method, explainer.name) if asked.way.steers else None)
-                for asked in (base(protocol, method, seed=self.common.seed) for method in METHODS)
-            ]
+        bases = [
+            replace(base(protocol, method, seed=self.common.seed), strength=steps.strength(method, explainer, block))
+            for method in METHODS
+        ]
         # of fewer images others are held out: what they are worth only the truth can tell
         sizes = images_of(steps.n_images(block)) if "ground_truth" in protocol.judged_by else ()
         changed = list(variations(bases, sizes))
-        steps.ablate(block, explainer, changed, sizes)
+        identities = steps.ablate(block, explainer, changed, sizes)
         with ExitStack() as stack:
             run = stack.enter_context(Run.open(path))
             smaller = {n: stack.enter_context(Run.open(steps.smaller(block, n))) for n in sizes}
-            bases_of = [each for each in changed if each.factor == "base"]
-            told = Bases(run, explainer.name, bases_of, self.common.seed)
+            done = list(zip(changed, identities, strict=True))
+            bases_of = [(each, identity) for each, identity in done if each.factor == "base"]
+            by_method: dict[Method, str] = {each.setting.method: identity for each, identity in bases_of}
+            told = Bases(run, steps.features[block.name], by_method, self.common.seed)
             found: list[Change | None] = []
             for score in protocol.judged_by:
-                for each in changed:
+                for each, identity in done:
                     where = run if each.n_images is None else smaller[each.n_images]
                     is_same = each.n_images is None or score == "ground_truth"
-                    found.append(told.change(each, where, score) if is_same else None)
+                    found.append(told.change(each, identity, where, score) if is_same else None)
                 if score == "iou":
-                    found += [told.change(_on_shown(each), run, score, "shared") for each in bases_of]
+                    found += [
+                        told.change(_on_shown(each), identity, run, score, "shared") for each, identity in bases_of
+                    ]
         return [each for each in found if each is not None]
 
     def _made(self, steps: "Steps") -> "Made":
@@ -228,7 +247,7 @@ class Reproduce:
         machine = f"{device.type}{threads}, {dtype}"
         return Made(__version__, tuple(steps.commits), self.common.seed, machine, steps.seconds)
 
-    def _write(self, report: "Report", output: Output) -> None:
+    def _write(self, report: "Report") -> None:
         from seesay.files import write_json, write_text
         from seesay.report.sections import as_markdown
         from seesay.reproduction.figures import write_page
@@ -237,6 +256,8 @@ class Reproduce:
         write_page(self.out / _REPORT, title, report)
         write_text(self.out / _TABLES, [f"# {title}\n\n", as_markdown(report.sections())])
         write_json(self.out / _JSON, report.as_json())
+
+    def _tell(self, report: "Report", output: Output) -> None:
         print_sections(output.console, report.in_short())
         output.console.print(Text(f"\nReport: {self.out / _REPORT}, {_TABLES} and {_JSON}"), soft_wrap=True)
         block, _ = report.protocol.middle

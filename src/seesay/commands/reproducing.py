@@ -1,11 +1,11 @@
 """The steps of a reproduction: other commands, in order, each of them done once."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from rich.text import Text
 
@@ -26,17 +26,15 @@ from seesay.commands.score import ScoreCommand
 from seesay.commands.sharing import SharingOptions
 from seesay.commands.timing import N_TIMED, Timing
 from seesay.facts import hash_of
-from seesay.reproduction.protocol import METHODS, Block, Explainer, Protocol
+from seesay.reproduction.protocol import CONTROLS, METHODS, Block, Explainer, Protocol
 
 if TYPE_CHECKING:
     from seesay.explainers.config import Setting
-    from seesay.records import Control
+    from seesay.records import Control, Method, Strength
     from seesay.reproduction.ablations import Variation
+    from seesay.reproduction.reading import Asked
     from seesay.scorers.config import KnownScore
     from seesay.store.run import Run
-
-_CONTROLS: "tuple[Control | None, ...]" = (None, "random")
-
 
 Command = Collect | Calibrate | Explain | ScoreCommand | Label | Timing
 """What a step does."""
@@ -85,7 +83,7 @@ class Steps:
     ) -> None:
         self._out, self._protocol, self._means, self._output = out, protocol, means, output
         self._max_features, self._commit = max_features or protocol.max_features, commit
-        self._notes = Notes(out, protocol, means.common.seed)
+        self._notes = Notes(out, protocol, self._max_features, means.who, means.common)
         self._own: dict[str, None] = {}
 
     def run_of(self, name: str) -> Path:
@@ -109,7 +107,56 @@ class Steps:
     @property
     def times(self) -> dict[str, list[tuple[float, float]]]:
         """Seconds that Top-k and the hybrid took, by explainer, in each round."""
-        return self._notes.times
+        (block, _), found = self._protocol.middle, dict[str, list[tuple[float, float]]]()
+        for explainer in self._protocol.explainers:
+            rounds = self._came(_timing(explainer, block), "rounds")
+            try:
+                found[explainer.title] = [(float(topk), float(hybrid)) for topk, hybrid in rounds]
+            except (TypeError, ValueError) as error:
+                raise self._notes.damaged("the times") from error
+            if not all(min(pair) > 0 for pair in found[explainer.title]):
+                raise self._notes.damaged("the times")
+        return found
+
+    @property
+    def settings(self) -> "dict[Asked, str]":
+        """The identities of the settings in which was explained what claims are judged by."""
+        return {
+            (block.name, (method, explainer.size, explainer.seed), control): self._came(
+                _saying(method, control, explainer, block), "setting"
+            )
+            for block in self._protocol.blocks
+            for explainer in self._protocol.explainers
+            for method in METHODS
+            for control in CONTROLS
+        }
+
+    @property
+    def controls(self) -> dict[str, list[int]]:
+        """The features beside which random directions are explained, by block."""
+        return {each.name: self._chosen(each)[: self._protocol.n_controls] for each in self._protocol.blocks}
+
+    def strength(self, method: "Method", explainer: Explainer, block: Block) -> "Strength | None":
+        """How hard a method pushes, as it was chosen; None for one that does not push.
+
+        Args:
+            method: which.
+            explainer: who explains.
+            block: whose features.
+
+        Raises:
+            UnusablePath: the notes are damaged.
+        """
+        from seesay.store.checks import checked_strength
+
+        if method not in self._protocol.calibrating:
+            return None
+        name = _calibrating(method, explainer, block)
+        chosen = self._came(name, "strength")
+        try:
+            return checked_strength(chosen["value"], chosen["unit"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._notes.damaged(f"the strength of {name!r}") from error
 
     @property
     def features(self) -> dict[str, list[int]]:
@@ -152,7 +199,7 @@ class Steps:
             with keeping():
                 for block in self._protocol.blocks:
                     for name, command in self._speaking(block, explainer):
-                        self._do(f"{name}, {explainer.title}, {block.name}", command)
+                        self._do(name, command)
                 self._measure_time(explainer)
 
     def score_all(self) -> None:
@@ -176,7 +223,7 @@ class Steps:
 
     def ablate(
         self, block: Block, explainer: Explainer, variations: "Sequence[Variation]", sizes: Sequence[int]
-    ) -> None:
+    ) -> list[str]:
         """Explain and score variations.
 
         Args:
@@ -185,30 +232,37 @@ class Steps:
             variations: strengths included.
             sizes: of smaller sets of images, for which runs of their own are made.
 
+        Returns:
+            The identities of the settings of all variations, in their order.
+
         Raises:
             SeesayError: whatever is wrong.
             KeyboardInterrupt: after Ctrl-C, when the batch is written.
         """
-        judged_by, who = self._protocol.judged_by, f"{explainer.title}, {block.name}"
-        whole = self.run_of(block.name)
+        judged_by, whole = self._protocol.judged_by, self.run_of(block.name)
         shared = self._score(whole, ("iou",), block, words_alone=True)
         if "iou" in judged_by:
-            self._do(f"score on shown images, {who}", replace(shared, split="shared"))
+            self._do(f"score on shown images, {whole.name}", replace(shared, split="shared"))
         for n in sizes:
-            self._do(f"collect {n} images, {block.name}", self._collect(block, self.smaller(block, n), n))
+            path = self.smaller(block, n)
+            self._do(f"collect, {path.name}", self._collect(block, path, n))
+        found: list[str] = []
         with keeping():
             for each in variations:
-                if each.factor == "base":
-                    continue
                 path = whole if each.n_images is None else self.smaller(block, each.n_images)
-                command = self._explain(path, each.setting, explainer, block)
-                self._do(f"{each.factor} {each.value}: {each.setting.method}, {who}", command)
+                if each.factor == "base":
+                    name = _saying(each.setting.method, None, explainer, block)
+                else:
+                    name = f"{each.factor} {each.value}: {each.setting.method}, {explainer.title}, {path.name}"
+                    self._do(name, self._explain(path, each.setting, explainer, block))
+                found.append(self._came(name, "setting"))
         score = replace(self._score(whole, judged_by, block, words_alone=True), controls=True)
         self._do(f"score variations, {whole.name}", score)
         for n in sizes:
             # other images are held out there, so that only the truth can be compared
             path = self.smaller(block, n)
             self._do(f"score variations, {path.name}", self._score(path, ("ground_truth",), block, words_alone=True))
+        return found
 
     def smaller(self, block: Block, n_images: int) -> Path:
         """The folder of a run on fewer images.
@@ -225,32 +279,40 @@ class Steps:
 
     def _measure_time(self, explainer: Explainer) -> None:
         """Let Top-k and the hybrid explain the same features in turns, and note how long each took."""
-        (block, _), name = self._protocol.middle, explainer.title
+        block, _ = self._protocol.middle
+        strength = self.strength("hybrid", explainer, block)
+        assert strength is not None
         timing = Timing(
             self.run_of(block.name),
             tuple(self._chosen(block)[:N_TIMED]),
+            strength,
             self._protocol.max_new_tokens,
             replace(self._means.who, explainer=explainer.name),
             self._common,
         )
-        self._do(f"time, {name}, {block.name}", timing)
-        if timing.rounds:
-            self._notes.add_times(name, timing.rounds)
+        self._do(_timing(explainer, block), timing)
 
     def _do(self, name: str, command: Command) -> None:
         from seesay.store.run import exists
 
         folder = command.out if isinstance(command, Collect) else command.path
-        identity = hash_of({"version": __version__, "command": repr(command), "weights": self._notes.weights})
+        if isinstance(command, Collect) and self._notes.step(name) and not exists(folder):
+            self._notes.forget(folder.name)
+        asked = repr(_as_far_as_numbers_go(command))
+        identity = hash_of({"version": __version__, "command": asked, "weights": self._notes.weights})
         self._own[name] = None
-        if self._notes.step(name).get("identity") == identity and exists(folder):
+        if self._notes.step(name).get("identity") == identity:
             return
         started = time.monotonic()
-        with self._output.progress(name, total=None), muted():
+        with self._output.progress(name, total=None), muted() as told:
             command.run()
         seconds = round(time.monotonic() - started, 1)
-        self._notes.add_step(name, identity, seconds, self._commit)
+        self._notes.add_step(name, identity, seconds, self._commit, _came_of(command, told))
         self._output.console.print(Text(f"{name}: {seconds:.0f} s"))
+
+    def _came(self, name: str, what: str) -> Any:
+        """Something that came of a step, whose kind is whatever the notes say."""
+        return self._notes.came_of(name).get(what)
 
     def _collect(self, block: Block, out: Path, n_images: int | None = None) -> Collect:
         protocol = self._protocol
@@ -292,10 +354,10 @@ class Steps:
         """Of one explainer and block: strengths, and then words."""
         from seesay.reproduction.reading import base
 
-        path, name = self.run_of(block.name), explainer.name
+        path = self.run_of(block.name)
         for method, how in self._protocol.calibrating.items():
             yield (
-                f"calibrate {method}",
+                _calibrating(method, explainer, block),
                 Calibrate(
                     path,
                     method=method,  # pyright: ignore[reportArgumentType] (those that can be calibrated)
@@ -304,16 +366,16 @@ class Steps:
                     by=how.by,
                     max_features=self._protocol.n_validation,
                     instruments=self._instruments,
-                    who=replace(self._means.who, explainer=name),
+                    who=replace(self._means.who, explainer=explainer.name),
                     words=DecodingOptions(max_new_tokens=self._protocol.max_new_tokens),
                     common=self._common,
                 ),
             )
         for method in METHODS:
-            for control in _CONTROLS:
-                setting = base(self._protocol, method, control, self._common.seed)
-                told = f"{method}, {control}" if control else method
-                yield told, self._explain(path, setting, explainer, block)
+            strength = self.strength(method, explainer, block)
+            for control in CONTROLS:
+                setting = replace(base(self._protocol, method, control, self._common.seed), strength=strength)
+                yield _saying(method, control, explainer, block), self._explain(path, setting, explainer, block)
 
     def _explain(self, path: Path, setting: "Setting", explainer: Explainer, block: Block) -> Explain:
         """The command that explains in a setting."""
@@ -327,7 +389,7 @@ class Steps:
         return Explain(
             path,
             method=setting.method,
-            features=self._ids(block),
+            features=self._ids(block, self._protocol.n_controls if setting.control == "random" else None),
             strength=None if strength is None else strength.value,
             strength_unit=None if strength is None else strength.unit,
             control=setting.control,
@@ -362,3 +424,36 @@ class Steps:
             sharing=self._means.sharing,
             common=self._common,
         )
+
+
+def _calibrating(method: "Method", explainer: Explainer, block: Block) -> str:
+    return f"calibrate {method}, {explainer.title}, {block.name}"
+
+
+def _saying(method: "Method", control: "Control | None", explainer: Explainer, block: Block) -> str:
+    return ", ".join(filter(None, (method, control, explainer.title, block.name)))
+
+
+def _timing(explainer: Explainer, block: Block) -> str:
+    return f"time, {explainer.title}, {block.name}"
+
+
+def _as_far_as_numbers_go(command: Command) -> Command:
+    """The same without what changes no number: where it is computed, and what is printed."""
+    common = Options(dtype=command.common.dtype, seed=command.common.seed)
+    if isinstance(command, Collect | Explain | ScoreCommand):
+        return replace(command, common=common, sharing=SharingOptions())
+    return replace(command, common=common)
+
+
+def _came_of(command: Command, told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What later steps need of a command's result."""
+    match command:
+        case Calibrate():
+            return {"strength": told[-1]["strength"]}
+        case Explain():
+            return {"setting": told[-1]["identity"]}
+        case Timing():
+            return {"rounds": command.rounds}
+        case _:
+            return {}

@@ -1,17 +1,21 @@
-"""What a folder notes of a reproduction: what it is of, what was done, and what came of it beside the runs."""
+"""What a folder notes of a reproduction: what it is of, which steps were done, and what came of each."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, final
 
+from seesay.commands.explaining_options import ExplainerOptions
+from seesay.commands.options import Options
 from seesay.errors import UnusablePath
 from seesay.facts import hash_of
 from seesay.files import write_json
 from seesay.reproduction.protocol import Protocol
 
 FILE = "notes.json"
-_PARTS = ("steps", "features", "times")
+_PARTS = ("of", "steps", "features")
 
 
 @final
@@ -21,39 +25,57 @@ class Notes:
     Args:
         out: the folder.
         protocol: what is done in it.
-        seed: of everything random.
+        max_features: test features of each block, at most; None for all that can be scored.
+        who: options of explaining models.
+        common: options of every command.
 
     Raises:
-        UnusablePath: they are damaged, cannot be written, or of a reproduction of something else.
+        UnusablePath: they are damaged, cannot be read or written, or of a reproduction of something else.
     """
 
-    def __init__(self, out: Path, protocol: Protocol, seed: int) -> None:
+    def __init__(
+        self, out: Path, protocol: Protocol, max_features: int | None, who: ExplainerOptions, common: Options
+    ) -> None:
         self._path = out / FILE
         noted = _read(self._path)
         saes, explainers = [each.sae for each in protocol.blocks], [each.name for each in protocol.explainers]
         models = list(dict.fromkeys([protocol.subject, *saes, *explainers]))
-        asked: dict[str, Any] = {"preset": protocol.name, "images": protocol.images, "seed": seed, "models": models}
-        of = noted.get("of", {})
+        asked = _asked(protocol, max_features, who, common, models)
+        of = noted["of"]
         if of and of != asked:
-            differs = next(name for name in asked if of.get(name) != asked[name])
+            differs = next((name for name in asked if of.get(name) != asked[name]), next(iter(of)))
             raise UnusablePath(
                 f"{out} holds a reproduction with another {differs}: {of.get(differs)!r}",
-                expected=f"{asked[differs]!r}",
+                expected=f"{asked.get(differs)!r}",
                 remedy="give another --out",
             )
-        self._noted: dict[str, dict[str, Any]] = {"of": asked, **{name: noted.get(name, {}) for name in _PARTS}}
+        self._noted: dict[str, dict[str, Any]] = {**noted, "of": asked}
         self.weights = hash_of({name: _stamp(name) for name in models})
         """A hash of the files of weights on this machine, as far as sizes and times tell."""
 
     def step(self, name: str) -> Mapping[str, Any]:
-        """What is known of a step; nothing if it has not been done.
+        """What is known of a step: nothing if it has not been done.
 
         Args:
             name: of the step.
         """
         return self._noted["steps"].get(name, {})
 
-    def add_step(self, name: str, identity: str, seconds: float, commit: str | None) -> None:
+    def came_of(self, name: str) -> Mapping[str, Any]:
+        """What came of a step that was done.
+
+        Args:
+            name: of the step.
+
+        Raises:
+            UnusablePath: the notes do not say.
+        """
+        came = self.step(name).get("came")
+        if not isinstance(came, dict):
+            raise self.damaged(f"what came of {name!r}")
+        return came
+
+    def add_step(self, name: str, identity: str, seconds: float, commit: str | None, came: Mapping[str, Any]) -> None:
         """Note that a step was done.
 
         Args:
@@ -61,9 +83,21 @@ class Notes:
             identity: hash of what was done.
             seconds: that it took; where it was done before, the longer time stands, as what is done again is soon done.
             commit: of the sources that did it.
+            came: what came of it that later steps need, as plain data.
         """
         took = max(seconds, float(self.step(name).get("seconds", 0.0)))
-        self._noted["steps"][name] = {"identity": identity, "seconds": took, "commit": commit}
+        self._noted["steps"][name] = {"identity": identity, "seconds": took, "commit": commit, "came": dict(came)}
+        self._write()
+
+    def forget(self, block: str) -> None:
+        """Forget what was done in a block, whose run is gone.
+
+        Args:
+            block: its name.
+        """
+        steps = self._noted["steps"]
+        self._noted["steps"] = {name: step for name, step in steps.items() if not name.endswith(f", {block}")}
+        self._noted["features"].pop(block, None)
         self._write()
 
     def features(self, block: str) -> list[int] | None:
@@ -84,23 +118,37 @@ class Notes:
         self._noted["features"][block] = list(feature_ids)
         self._write()
 
-    @property
-    def times(self) -> dict[str, list[tuple[float, float]]]:
-        """Seconds that Top-k and the hybrid took, by explainer, in each round."""
-        return {name: [(topk, hybrid) for topk, hybrid in rounds] for name, rounds in self._noted["times"].items()}
-
-    def add_times(self, explainer: str, rounds: Sequence[Sequence[float]]) -> None:
-        """Note how long Top-k and the hybrid took.
+    def damaged(self, what: str) -> UnusablePath:
+        """What is raised for notes that do not say what they should.
 
         Args:
-            explainer: in words.
-            rounds: seconds of either.
+            what: is wrong.
         """
-        self._noted["times"][explainer] = [list(each) for each in rounds]
-        self._write()
+        return UnusablePath(f"{self._path} is damaged: {what}", expected="notes of a reproduction", remedy="remove it")
 
     def _write(self) -> None:
         write_json(self._path, self._noted)
+
+
+def _asked(
+    protocol: Protocol, max_features: int | None, who: ExplainerOptions, common: Options, models: Sequence[str]
+) -> dict[str, Any]:
+    """What a folder is of: all that its tables depend on but weights and seesay's version, as JSON has it."""
+    return json.loads(
+        json.dumps({
+            "preset": protocol.name,
+            "images": f"{protocol.images}, at most {protocol.n_images}",
+            "seed": common.seed,
+            "models": models,
+            "max_features": max_features,
+            "n_controls": protocol.n_controls,
+            "n_validation": protocol.n_validation,
+            "calibrating": {method: asdict(how) for method, how in protocol.calibrating.items()},
+            "dtype": common.dtype,
+            "prompts": None if who.prompts is None else str(who.prompts),
+            "quantize": who.quantize,
+        })
+    )  # fmt: skip
 
 
 def _stamp(name: str) -> list[list[Any]]:
@@ -109,28 +157,42 @@ def _stamp(name: str) -> list[list[Any]]:
     return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, dict[str, Any]]:
     if path.parent.exists() and not path.parent.is_dir():
         raise UnusablePath(f"{path.parent} is a file", expected="a folder: --out DIR")
-    damaged = UnusablePath(f"{path} is damaged", expected="notes of a reproduction", remedy="remove it")
     try:
         found = json.loads(path.read_text("utf-8"))
-        if not found.keys() <= {"of", "steps", "features", "times"}:
-            raise damaged
-        of, steps, features, times = (found.get(name, {}) for name in ("of", "steps", "features", "times"))
-        is_sound = all(isinstance(each, dict) for each in (of, steps, features, times, *steps.values()))
-        is_sound &= all(isinstance(each.get("seconds", 0.0), int | float) for each in steps.values())
-        is_sound &= all(isinstance(each, int) for several in features.values() for each in several)
-        is_sound &= all(
-            isinstance(each, int | float) and each > 0
-            for rounds in times.values()
-            for pair in rounds
-            for each in (pair[0], pair[1])
-        )
+        is_sound = _is_sound(found)
     except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, AttributeError, TypeError, IndexError) as error:
-        raise damaged from error
+        return {name: {} for name in _PARTS}
+    except OSError as error:
+        raise UnusablePath(f"{path} cannot be read: {error.strerror}", expected="a folder: --out DIR") from error
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise _damage(path) from error
     if not is_sound:
-        raise damaged
-    return found
+        raise _damage(path)
+    return {name: found.get(name, {}) for name in _PARTS}
+
+
+def _damage(path: Path) -> UnusablePath:
+    return UnusablePath(f"{path} is damaged", expected="notes of a reproduction", remedy="remove it")
+
+
+def _is_sound(found: Mapping[str, Any]) -> bool:
+    of, steps, features = (found.get(name, {}) for name in _PARTS)
+    return (
+        found.keys() <= set(_PARTS)
+        and all(isinstance(each, dict) for each in (of, steps, features, *steps.values()))
+        and all(_is_sound_step(each) for each in steps.values())
+        and all(isinstance(each, int) for several in features.values() for each in several)
+    )
+
+
+def _is_sound_step(step: Mapping[str, Any]) -> bool:
+    seconds, commit = step.get("seconds", 0.0), step.get("commit")
+    return (
+        isinstance(seconds, int | float)
+        and math.isfinite(seconds)
+        and isinstance(commit, str | None)
+        and isinstance(step.get("came", {}), dict)
+    )

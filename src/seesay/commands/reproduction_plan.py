@@ -59,6 +59,8 @@ def tell_plan(
     options: PlanOptions,
     common: Options,
     output: Output,
+    *,
+    has_ablations: bool = False,
 ) -> int:
     """Make a plan and print it.
 
@@ -69,6 +71,7 @@ def tell_plan(
         options: of the plan.
         common: options of every command.
         output: of the command.
+        has_ablations: whether they are asked for, too.
 
     Returns:
         The exit code.
@@ -90,7 +93,7 @@ def tell_plan(
     output.console.print(Text(_in_words(protocol, n)))
     output.console.print(_work_table(works))
     output.console.print(_disk_table(protocol, n))
-    for each in (*remarks, *_notes(protocol, works)):
+    for each in (*remarks, *_notes(works, has_ablations=has_ablations)):
         output.console.print(Text(each))
     result = {
         "preset": protocol.name,
@@ -166,7 +169,8 @@ def _n_questions(protocol: Protocol, method: str, n: int) -> int:
     """Of all blocks: words and those of random directions, and what calibrating tries."""
     how = next((each for name, each in protocol.calibrating.items() if name == method), None)
     tried = 0 if how is None else len(how.grid) * protocol.n_validation
-    return len(protocol.blocks) * (2 * n + tried)
+    n_controls = n if protocol.n_controls is None else min(n, protocol.n_controls)
+    return len(protocol.blocks) * (n + n_controls + tried)
 
 
 def _in_words(protocol: Protocol, n: int) -> str:
@@ -208,9 +212,9 @@ def _disk_table(protocol: Protocol, n: int) -> Table:
     return table
 
 
-def _notes(protocol: Protocol, works: Sequence[Work]) -> Iterator[str]:
+def _notes(works: Sequence[Work], *, has_ablations: bool) -> Iterator[str]:
     known = [each.seconds for each in works if each.seconds is not None]
     if known:
         yield f"Explaining and calibrating: at least {duration(sum(known))}."
-    yield "Collecting, scoring and labelling are not counted."
+    yield f"Collecting, scoring{', ablations' if has_ablations else ''} and labelling are not counted."
     yield "How it is counted: docs/large-models.md."

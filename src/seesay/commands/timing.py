@@ -11,6 +11,8 @@ from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.speaking import alone, speaking
+from seesay.explainers.config import Setting
+from seesay.records import Decoding, Strength
 
 N_TIMED = 64
 """Features that are explained for the sake of time."""
@@ -26,6 +28,7 @@ class Timing:
     Args:
         path: of the run.
         feature_ids: which features.
+        strength: by which the hybrid pushes.
         max_new_tokens: of an answer.
         who: explains.
         common: options of every command.
@@ -34,6 +37,7 @@ class Timing:
 
     path: Path
     feature_ids: tuple[int, ...]
+    strength: Strength
     max_new_tokens: int
     who: ExplainerOptions
     common: Options
@@ -41,10 +45,6 @@ class Timing:
 
     def run(self) -> int:
         """Do it."""
-        from seesay.explainers.config import Setting
-        from seesay.records import Decoding
-        from seesay.reproduction.reading import chosen
-
         output = Output(self.common)
         with speaking(
             self.path,
@@ -56,8 +56,7 @@ class Timing:
             begin=partial(alone, output=output),
         ) as (run, speaker, _named, _):
             decoding = Decoding(self.max_new_tokens)
-            strength = chosen(run, "hybrid", speaker.name)
-            settings = (Setting("topk", decoding=decoding), Setting("hybrid", strength, decoding=decoding))
+            settings = (Setting("topk", decoding=decoding), Setting("hybrid", self.strength, decoding=decoding))
             for number in range(1 + _N_ROUNDS):
                 took: list[float] = []
                 for setting in settings:

@@ -1,6 +1,6 @@
 """What came of each variation, beside the base."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -31,8 +31,8 @@ class Change:
         value: to what; empty for the base.
         method: that explained.
         score: by which it is told.
-        mean: over the features that have it.
-        difference: from the base, on the features that both have; None for the base itself.
+        mean: over the features that it and the base have.
+        difference: from the base, on the same; None for the base itself.
     """
 
     factor: str
@@ -49,22 +49,24 @@ class Bases:
 
     Args:
         run: the whole one, with the bases.
-        explainer: whose words they are.
-        bases: of each method.
+        feature_ids: that were explained.
+        bases: of each method, the identity of its setting.
         seed: of resampling.
     """
 
-    def __init__(self, run: Run, explainer: str, bases: Sequence[Variation], seed: int) -> None:
-        self._run, self._explainer, self._seed = run, explainer, seed
-        self._bases = {each.setting.method: each for each in bases}
+    def __init__(self, run: Run, feature_ids: Collection[int], bases: Mapping[Method, str], seed: int) -> None:
+        self._run, self._feature_ids, self._bases, self._seed = run, feature_ids, bases, seed
         self._shelves: dict[Path, Shelf] = {}
         self._nearest = {each.feature_id: each.nearest for each in features(run)}
 
-    def change(self, variation: Variation, run: Run, score: KnownScore, holding: Holding = "held-out") -> Change | None:
+    def change(
+        self, variation: Variation, identity: str, run: Run, score: KnownScore, holding: Holding = "held-out"
+    ) -> Change | None:
         """What came of a variation; None if it has not been scored so.
 
         Args:
             variation: which.
+            identity: of the setting in which it was explained.
             run: that it was explained in.
             score: by which it is told.
             holding: on which images.
@@ -73,24 +75,23 @@ class Bases:
             UnusablePath: it has not been explained.
         """
         method = variation.setting.method
-        found = self._known(run, variation, score, holding)
+        found = self._known(run, identity, score, holding)
         base = self._known(self._run, self._bases[method], score, "held-out")
-        if not found or not base:
-            return None
         ids = sorted(found.keys() & base.keys())
-        is_base = variation.factor == "base"
+        if not ids:
+            return None
+        clusters = clusters_of(ids, self._nearest)
+        first, second = (np.array([each[key] for key in ids]) for each in (found, base))
         difference = None
-        if ids and not is_base:
-            first, second = (np.array([each[key] for key in ids]) for each in (found, base))
-            difference = paired(first, second, clusters_of(ids, self._nearest), seed=self._seed).difference
-        own = sorted(found)
-        mean = estimate(np.array([found[each] for each in own]), clusters_of(own, self._nearest), seed=self._seed)
+        if variation.factor != "base":
+            difference = paired(first, second, clusters, seed=self._seed).difference
+        mean = estimate(first, clusters, seed=self._seed)
         return Change(variation.factor, variation.value, method, score, mean, difference)
 
-    def _known(self, run: Run, variation: Variation, score: KnownScore, holding: Holding) -> Known:
-        setting = stored(run, variation.setting, self._explainer)
+    def _known(self, run: Run, identity: str, score: KnownScore, holding: Holding) -> Known:
+        setting = stored(run, identity)
         if run.folder not in self._shelves:
-            self._shelves[run.folder] = Shelf(run, 0, among(None))
+            self._shelves[run.folder] = Shelf(run, 0, among(self._feature_ids))
         shelf = self._shelves[run.folder]
         scored = shelf.scorings(score, setting)
         if holding == "held-out":

@@ -53,6 +53,7 @@ class Numbers:
         levels: of each feature, what it stands for; an empty text where nobody knows.
         clusters: of each feature, the number of its cluster.
         is_informative: whether any way's words are above all that stands beside them, feature by feature.
+        all_blocks: names of the blocks that there should be; those of the features if nobody says more.
     """
 
     score: KnownScore
@@ -61,6 +62,7 @@ class Numbers:
     levels: Sequence[Level | Literal[""]]
     clusters: Int64[np.ndarray, " feature"]
     is_informative: bool = True
+    all_blocks: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -98,7 +100,7 @@ class Numbers:
     @property
     def parts(self) -> tuple[str, ...]:
         """All blocks together, and each by itself."""
-        return (ALL, *dict.fromkeys(self.blocks))
+        return (ALL, *dict.fromkeys((*self.all_blocks, *self.blocks)))
 
 
 @final
@@ -114,6 +116,7 @@ class Figure:
         difference: with its interval; None where there are no such features.
         p_value: of Wilcoxon's signed-rank test, by Holm where the rule says so; None where two groups are compared.
         decides: whether the rule looks at it.
+        level: of the features, if it is of one level alone.
     """
 
     what: str
@@ -123,6 +126,7 @@ class Figure:
     difference: Estimate | None
     p_value: float | None
     decides: bool
+    level: Level | Literal[""] = ""
 
 
 @final
@@ -249,7 +253,7 @@ def best_of_both(numbers: Sequence[Numbers], times: Times, *, seed: int = 0) -> 
         times: of the hybrid and Top-k.
         seed: of resampling.
     """
-    figures: list[Figure] = []
+    figures, first = list[Figure](), numbers[0]
     others: tuple[Method, ...] = ("topk", "steering")
     for each, other in product(numbers, others):
         for block, size in product(each.parts, (None, *each.sizes)):
@@ -266,7 +270,7 @@ def best_of_both(numbers: Sequence[Numbers], times: Times, *, seed: int = 0) -> 
         name = f"{figure.what} by {figure.score}"
         outcomes.append((name, is_above and p_value < SURE, is_below and p_value < SURE))
     ratios = _ratios(times)
-    if ratios:
+    if ratios and len(times) == len(first.sizes) * len(first.seeds):
         least, _, most = ratios[ALL]
         told = f"time, {least:.2f} to {most:.2f} times Top-k's"
         outcomes.append((told, most <= MAX_TIME, least > MAX_TIME))
@@ -308,7 +312,7 @@ def _by_level(numbers: Numbers, block: str, size: str | None, seed: int) -> list
     found = [Figure(f"{what}: low-level - high-level", numbers.score, block, who, interaction, None, decides)]
     for level, of_level in (("low-level", is_low), ("high-level", is_high)):
         of = _Of(f"{what}: {level}", numbers, block, who, decides=decides)
-        found.append(of.paired(steering, topk, is_in & of_level, seed))
+        found.append(replace(of.paired(steering, topk, is_in & of_level, seed), level=level))
     return found
 
 

@@ -46,8 +46,7 @@ def figure_of(report: "Report") -> Any:
     from plotly.subplots import make_subplots
 
     first, _, third = report.claims
-    by_level = [each for each in first.figures if each.explainer == ALL and ": " in each.what and each.difference]
-    by_level = [each for each in by_level if not each.what.endswith("high-level") or "low" not in each.what]
+    by_level = [each for each in first.figures if each.explainer == ALL and each.level and each.difference]
     best = [each for each in third.figures if each.explainer == ALL and each.difference]
     heights = [320.0, *(_ROOM_PX + _ROW_PX * len(rows) for rows in (by_level, best))]
     primary = report.measured[0]
@@ -85,8 +84,8 @@ def _by_explainer(figure: Any, report: "Report") -> None:
             row=1,
             col=1,
         )
-        beside = [each.aids.get("random") for each in own]
-        if None not in beside:
+        beside = [each.aids["random"].mean for each in own if "random" in each.aids]
+        if len(beside) == len(own):
             figure.add_trace(
                 go.Scatter(
                     x=names,

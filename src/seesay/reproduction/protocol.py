@@ -16,6 +16,9 @@ Preset = Literal["world", "gemma-3", "internvl-3"]
 METHODS: tuple[Method, ...] = ("steering", "topk", "hybrid")
 """The paper's three methods."""
 
+CONTROLS: tuple[Literal["random"] | None, ...] = (None, "random")
+"""Each feature's own words, and those for a random direction and images drawn at random."""
+
 
 def called(size: str, seed: int) -> str:
     """What an explainer is called: by its size, and from the second training on by its number.
@@ -97,6 +100,8 @@ class Protocol:
         calibrating: of each method that steers, how its strength is chosen.
         n_validation: features that strengths are chosen on, at most.
         max_features: test features of each block that are explained, at most; None for all that can be scored.
+        n_controls: test features of each block beside which random directions and images are explained, at most; None
+            for all.
         max_new_tokens: of an answer.
         scores: that are computed.
         n_exemplars: held-out exemplars that words are held against; None for as many as usual.
@@ -119,6 +124,7 @@ class Protocol:
     calibrating: Mapping[Method, Calibrating]
     n_validation: int
     max_features: int | None
+    n_controls: int | None
     max_new_tokens: int
     scores: tuple[KnownScore, ...]
     n_exemplars: int | None
@@ -163,8 +169,9 @@ WORLD = Protocol(
         "steering": Calibrating("residual_norm", DEFAULT_GRIDS["residual_norm"], "agreement"),
         "hybrid": Calibrating("max_activation", DEFAULT_GRIDS["max_activation"], "kl"),
     }),
-    n_validation=150,
+    n_validation=100,
     max_features=None,
+    n_controls=150,
     max_new_tokens=24,
     scores=("iou", "clip", "auroc", "detection", "fuzzing", "ground_truth", "counterfactual"),
     n_exemplars=None,
@@ -217,6 +224,7 @@ GEMMA = Protocol(
     calibrating=_PUBLISHED,
     n_validation=500,
     max_features=1000,
+    n_controls=None,
     max_new_tokens=64,
     scores=("iou", "clip", "auroc"),
     n_exemplars=PAPER.n_exemplars,

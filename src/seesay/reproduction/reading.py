@@ -1,7 +1,7 @@
 """Runs into the numbers that claims are judged by."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
@@ -12,15 +12,13 @@ from seesay.comparison.contender import AIDS, AidName, FeatureKey
 from seesay.comparison.levels import labels_of, majority, noted_levels
 from seesay.comparison.shelf import Shelf
 from seesay.errors import UnusablePath
-from seesay.explainers.config import METHODS as WAYS
 from seesay.explainers.config import Setting
-from seesay.records import Control, Decoding, Level, Method, Strength
+from seesay.records import Control, Decoding, Level, Method
 from seesay.reproduction.claims import Numbers
-from seesay.reproduction.protocol import METHODS, Protocol, called
+from seesay.reproduction.protocol import CONTROLS, METHODS, Protocol, called
 from seesay.scorers.config import SCORES, KnownScore
 from seesay.split import split_of
 from seesay.statistics import Estimate, clusters_within, estimate
-from seesay.store.calibrations import calibrations
 from seesay.store.exemplars import features
 from seesay.store.explanations import StoredSetting, settings
 from seesay.store.run import Run
@@ -29,7 +27,8 @@ from seesay.store.ways import in_one_way, way_of
 Way = tuple[Method, str, int]
 """A method, and the size and the seed of who explained."""
 
-_CONTROLS: tuple[Control | None, ...] = (None, "random")
+Asked = tuple[str, Way, Control | None]
+"""What a protocol asks for: in which block, by which way, with which control."""
 
 
 @final
@@ -40,12 +39,12 @@ class Beside:
     Args:
         way: the method, and who explained.
         mean: over the features that all ways have.
-        aids: means of what random directions, permuted and constant words get on those of them that have it.
+        aids: the same of what random directions, permuted and constant words get, on those of them that have it.
     """
 
     way: Way
     mean: Estimate
-    aids: Mapping[AidName, float]
+    aids: Mapping[AidName, Estimate]
 
 
 @final
@@ -71,6 +70,7 @@ class _Place:
     run: Run
     shelf: Shelf
     asked: Mapping[tuple[Way, Control | None], StoredSetting]
+    controls: Collection[int] | None
 
     def values(self, score: KnownScore, way: Way, aid: AidName | None = None) -> Mapping[FeatureKey, float] | None:
         """What a way's words got, or what stands beside them, computed alike; None if they were not scored."""
@@ -80,7 +80,10 @@ class _Place:
         setting = self.asked[way, "random" if aid == "random" else None]
         scored = self.shelf.scorings(score, setting, None if aid == "random" else aid)
         same = [each for each in scored if way_of(each) == way_of(own[-1])]
-        return self.shelf.numbers(same[-1], setting).values.get(SCORES[score].value) if same else None
+        found = self.shelf.numbers(same[-1], setting).values.get(SCORES[score].value) if same else None
+        if found is None or aid != "random" or self.controls is None:
+            return found
+        return {key: value for key, value in found.items() if key.feature_id in self.controls}
 
 
 @final
@@ -90,8 +93,10 @@ class Shelves:
     Args:
         runs: open, by the names of blocks.
         protocol: that they were made by.
-        seed: of everything random in them.
+        identities: of the settings that were explained in.
+        seed: of resampling.
         features: that were explained, by block; None for all test features.
+        controls: those of them beside which random directions were, by block; None for all.
 
     Raises:
         UnusablePath: a setting is missing, or a run is damaged.
@@ -101,13 +106,26 @@ class Shelves:
         self,
         runs: Mapping[str, Run],
         protocol: Protocol,
+        identities: Mapping[Asked, str],
         seed: int,
+        *,
         features: Mapping[str, Collection[int]] | None = None,
+        controls: Mapping[str, Collection[int]] | None = None,
     ) -> None:
         self._protocol, self._seed = protocol, seed
         self._ways: list[Way] = [(method, each.size, each.seed) for method in METHODS for each in protocol.explainers]
         self._places = [
-            _Place(block, run, Shelf(run, number, among(features[block] if features else None)), self._asked(run))
+            _Place(
+                block,
+                run,
+                Shelf(run, number, among(features[block] if features else None)),
+                {
+                    (way, control): stored(run, identities.get((block, way, control)))
+                    for way in self._ways
+                    for control in CONTROLS
+                },
+                frozenset(controls[block]) if controls else None,
+            )
             for number, (block, run) in enumerate(runs.items())
         ]
 
@@ -131,13 +149,15 @@ class Shelves:
             score=score,
             values={way: np.array([values[key] for key in keys]) for way, values in found.items()},
             blocks=[self._places[key.origin].block for key in keys],
+            all_blocks=tuple(place.block for place in self._places),
             levels=[self._levels.get(key, "") for key in keys],
             clusters=clusters,
             is_informative=self._is_informative(found, beside, keys, clusters),
         )
         standings = [
-            Beside(way, estimate(numbers.values[way], clusters, seed=self._seed), _means(beside[way], keys))
+            Beside(way, estimate(numbers.values[way], clusters, seed=self._seed), aids)
             for way in found
+            for aids in [self._means(beside[way], keys, clusters)]
         ]
         return Measured(numbers, tuple(standings))
 
@@ -150,14 +170,6 @@ class Shelves:
                 if setting.strength is not None and control is None
             }
             for place in self._places
-        }
-
-    def _asked(self, run: Run) -> dict[tuple[Way, Control | None], StoredSetting]:
-        names = {(each.size, each.seed): each.name for each in self._protocol.explainers}
-        return {
-            (way, control): stored(run, base(self._protocol, way[0], control, self._seed), names[way[1:]])
-            for way in self._ways
-            for control in _CONTROLS
         }
 
     def _values(self, score: KnownScore, way: Way, aid: AidName | None = None) -> dict[FeatureKey, float] | None:
@@ -173,6 +185,20 @@ class Shelves:
     def _beside(self, score: KnownScore, way: Way) -> dict[AidName, dict[FeatureKey, float]]:
         """What stands beside a way's words, as far as it was scored in all blocks."""
         return {aid: values for aid in AIDS if (values := self._values(score, way, aid))}
+
+    def _means(
+        self,
+        beside: Mapping[AidName, Mapping[FeatureKey, float]],
+        keys: Sequence[FeatureKey],
+        clusters: Int64[np.ndarray, " feature"],
+    ) -> dict[AidName, Estimate]:
+        found: dict[AidName, Estimate] = {}
+        for aid, values in beside.items():
+            places = [place for place, key in enumerate(keys) if key in values]
+            if places:
+                known = np.array([values[keys[place]] for place in places])
+                found[aid] = estimate(known, clusters[places], seed=self._seed)
+        return found
 
     def _is_informative(
         self,
@@ -242,64 +268,22 @@ def base(protocol: Protocol, method: Method, control: Control | None = None, see
     return Setting(method, control=control, decoding=Decoding(protocol.max_new_tokens), seed=seed)
 
 
-def chosen(run: Run, method: Method, explainer: str) -> Strength:
-    """The strength that was calibrated for a method by an explainer, the latest.
+def stored(run: Run, identity: str | None) -> StoredSetting:
+    """Find a setting in a run.
 
     Args:
         run: may be a stranger's.
-        method: that steers.
-        explainer: its name.
-
-    Raises:
-        UnusablePath: there is none.
-    """
-    found = [each for each in calibrations(run) if (each.method, each.explainer) == (method, explainer)]
-    if not found:
-        raise UnusablePath(
-            f"no strength for {method} by {explainer} in {run.folder}",
-            expected="one that was calibrated",
-            remedy=f"seesay calibrate {run.folder} --method {method} --explainer {explainer}",
-        )
-    return found[-1].strength
-
-
-def stored(run: Run, asked: Setting, explainer: str) -> StoredSetting:
-    """Find what was asked for in a run; where the strength is left open, at the one that was chosen.
-
-    Args:
-        run: may be a stranger's.
-        asked: the way to explain.
-        explainer: name of the model.
+        identity: of the setting; None if nobody knows it.
 
     Raises:
         UnusablePath: it is not there.
     """
-    if WAYS[asked.method].steers and asked.strength is None and asked.control != "none":
-        asked = replace(asked, strength=chosen(run, asked.method, explainer))
-    facts = asked.facts
-    same = [
-        each
-        for each in settings(run)
-        if each.explainer == explainer
-        and each.coarse == asked.coarse
-        and all(each.facts.get(name) == fact for name, fact in facts.items())
-    ]
-    if not same:
-        raise UnusablePath(
-            f"no {asked.method}{f', {asked.control},' if asked.control else ''} by {explainer} in {run.folder}",
-            expected="all that the protocol asks for",
-            remedy="let seesay reproduce go on",
-        )
-    return same[-1]
-
-
-def _means(beside: Mapping[AidName, Mapping[FeatureKey, float]], keys: Sequence[FeatureKey]) -> dict[AidName, float]:
-    found: dict[AidName, float] = {}
-    for aid, values in beside.items():
-        known = [values[key] for key in keys if key in values]
-        if known:
-            found[aid] = float(np.mean(known))
-    return found
+    for each in settings(run):
+        if each.identity == identity:
+            return each
+    raise UnusablePath(
+        f"{run.folder} lacks what was said in it", expected="all that was noted", remedy="reproduce into another --out"
+    )
 
 
 def among(feature_ids: Collection[int] | None) -> Callable[[int], bool]:

@@ -124,6 +124,8 @@ class Report:
         measure, n = SCORES[score], len(found.numbers.blocks)
         chance = measure.chance
         told = () if chance is None else (Sentence(f"Words that say nothing get {chance:g}.", "faint"),)
+        fewer = {aid: each.n for beside in found.standings for aid, each in beside.aids.items() if each.n < n}
+        told += tuple(Sentence(f"{aid}: of {n_aid} of these features.", "faint") for aid, n_aid in fewer.items())
         return Section(f"{score}: {measure.what}", f", {n} features", told, (Table(columns, tuple(rows)),))
 
     def _features(self) -> Section:
@@ -189,7 +191,7 @@ def _as_json(beside: Beside) -> dict[str, Any]:
         "explainer": size,
         "seed": seed,
         "mean": plain(beside.mean),
-        "beside": dict(beside.aids),
+        "beside": {aid: plain(each) for aid, each in beside.aids.items()},
     }
 
 
@@ -266,5 +268,6 @@ def _way(beside: Beside) -> tuple[str, str]:
 
 def _aids(beside: Beside) -> tuple[str, ...]:
     return tuple(
-        number(beside.aids[aid]) if aid in beside.aids else _NOT_THERE for aid in ("random", "permuted", "constant")
+        number(beside.aids[aid].mean) if aid in beside.aids else _NOT_THERE
+        for aid in ("random", "permuted", "constant")
     )
