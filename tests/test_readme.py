@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,10 @@ def serves(arguments: list[str]) -> bool:
     command = [sys.executable, "-m", "seesay", *arguments, "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
+        deadline = threading.Timer(120, process.kill)
+        deadline.start()
         is_there = any("http://127.0.0.1" in line for line in process.stdout)
         process.send_signal(signal.SIGINT)
         process.wait(30)
+        deadline.cancel()
     return is_there

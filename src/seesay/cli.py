@@ -4,6 +4,7 @@ Exit codes: 0 done, 2 the user's input, 1 anything else, 130 after Ctrl-C.
 """
 
 import inspect
+import io
 import os
 import shutil
 import sys
@@ -153,6 +154,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may hold bytes that are no text
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
         # here rather than at exit, where a reader that has gone could only be complained about

@@ -19,7 +19,9 @@ def to_json(content: Any) -> str:
     Args:
         content: no NaN or infinity in it, which JSON does not have.
     """
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # names of files may hold bytes that are no text: JSON has an escape for them, UTF-8 has not
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:

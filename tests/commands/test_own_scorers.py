@@ -333,6 +333,20 @@ def test_a_class_of_a_package_is_found_by_its_name(file: Path, monkeypatch: pyte
     assert own.source is None, "its class tells where it is"
 
 
+def test_a_file_of_two_classes_is_run_once(file: Path) -> None:
+    file.write_text(f"{BREVITY}\n\nclass Other(Brevity):\n    measure = Measure('other', what='the same')\n", "utf-8")
+    one, other = load_own([f"{file}:Brevity", f"{file}:Other"]).values()
+    assert issubclass(other.made, one.made)  # type: ignore[arg-type]
+    assert sys.modules[one.made.__module__].Brevity is one.made
+
+
+@pytest.mark.parametrize("code", ["raise SystemExit(0)", "exit()"])
+def test_a_file_that_ends_the_process_is_told(code: str, file: Path) -> None:
+    file.write_text(f"{BREVITY}\n{code}\n", "utf-8")
+    with pytest.raises(UnusableScorer, match="SystemExit"):
+        load_own([f"{file}:Brevity"])
+
+
 def test_two_scorers_of_one_name_are_refused(file: Path) -> None:
     other = file.with_name("other.py")
     other.write_text(BREVITY, "utf-8")

@@ -14,7 +14,7 @@ from seesay.commands.explaining_options import ExplainerOptions
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.reproduce import Reproduce, commit_of_sources
-from seesay.commands.reproducing import Means, Steps
+from seesay.commands.reproducing import Command, Means, Steps
 from seesay.commands.reproduction_notes import Notes
 from seesay.commands.sharing import SharingOptions
 from seesay.commands.timing import Timing
@@ -205,11 +205,11 @@ def test_markdown_acts_on_nothing_that_anyone_wrote() -> None:
     ]
 
 
-def tables(folder: Path) -> str:
-    """The report but for times and for what made it."""
+def claims_in(folder: Path) -> str:
+    """The report but for times, ablations, and what made it."""
     text = (folder / "reproduce.md").read_text()
-    kept = re.sub(r"^(Seconds that|seesay |Computed on|.*: time, ).*$", "", text, flags=re.MULTILINE)
-    return kept.partition("## What it took")[0]
+    kept = re.sub(r"^(Seconds that|.*: time, ).*$", "", text, flags=re.MULTILINE)
+    return re.split("^## (?:One thing changed|How it was made)", kept, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 @pytest.mark.slow(seconds=60)
@@ -241,16 +241,29 @@ def test_a_reproduction_goes_on_and_a_second_one_gives_the_same_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("seesay.commands.reproduce.PRESETS", {**PRESETS, "world": SMALL})
-    assert Reproduce(out=tmp_path / "one", ablations=True).run() == 0
+    stop_before(monkeypatch, "hybrid, M, middle")
+    assert cli.main(["reproduce", "--out", str(tmp_path / "one"), "--ablations"]) == 130
+    assert "calibrate hybrid, M, middle" in capsys.readouterr().out
+    assert cli.main(["reproduce", "--out", str(tmp_path / "one"), "--ablations"]) == 0
+    assert "calibrate" not in capsys.readouterr().out.partition("The claims")[0]
     told = json.loads((tmp_path / "one" / "reproduce.json").read_text())
     assert [each["claim"] for each in told["claims"]] == [*dict.fromkeys(each["claim"] for each in told["claims"])]
     assert {each["verdict"] for each in told["claims"]} == {"undecided"}
     assert told["scores"]["ground_truth"]["n"] == 8
     factors = {each["factor"] for each in told["ablations"]}
     assert {"base", "empty image", "strength", "overlay", "images to choose from", "scored on"} <= factors
-    assert "wide" in (tmp_path / "one" / "reproduce.html").read_text()
-    capsys.readouterr()
-    assert Reproduce(out=tmp_path / "one", ablations=True).run() == 0
-    assert "calibrate" not in capsys.readouterr().out.partition("The claims")[0]
-    assert Reproduce(out=tmp_path / "two", ablations=True).run() == 0
-    assert tables(tmp_path / "one") == tables(tmp_path / "two")
+    assert Reproduce(out=tmp_path / "two").run() == 0
+    assert claims_in(tmp_path / "one") == claims_in(tmp_path / "two")
+
+
+def stop_before(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Let Ctrl-C be pressed once, before a step is done."""
+    do = Steps._do
+
+    def stopped(self: Steps, name: str, command: Command) -> None:
+        if name == step:
+            monkeypatch.setattr(Steps, "_do", do)
+            raise KeyboardInterrupt
+        do(self, name, command)
+
+    monkeypatch.setattr(Steps, "_do", stopped)

@@ -127,6 +127,7 @@ class Export:
     def _sources(self, output: Output) -> "Generator[list[Source]]":
         """The runs, open, with a bar that tells how far they are read."""
         from seesay.export.source import Source, check_features
+        from seesay.images.sources.contents import printable
         from seesay.store.run import Run
 
         ids = None if self.features is None else parse_features(self.features)
@@ -138,7 +139,7 @@ class Export:
             total = sum(Source(run, "").n_features(*_WALKED[self.format]) for run in runs)
             advance = stack.enter_context(output.progress("features of tables", total=total))
             named = zip(runs, short_names(folders), strict=True)
-            yield [Source(run, name, selection, advance) for run, name in named]
+            yield [Source(run, printable(name), selection, advance) for run, name in named]
 
     def _write(self, folder: Path, sources: "list[Source]") -> dict[str, int]:
         if self.format == "neuronpedia":

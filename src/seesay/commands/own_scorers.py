@@ -46,23 +46,26 @@ def load_own(given: Sequence[str]) -> dict[Score, OwnClass]:
     Raises:
         UnusableScorer: there is no such class, its file cannot be run, or it is no scorer.
     """
-    found: dict[Score, OwnClass] = {}
+    found, files = dict[Score, OwnClass](), dict[Path, tuple[ModuleType, str]]()
     for each in dict.fromkeys(given):
-        own = _loaded(each)
+        own = _loaded(each, files)
         if own.measure.value in found:
             raise UnusableScorer(f"two scorers of {own.measure.value}", expected="each score once")
         found[own.measure.value] = own
     return found
 
 
-def _loaded(given: str) -> OwnClass:
+def _loaded(given: str, files: dict[Path, tuple[ModuleType, str]]) -> OwnClass:
+    """One class; a file that has several is run once."""
     from seesay.scorers.own import checked_measure
 
     place, _, name = given.rpartition(":")
     if not place or not name.isidentifier():
         raise UnusableScorer(f"--scorer {given}", expected=_EXPECTED)
-    is_file = place.endswith(".py")
-    module, source = _of_file(Path(place)) if is_file else (_imported(place, given), None)
+    file = Path(place)
+    if place.endswith(".py") and file not in files:
+        files[file] = _of_file(file)
+    module, source = files[file] if file in files else (_imported(place, given), None)
     made = getattr(module, name, None)
     if not isinstance(made, type):
         raise UnusableScorer(f"no class {name} in {place}", expected=_EXPECTED)
@@ -96,5 +99,5 @@ def _running(what: str, run: Callable[[], Any]) -> Any:
         return run()
     except SeesayError:
         raise
-    except Exception as error:  # of code of which nothing is known
+    except (Exception, SystemExit) as error:  # of code of which nothing is known
         raise UnusableScorer(f"--scorer {what}: {told_of(error)}", expected="code that can be run") from error

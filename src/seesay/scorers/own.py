@@ -75,7 +75,7 @@ class Own:
             scorer = of(held_out, scoring, **needed)
         except SeesayError:
             raise
-        except Exception as error:  # of code of which nothing is known
+        except (Exception, SystemExit) as error:  # of code of which nothing is known
             raise UnusableScorer(
                 f"{getattr(of, '__name__', of)} cannot be made: {told_of(error)}",
                 expected=f"a class that takes {', '.join(('held_out', 'scoring', *needed))}",
@@ -99,7 +99,7 @@ class Own:
             found: Any = self._scorer.score(items)
         except SeesayError:
             raise
-        except Exception as error:  # of code of which nothing is known
+        except (Exception, SystemExit) as error:  # of code of which nothing is known
             if _is_out_of_memory(error):
                 raise
             raise self._failed(items, error) from error
@@ -110,13 +110,13 @@ class Own:
             )
         return [self._checked(item, each) for item, each in zip(items, found, strict=True)]
 
-    def _failed(self, items: Sequence[Item], error: Exception) -> UnusableScorer:
+    def _failed(self, items: Sequence[Item], error: BaseException) -> UnusableScorer:
         """Say of which feature: items do not depend on one another, so that each may be asked for alone."""
         what, told = _told(items), error
         for item in items if len(items) > 1 else ():
             try:
                 self._scorer.score([item])
-            except Exception as alone:  # as above
+            except (Exception, SystemExit) as alone:  # as above
                 what, told = _told([item]), alone
                 break
         return UnusableScorer(
@@ -217,7 +217,7 @@ def _part(scorer: object, name: str, of: str) -> Any:
         return getattr(scorer, name, None)
     except SeesayError:
         raise
-    except Exception as error:  # of code of which nothing is known
+    except (Exception, SystemExit) as error:  # of code of which nothing is known
         raise UnusableScorer(f"{of}.{name} fails: {told_of(error)}", expected=f"a {name} that can be read") from error
 
 
@@ -226,7 +226,7 @@ def _told(items: Sequence[Item]) -> str:
     return f"feature {ids[0]}" if len(ids) == 1 else f"{len(items)} items, of features {ids[0]} to {ids[-1]}"
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     from seesay.vlm.batches import is_out_of_memory  # which needs torch
 
     return is_out_of_memory(error)
