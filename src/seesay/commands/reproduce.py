@@ -16,6 +16,7 @@ from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.planning import PlanOptions
 from seesay.commands.printing import print_sections
+from seesay.commands.run_models import remembering_truth
 from seesay.commands.sharing import SharingOptions
 from seesay.commands.speaking import stopping
 from seesay.errors import InvalidSetting, UnreadableModel, UnusablePath, check_choice
@@ -106,7 +107,7 @@ class Reproduce:
             )
         means = Means(self.who, self.sharing, self.common)
         steps = Steps(self.out, protocol, means, self.max_features, commit_of_sources(), output)
-        with stopping(output):
+        with stopping(output), remembering_truth():
             steps.explain_all()
             steps.score_all()
             report = self._report(protocol, steps)

@@ -1,5 +1,8 @@
 """The models that a run was made with: loaded when they are first needed, and checked to be the same."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
 from typing import TYPE_CHECKING, cast, final, get_args
 
@@ -20,6 +23,19 @@ if TYPE_CHECKING:
     from seesay.store.run import Noted, Run
     from seesay.vlm import VLM
     from seesay.world.truth import Truth
+
+
+_TRUTHS: "ContextVar[dict[str, Truth] | None]" = ContextVar("truths", default=None)
+
+
+@contextmanager
+def remembering_truth() -> Generator[None]:
+    """Within it, what features stand for is measured once for all runs of the same encoder and SAE."""
+    before = _TRUTHS.set({})
+    try:
+        yield
+    finally:
+        _TRUTHS.reset(before)
 
 
 @final
@@ -95,9 +111,15 @@ class RunModels:
         """What the features stand for, by the records of the embedded world."""
         from seesay.world.truth import N_SCENES, measure
 
-        of = self.activations
+        of, remembered = self.activations, _TRUTHS.get()
+        key = f"{self._run.subject.get('identity')} {of.encoder.device} {of.encoder.dtype}"
+        if remembered is not None and key in remembered:
+            return remembered[key]
         with self._output.progress("truth", total=N_SCENES) as advance:
-            return measure(of.encoder, of.sae, of.layer, on_batch=advance)
+            found = measure(of.encoder, of.sae, of.layer, on_batch=advance)
+        if remembered is not None:
+            remembered[key] = found
+        return found
 
     def images(self) -> "ImageSource":
         """The run's images once more.

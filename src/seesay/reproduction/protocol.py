@@ -155,7 +155,7 @@ class Protocol:
 
 _BLOCKS = ("early", "middle", "late")
 _NONE: Mapping[KnownScore, int] = MappingProxyType({})
-_JUDGED: Mapping[KnownScore, int] = MappingProxyType({"detection": 30, "fuzzing": 30})
+_JUDGED: Mapping[KnownScore, int] = MappingProxyType({"detection": 20, "fuzzing": 20})
 """A judge looks at twenty pictures for each explanation, and for each that stands beside it."""
 
 WORLD = Protocol(
