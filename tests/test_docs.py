@@ -108,6 +108,20 @@ def test_the_python_session_says_something(session: str, tmp_path: Path) -> None
     assert re.search(r"^61 \w", result.stdout, re.MULTILINE)
 
 
+def test_the_readme_tells_what_the_kept_report_says() -> None:
+    report = (ROOT / "docs" / "reproduction" / "world.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.search("commit [0-9a-f]{40}, seed 0", report), "of changed sources"
+    table = report.partition("## ground\\_truth")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("| ")]
+    told = {(row[0], row[1]): [f"{100 * float(cell):.1f} %" for cell in (row[2], row[4], row[5])] for row in rows[2:]}
+    for method in ("steering", "topk", "hybrid"):
+        means = [told[method, size][0] for size in "SML"]
+        assert f"| {method} | {' | '.join([*means, *told[method, 'L'][1:]])} |" in readme
+    verdicts = re.findall(r"^\| \*\*\d\*\* \|.*\*\*([a-z ]+)\*\* \|$", report, re.MULTILINE)
+    assert verdicts == ["not supported", "undecided", "not supported"], "README and docs/reproduction.md say so"
+
+
 def test_every_family_has_a_row_in_the_table() -> None:
     rows = re.findall(r"^\| (`.*?`) \|", (ROOT / "docs" / "families.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} - {"model_type"} == {*VLMS, *ENCODERS}
