@@ -439,11 +439,14 @@ def _timing(explainer: Explainer, block: Block) -> str:
 
 
 def _as_far_as_numbers_go(command: Command) -> Command:
-    """The same without what changes no number: where it is computed, and what is printed."""
+    """The same without what changes no number: where the folder lies, where it is computed, and what is printed."""
     common = Options(dtype=command.common.dtype, seed=command.common.seed)
-    if isinstance(command, Collect | Explain | ScoreCommand):
-        return replace(command, common=common, sharing=SharingOptions())
-    return replace(command, common=common)
+    if isinstance(command, Collect):
+        return replace(command, out=Path(command.out.name), common=common, sharing=SharingOptions())
+    path = Path(command.path.name)
+    if isinstance(command, Explain | ScoreCommand):
+        return replace(command, path=path, common=common, sharing=SharingOptions())
+    return replace(command, path=path, common=common)
 
 
 def _came_of(command: Command, told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

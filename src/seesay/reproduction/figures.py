@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _COLOURS = {"steering": "#0072B2", "topk": "#D55E00", "hybrid": "#009E73"}
 _SYMBOLS = {"steering": "circle", "topk": "square", "hybrid": "triangle-up"}
 _GREY = "#8a8a8a"
-_ROW_PX, _ROOM_PX = 34, 150
+_ROW_PX, _ROOM_PX, _GAP_PX = 34, 60, 110
 
 
 def write_page(path: Path, title: str, report: "Report") -> None:
@@ -46,23 +46,38 @@ def figure_of(report: "Report") -> Any:
     from plotly.subplots import make_subplots
 
     first, _, third = report.claims
-    by_level = [each for each in first.figures if each.explainer == ALL and each.level and each.difference]
-    best = [each for each in third.figures if each.explainer == ALL and each.difference]
+    by_level = [each for each in first.figures if each.explainer == ALL and each.level and _can_be_drawn(each)]
+    best = [each for each in third.figures if each.explainer == ALL and _can_be_drawn(each)]
     heights = [320.0, *(_ROOM_PX + _ROW_PX * len(rows) for rows in (by_level, best))]
     primary = report.measured[0]
     titles = (
-        f"{primary.numbers.score} by explainer, {len(primary.numbers.blocks)} features of all blocks",
-        "Claim 1: steering less Top-k, by level of what features stand for",
-        "Claim 3: the hybrid less each of the other two",
+        f"{primary.numbers.score}, {len(primary.numbers.blocks)} features",
+        "Claim 1: steering less Top-k",
+        "Claim 3: the hybrid less the others",
     )
     figure: Any = make_subplots(
-        rows=3, cols=1, subplot_titles=titles, row_heights=heights, vertical_spacing=70 / sum(heights)
+        rows=3,
+        cols=1,
+        subplot_titles=titles,
+        row_heights=heights,
+        vertical_spacing=_GAP_PX / (sum(heights) + 2 * _GAP_PX),
     )
     _by_explainer(figure, report)
     for row, found in enumerate((by_level, best), start=2):
         _differences(figure, found, row)
-    figure.update_layout(height=sum(heights) + 120, template="plotly_white", margin={"t": 60})
+    figure.update_layout(
+        height=sum(heights) + 2 * _GAP_PX + 120,
+        template="plotly_white",
+        margin={"t": 60, "l": 10, "r": 10},
+        # below all, as beside the plots it would leave them no room on a telephone
+        legend={"orientation": "h", "yanchor": "top", "y": -60 / sum(heights)},
+    )
     return figure
+
+
+def _can_be_drawn(figure: "Figure") -> bool:
+    """Whether there are enough features for an interval."""
+    return figure.difference is not None and figure.difference.low < figure.difference.high
 
 
 def _by_explainer(figure: Any, report: "Report") -> None:
@@ -105,19 +120,21 @@ def _differences(figure: Any, found: "list[Figure]", row: int) -> None:
     import plotly.graph_objects as go
 
     labels = [f"{each.what}<br>{each.score}, {'all blocks' if each.block == ALL else each.block}" for each in found]
-    estimates = [each.difference for each in found if each.difference is not None]
-    figure.add_trace(
-        go.Scatter(
-            x=[each.mean for each in estimates],
-            y=list(range(len(estimates))),
-            error_x=_whiskers(estimates),
-            mode="markers",
-            marker={"color": ["#000000" if each.decides else _GREY for each in found], "size": 9},
-            showlegend=False,
-        ),
-        row=row,
-        col=1,
-    )
+    for decides, colour in ((True, "#000000"), (False, _GREY)):
+        heights = [height for height, each in enumerate(found) if each.decides == decides]
+        estimates = [each for height in heights if (each := found[height].difference) is not None]
+        figure.add_trace(
+            go.Scatter(
+                x=[each.mean for each in estimates],
+                y=heights,
+                error_x=_whiskers(estimates),
+                mode="markers",
+                marker={"color": colour, "size": 9},
+                showlegend=False,
+            ),
+            row=row,
+            col=1,
+        )
     figure.add_vline(x=0, line_color=_GREY, row=row, col=1)
     places = list(range(len(labels)))
     figure.update_yaxes(
