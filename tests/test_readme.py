@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,10 @@ LESS = {
 """What is asked for besides, so that a command takes seconds."""
 
 
+TINY = replace(SMALL, explainers=SMALL.explainers[:1])
+"""What is reproduced here: tests/commands/test_reproduce.py goes further."""
+
+
 def commands() -> list[str]:
     lines = [line for text in blocks(ROOT / "README.md", "sh") for line in text.splitlines()]
     found = [shlex.join(shlex.split(line, comments=True)) for line in lines]
@@ -39,7 +44,7 @@ def commands() -> list[str]:
 
 def shortened(line: str) -> list[str]:
     """The same on fewer images, and less of whatever takes its time."""
-    words = re.sub(r"world:(?:2000|12000)\b", "world:120", line).split()[1:]
+    words = shlex.split(re.sub(r"world:(?:2000|12000)\b", "world:120", line))[1:]
     return [*words, *LESS.get(words[0], ())]
 
 
@@ -49,13 +54,14 @@ def test_what_is_not_run_here_is_little() -> None:
     assert len(commands()) > 30
 
 
-@pytest.mark.slow(seconds=90)
+@pytest.mark.slow(seconds=150)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of transformer-lens, by itself
 @pytest.mark.usefixtures("unchecked")
 def test_the_commands_of_the_readme_go_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("seesay.commands.reproduce.PRESETS", {**PRESETS, "world": SMALL})
+    monkeypatch.setattr("seesay.commands.reproduce.PRESETS", {**PRESETS, "world": TINY})
     Path("words.csv").write_text("feature_id,text\n42,a red car\n43,a tree\n")
     for line in commands():
         if any(each in line for each in ELSEWHERE):
