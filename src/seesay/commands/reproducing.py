@@ -114,7 +114,7 @@ class Steps:
                 found[explainer.title] = [(float(topk), float(hybrid)) for topk, hybrid in rounds]
             except (TypeError, ValueError) as error:
                 raise self._notes.damaged("the times") from error
-            if not all(min(pair) > 0 for pair in found[explainer.title]):
+            if not found[explainer.title] or not all(min(pair) > 0 for pair in found[explainer.title]):
                 raise self._notes.damaged("the times")
         return found
 

@@ -124,7 +124,7 @@ class Notes:
         Args:
             what: is wrong.
         """
-        return UnusablePath(f"{self._path} is damaged: {what}", expected="notes of a reproduction", remedy="remove it")
+        return _damage(self._path, what)
 
     def _write(self) -> None:
         write_json(self._path, self._noted)
@@ -174,8 +174,9 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     return {name: found.get(name, {}) for name in _PARTS}
 
 
-def _damage(path: Path) -> UnusablePath:
-    return UnusablePath(f"{path} is damaged", expected="notes of a reproduction", remedy="remove it")
+def _damage(path: Path, what: str = "") -> UnusablePath:
+    where = f"{path} is damaged{f': {what}' if what else ''}"
+    return UnusablePath(where, expected="notes of a reproduction", remedy="remove it")
 
 
 def _is_sound(found: Mapping[str, Any]) -> bool:

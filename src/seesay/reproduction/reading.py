@@ -20,7 +20,7 @@ from seesay.scorers.config import SCORES, KnownScore
 from seesay.split import split_of
 from seesay.statistics import Estimate, clusters_within, estimate
 from seesay.store.exemplars import features
-from seesay.store.explanations import StoredSetting, settings
+from seesay.store.explanations import StoredSetting, identified
 from seesay.store.run import Run
 from seesay.store.ways import in_one_way, way_of
 
@@ -278,12 +278,15 @@ def stored(run: Run, identity: str | None) -> StoredSetting:
     Raises:
         UnusablePath: it is not there.
     """
-    for each in settings(run):
-        if each.identity == identity:
-            return each
-    raise UnusablePath(
-        f"{run.folder} lacks what was said in it", expected="all that was noted", remedy="reproduce into another --out"
-    )
+    # notes may be damaged: whatever else they say is no identity
+    found = identified(run, identity) if isinstance(identity, str) else None
+    if found is None:
+        raise UnusablePath(
+            f"{run.folder} lacks what was said in it",
+            expected="all that was noted",
+            remedy="reproduce into another --out",
+        )
+    return found
 
 
 def among(feature_ids: Collection[int] | None) -> Callable[[int], bool]:

@@ -132,7 +132,20 @@ def find_setting(run: Run, facts: Mapping[str, Any]) -> StoredSetting | None:
     Raises:
         UnusablePath: what the run says is damaged.
     """
-    rows = run.rows(f"SELECT {_SETTING_COLUMNS} FROM settings WHERE identity = ?", (hash_of(facts),))
+    return identified(run, hash_of(facts))
+
+
+def identified(run: Run, identity: str) -> StoredSetting | None:
+    """A setting by its identity, if anything was asked in it.
+
+    Args:
+        run: may be a stranger's.
+        identity: hash of all that words depend on.
+
+    Raises:
+        UnusablePath: what the run says is damaged.
+    """
+    rows = run.rows(f"SELECT {_SETTING_COLUMNS} FROM settings WHERE identity = ?", (identity,))
     return _setting(run, rows[0]) if rows else None
 
 
