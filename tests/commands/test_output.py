@@ -36,6 +36,21 @@ def test_json_on_the_standard_output_leaves_the_words_to_the_standard_error(
     assert captured.err == "words\n\nNext:\n  seesay demo\n"
 
 
+def test_without_a_terminal_progress_is_told_in_lines_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("seesay.commands.output.time.monotonic", lambda: now)
+    with Output(Options()).progress("reading", total=9) as advance:
+        for now in (10.0, 29.0, 31.0, 32.0, 61.5):  # noqa: B007 (what the clock says)
+            advance(1)
+    assert capsys.readouterr().err == "reading: 3 of 9\nreading: 5 of 9\n"
+    with Output(Options(), is_silent=True).progress("reading", total=None) as advance:
+        now = 100.0
+        advance(1)
+    assert capsys.readouterr().err == ""
+
+
 def test_paths_and_steps_are_no_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "[bold]x.json"
     Output(Options(json=path)).finish({}, next_steps=["seesay steer --features [red]"])

@@ -48,6 +48,9 @@ SMALL = replace(
     [
         (["--seeds", "3"], "seesay world train --out DIR --seeds 3, then --weights DIR"),
         (["--preset", "gemma-3", "--weights", "x"], "--weights for gemma-3"),
+        (["--models", "."], "--models for the embedded world"),
+        (["--preset", "gemma-3", "--models", "no-such-folder"], "no folder no-such-folder"),
+        (["--prompts", "no-such-folder"], "no-such-folder"),
         (["--explainer", "world:S"], "the preset says who explains"),
         (["--scores", "beauty"], "score 'beauty'"),
         (["--scores", "faithfulness"], "score 'faithfulness'"),
@@ -63,6 +66,24 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert cli.main(["reproduce", "--out", str(tmp_path / "out"), *arguments]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert expected in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_package_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("seesay.vlm.loading.find_spec", lambda _package: None)
+    assert cli.main(["reproduce", "--out", str(tmp_path / "out"), "--quantize", "4bit"]) == 2
+    assert "pip install 'seesay[large]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "early").mkdir()
+    assert notes_in(tmp_path).features("early") is None, "a first run whose making was killed is gone on with"
+    (tmp_path / "thesis.tex").touch()
+    assert cli.main(["reproduce", "--out", str(tmp_path)]) == 2
+    assert "holds thesis.tex, and no notes of a reproduction" in capsys.readouterr().err
 
 
 def test_damaged_notes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

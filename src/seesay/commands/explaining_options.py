@@ -66,6 +66,20 @@ class ExplainerOptions:
                 f"--tensor-parallel for {command}", expected="explain or steer", remedy="--spread the model instead"
             )
 
+    def check_ready(self) -> None:
+        """Refuse what cannot be done here, before work is done that leads to it.
+
+        Raises:
+            MissingExtra: a package is missing.
+            UnreadablePrompt: the folder of prompts cannot be read.
+        """
+        from seesay.vlm.loading import check_installed
+        from seesay.vlm.prompts import read_prompts
+
+        check_installed(self.quantize, spread=self.spread)
+        if self.prompts is not None:
+            read_prompts(self.prompts)
+
 
 @dataclass(frozen=True)
 class SteeringOptions:

@@ -95,16 +95,18 @@ def load_encoder(name: str, options: Options, *, compared: bool = False) -> "Enc
 
 
 def hush(options: Options, *, bars: bool = True) -> None:
-    """Keep transformers' advice to programmers, which would bury a command's own words, to those who ask with `-v`.
+    """Keep libraries' advice to programmers, which would bury a command's own words, to those who ask with `-v`.
 
     Args:
         options: of the command.
         bars: also hide loading bars: reading a folder takes a moment, while a download keeps its bar.
     """
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
     if not options.verbose:
         logging.set_verbosity_error()
+        hub_logging.set_verbosity_error()  # which would tell of every try at a network that is not there
         standard_logging.getLogger("bitsandbytes").setLevel("ERROR")
         if bars:
             logging.disable_progress_bar()

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,12 +18,29 @@ from seesay.commands.options import Options
 from seesay.files import to_json, unwritable, write_json
 
 _STDOUT = Path("-")
+_SECONDS_BETWEEN_LINES = 30.0
 _HEARD: ContextVar[list[Mapping[str, Any]] | None] = ContextVar("heard", default=None)
 
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
+
+
+@final
+class _Log:
+    """Tells of progress in lines, where no bar can be drawn: work that is soon done says nothing."""
+
+    def __init__(self, console: Console, what: str, total: int | None, *, is_silent: bool) -> None:
+        self._console, self._what, self._total, self._is_silent = console, what, total, is_silent
+        self._n, self._told = 0, time.monotonic()
+
+    def add(self, n: int) -> None:
+        self._n += n
+        if not self._is_silent and time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES:
+            of = "" if self._total is None else f" of {self._total}"
+            self._console.print(Text(f"{self._what}: {self._n}{of}"), soft_wrap=True)
+            self._told = time.monotonic()
 
 
 @final
@@ -55,6 +73,8 @@ class Output:
     def progress(self, what: str, *, total: int | None) -> Generator[Callable[[int], None]]:
         """Show a bar with count, rate and time left, on the standard error, while the work goes on.
 
+        Where that is no terminal but a log, a line is written now and then.
+
         Args:
             what: what is being done, in a word.
             total: how many there are to do; None if nobody knows.
@@ -64,8 +84,10 @@ class Output:
         """
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
         console = Console(stderr=True)
-        is_hidden = self._is_silent or not console.is_terminal
-        with Progress(*columns, console=console, transient=True, disable=is_hidden) as progress:
+        if not console.is_terminal:
+            yield _Log(console, what, total, is_silent=self._is_silent).add
+            return
+        with Progress(*columns, console=console, transient=True, disable=self._is_silent) as progress:
             task = progress.add_task(what, total=total)
             yield lambda n: progress.advance(task, n)
 

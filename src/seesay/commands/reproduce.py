@@ -78,7 +78,8 @@ class Reproduce:
     """Only these of the preset's scores; those that claims are judged by are always among them."""
 
     max_features: OptionalCount = None
-    """Test features of each block, at most: fewer than 300 leave every claim undecided."""
+    """Test features of each block, at most: fewer than 300 leave every claim undecided. Collecting, choosing strengths
+    and, in the world, looking for the truth take as long for a few as for many: some minutes."""
 
     dry: Annotated[PlanOptions, OmitArgPrefixes] = field(default_factory=PlanOptions)
     who: Annotated[ExplainerOptions, OmitArgPrefixes] = field(default_factory=ExplainerOptions)
@@ -105,6 +106,7 @@ class Reproduce:
             return tell_plan(
                 protocol, self.max_features, self.who, self.dry, self.common, output, has_ablations=self.ablations
             )
+        self.who.check_ready()
         means = Means(self.who, self.sharing, self.common)
         steps = Steps(self.out, protocol, means, self.max_features, commit_of_sources(), output)
         with stopping(output), remembering_truth():
@@ -132,6 +134,14 @@ class Reproduce:
             )
         if self.weights is not None and self.preset != "world":
             raise InvalidSetting(f"--weights for {self.preset}", expected="the preset world, or --models DIR")
+        if self.models is not None and self.preset == "world":
+            raise InvalidSetting(
+                "--models for the embedded world, whose models come with seesay",
+                expected="another --preset",
+                remedy="of a training of your own: --weights DIR",
+            )
+        if self.models is not None and not self.models.is_dir():
+            raise UnreadableModel(f"no folder {self.models}", expected="--models DIR, with OWNER/NAME in it")
         if self.who.explainer is not None:
             raise InvalidSetting(f"--explainer {self.who.explainer}", expected="none: the preset says who explains")
         if self.weights is not None:

@@ -30,7 +30,8 @@ class Notes:
         common: options of every command.
 
     Raises:
-        UnusablePath: they are damaged, cannot be read or written, or of a reproduction of something else.
+        UnusablePath: they are damaged, cannot be read or written, or of a reproduction of something else; or there are
+            none in a folder that holds something else.
     """
 
     def __init__(
@@ -38,6 +39,8 @@ class Notes:
     ) -> None:
         self._path = out / FILE
         noted = _read(self._path)
+        if not any(noted.values()):
+            _check_free(out, [each.name for each in protocol.blocks])
         saes, explainers = [each.sae for each in protocol.blocks], [each.name for each in protocol.explainers]
         models = list(dict.fromkeys([protocol.subject, *saes, *explainers]))
         asked = _asked(protocol, max_features, who, common, models)
@@ -128,6 +131,20 @@ class Notes:
 
     def _write(self) -> None:
         write_json(self._path, self._noted)
+
+
+def _check_free(out: Path, blocks: Sequence[str]) -> None:
+    """Refuse a folder that is of something else; a first run may be there, if its making was killed."""
+    try:
+        foreign = next((each.name for each in sorted(out.iterdir()) if each.name not in blocks), None)
+    except FileNotFoundError:
+        return
+    if foreign is not None:
+        raise UnusablePath(
+            f"{out} holds {foreign}, and no notes of a reproduction",
+            expected="a folder that is new or empty",
+            remedy="give another --out",
+        )
 
 
 def _asked(

@@ -181,7 +181,8 @@ class Report:
         for name, seconds in made.seconds.items():
             kinds[name.split(",")[0].split(":")[0]] += round(seconds)
         steps = tuple(Row((name, str(seconds))) for name, seconds in kinds.items())
-        yield Section("What it took", tables=(Table((Column("step", is_words=True), Column("seconds")), steps),))
+        said = Sentence("With loading models, and in the step that first asks for it with looking up the truth.")
+        yield Section("What it took", "", (said,), (Table((Column("step", is_words=True), Column("seconds")), steps),))
 
 
 def _as_json(beside: Beside) -> dict[str, Any]:

@@ -68,8 +68,7 @@ def load_vlm(
         MissingExtra: accelerate or bitsandbytes is not installed.
         InvalidSetting: tensor_parallel in a single process, or together with quantize or spread.
     """
-    if quantize is not None:
-        check_choice(quantize, get_args(Quantization), "quantize")
+    check_installed(quantize, spread=spread)
     if tensor_parallel and (spread or quantize is not None):
         raise InvalidSetting("tensor_parallel with quantize or spread", expected="it alone", remedy="leave one out")
     place = join_in() if tensor_parallel else resolve_device("auto" if spread else device)
@@ -85,7 +84,6 @@ def load_vlm(
             kept = [path for path in (family.tower, family.bridge) if path]
             options["quantization_config"] = _quantization(quantize, number, kept)
         if spread or quantize is not None:
-            _require("accelerate", "a model over several devices, or in few bits")
             options["device_map"] = "auto" if spread else {"": place}
         if tensor_parallel:
             check_divisible(checkpoint.read(AutoConfig), name_or_path)
@@ -98,6 +96,24 @@ def load_vlm(
             model = model.to(place)
     _check_whole(checkpoint, model, family)
     return VLM(model.eval().requires_grad_(False), image_processor, tokenizer, words)
+
+
+def check_installed(quantize: Quantization | None, *, spread: bool) -> None:
+    """Check that what some ways to load a model need is installed: what is missing is told before there is work done.
+
+    Args:
+        quantize: as for `load_vlm`.
+        spread: as for `load_vlm`.
+
+    Raises:
+        InvalidSetting: no such number of bits.
+        MissingExtra: a package is missing.
+    """
+    if quantize is not None:
+        check_choice(quantize, get_args(Quantization), "quantize")
+        _require("bitsandbytes", "a model in few bits")
+    if spread or quantize is not None:
+        _require("accelerate", "a model over several devices, or in few bits")
 
 
 def load_encoder(
@@ -221,7 +237,6 @@ def _check_whole(checkpoint: Checkpoint, model: Any, family: VLMFamily) -> None:
 def _quantization(bits: Quantization, dtype: torch.dtype, kept: list[str]) -> Any:
     from transformers import BitsAndBytesConfig
 
-    _require("bitsandbytes", "a model in few bits")
     return BitsAndBytesConfig(
         load_in_4bit=bits == "4bit",
         load_in_8bit=bits == "8bit",
