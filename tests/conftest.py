@@ -58,6 +58,12 @@ def unchecked() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def rough_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What features stand for is looked up in a tenth of the scenes: for tests that only need an answer."""
+    monkeypatch.setattr("seesay.world.truth.N_SCENES", 300)
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a small random Gemma 3; copy it before changing it."""

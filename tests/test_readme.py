@@ -56,7 +56,7 @@ def test_what_is_not_run_here_is_little() -> None:
 
 @pytest.mark.slow(seconds=150)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of transformer-lens, by itself
-@pytest.mark.usefixtures("unchecked")
+@pytest.mark.usefixtures("unchecked", "rough_truth")
 def test_the_commands_of_the_readme_go_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

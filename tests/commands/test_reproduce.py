@@ -233,8 +233,8 @@ def claims_in(folder: Path) -> list[str]:
     return [line for line in kept.splitlines() if line and not re.match("Seconds that|.*: time, ", line)]
 
 
-@pytest.mark.slow(seconds=60)
-@pytest.mark.usefixtures("unchecked")
+@pytest.mark.slow(seconds=40)
+@pytest.mark.usefixtures("unchecked", "rough_truth")
 def test_models_of_a_training_of_ones_own_are_judged_over_their_seeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,8 +256,8 @@ def test_models_of_a_training_of_ones_own_are_judged_over_their_seeds(
     assert "2 trainings of each size" in (tmp_path / "out" / "reproduce.md").read_text()
 
 
-@pytest.mark.slow(seconds=120)
-@pytest.mark.usefixtures("unchecked")
+@pytest.mark.slow(seconds=110)
+@pytest.mark.usefixtures("unchecked", "rough_truth")
 def test_a_reproduction_goes_on_and_a_second_one_gives_the_same_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -116,7 +116,7 @@ class RunModels:
         if remembered is not None and key in remembered:
             return remembered[key]
         with self._output.progress("truth", total=N_SCENES) as advance:
-            found = measure(of.encoder, of.sae, of.layer, on_batch=advance)
+            found = measure(of.encoder, of.sae, of.layer, n_scenes=N_SCENES, on_batch=advance)
         if remembered is not None:
             remembered[key] = found
         return found
