@@ -63,7 +63,7 @@ class Show:
         """
         from seesay.cards import read_card
         from seesay.commands.mosaic import can_show
-        from seesay.store.run import DAMAGE, Run
+        from seesay.store.run import DAMAGE, UNFINISHED, Run
 
         output = Output(self.common)
         console = output.console
@@ -84,7 +84,8 @@ class Show:
                 console.print(exemplar_table(card.exemplars))
             elif card.statistics is not None and card.statistics.frequency:
                 console.print(Text("No image of the half that explanations are made from activates it.", style="dim"))
-        output.finish(result, next_steps=self._next_steps(card))
+            first = [UNFINISHED] if run.unfinished("collect") else []
+        output.finish(result, next_steps=[*first, *self._next_steps(card)])
         return 0
 
     def _heading(self, card: "Card") -> Group:
