@@ -8,6 +8,7 @@ from rich.console import Console, Group
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from seesay.commands.again import pushed_as
 from seesay.commands.card import caption, exemplar_table, explanations, statistics
 from seesay.commands.card_scores import scores
 from seesay.commands.counts import Count
@@ -131,8 +132,5 @@ class Show:
             steps.append(f"{explain} {'hybrid' if card.exemplars else 'steering'}   put it into words")
         elif all(setting.control is None for setting, _ in card.said):
             setting, *_ = card.told[0]
-            strength = setting.strength
-            pushed = "" if strength is None else f" --strength {strength.value:g} --strength-unit {strength.unit}"
-            pushed += f" --coarse {setting.coarse}" if setting.coarse != 1 else ""
-            steps.append(f"{explain} {setting.method}{pushed} --control random   what words are worth")
+            steps.append(f"{explain} {setting.method}{pushed_as(setting)} --control random   what words are worth")
         return steps

@@ -118,9 +118,7 @@ def check_methods(runs: list[Run], methods: Collection[Method]) -> None:
     if not methods:
         return
     has_words = "SELECT EXISTS (SELECT 1 FROM explanations WHERE setting_id = ?)"
-    there = [
-        each.method for run in runs for each in settings(run) if run.rows(has_words, (each.setting_id,))[0][0]
-    ]
+    there = [each.method for run in runs for each in settings(run) if run.rows(has_words, (each.setting_id,))[0][0]]
     missing = [method for method in methods if method not in there]
     if missing:
         folders = ", ".join(str(run.folder) for run in runs)
