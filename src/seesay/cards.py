@@ -16,7 +16,7 @@ from seesay.store import exemplars as shelf
 from seesay.store.calibrations import calibrations
 from seesay.store.explanations import StoredSetting, of_feature
 from seesay.store.measures import measured_by
-from seesay.store.run import Run
+from seesay.store.run import UNFINISHED, Run
 from seesay.store.scores import StoredScore, StoredScoring, scores_of_feature
 from seesay.store.trust import trusts
 
@@ -193,7 +193,9 @@ def read_card(run: Run, feature_id: int, n_exemplars: int | None = None) -> Card
             raise FeatureNotFound(
                 f"nothing is known of feature {feature_id} in {run.folder}",
                 expected="one that is explained there, or a run that is collected",
-                remedy=f"explain it first: seesay explain {run.folder} --features {feature_id}",
+                remedy=UNFINISHED
+                if run.unfinished("collect")
+                else f"explain it first: seesay explain {run.folder} --features {feature_id}",
             ) from error
     chosen = frozenset((each.method, each.explainer, each.strength) for each in calibrations(run))
     words = {(setting.setting_id, each.sample): each.text for setting, samples in said for each in samples}

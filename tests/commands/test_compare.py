@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,12 @@ from seesay.comparison.quantities import named
 from seesay.comparison.reading import read
 from seesay.errors import InvalidSetting, UnknownChoice, UnusablePath
 from seesay.explainers.config import Setting
+from seesay.importing.keeping import keep
 from seesay.records import Strength
 from seesay.report.comparison_figures import figure_of
 from seesay.report.comparison_sections import summary
 from seesay.scorers.config import SCORES
+from seesay.split import split_of
 from seesay.store.explanations import settings
 from seesay.store.labels import Label, add_labels
 from seesay.store.run import Run
@@ -120,6 +123,85 @@ def test_where_random_directions_have_words_only_scoring_is_missing(
     out = shown(capsys, copied, scores="auroc,iou", methods="topk")
     assert "--control random" not in out
     assert f"seesay score {copied} --scores iou " in out
+
+
+def explained_next(folder: Path, ids: Iterable[int], capsys: pytest.CaptureFixture[str]) -> str:
+    """What is told of the words of random directions, where steering explained these features."""
+    chosen = list(ids)
+    with making(folder, N) as opened:
+        setting = said(opened, dict.fromkeys(chosen, "a red car"), STEERING, "world:L")
+        scored(opened, "auroc", setting, drawn(0, [each for each in IDS if each in chosen], 0.8))
+        opened.rows("UPDATE run SET value = '\"world:M\"' WHERE name = 'subject'")
+    (line,) = (each for each in shown(capsys, folder).splitlines() if "seesay explain" in each)
+    return line.strip().removeprefix(f"seesay explain {folder} --method steering --control random ")
+
+
+@pytest.mark.parametrize(
+    ("ids", "features"),
+    [
+        (range(30), "--features 0-29   the words of random directions"),
+        ([*range(20), 33, 70, 71], "--features 0-19,33,70-71   the words of random directions"),
+        (range(0, N, 2), "the words of random directions; give the --features, --limit or --split of before"),
+    ],
+)
+def test_random_directions_are_asked_for_as_and_of_what_was_explained(
+    ids: Iterable[int], features: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = explained_next(tmp_path / "run", ids, capsys)
+    pushed, asked = "--strength 2 --strength-unit residual_norm ", "--explainer world:L"
+    assert line.split() == f"{pushed}{asked} {features}".split()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        (lambda usual: usual, ""),
+        (lambda usual: usual[:5], "--limit 5"),
+        (lambda usual: [each for each in usual if split_of(each) == "test"], "--split test"),
+        (lambda usual: [each for each in usual if split_of(each) == "test"][:9], "--split test --limit 9"),
+    ],
+)
+def test_what_was_explained_is_told_in_short(
+    chosen: Callable[[list[int]], list[int]],
+    expected: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usual = list(range(1, N, 2))
+    monkeypatch.setattr("seesay.store.exemplars.with_exemplars", lambda *_: usual)
+    line = explained_next(tmp_path / "run", chosen(usual), capsys)
+    assert line.partition("world:L")[2].partition("   ")[0].strip() == expected
+
+
+def test_what_stands_beside_methods_is_asked_for_of_the_features_that_were_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with making(tmp_path / "run", N) as opened:
+        topk = said(opened, WORDS)
+        scored(opened, "iou", topk, drawn(0, range(40), 0.8))
+    beside = f"seesay score {tmp_path / 'run'} --scores iou --features 0-39   what stands beside methods"
+    assert beside in shown(capsys, tmp_path / "run")
+    with Run.writing(tmp_path / "run") as opened:
+        scored(opened, "iou", topk, drawn(0, range(N), 0.8))
+    assert beside.replace(" --features 0-39", "") in shown(capsys, tmp_path / "run")
+
+
+def test_imported_words_without_scores_lead_to_scoring_them(
+    copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Run.writing(copied) as opened:
+        keep(opened, WORDS, "mine")
+    out = shown(capsys, copied, scores="auroc")
+    assert (
+        f"Next:\n  seesay score {copied} --scores auroc --methods imported   imported, which has no scores yet" in out
+    )
+    with pytest.raises(InvalidSetting, match=f"; seesay score {copied} --scores auroc$"):
+        Compare((copied,), scores="auroc", methods="imported").run()
+    with making(tmp_path / "bare", N) as bare:
+        keep(bare, WORDS, "mine")
+    with pytest.raises(UnusablePath, match=f"; seesay score {bare.folder} --methods imported$"):
+        Compare((bare.folder,), methods="imported").run()
 
 
 def test_the_page_holds_the_tables_that_the_terminal_shows(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -358,7 +440,13 @@ def test_figures_from_features_that_strengths_were_chosen_on_are_marked(
     [
         ({"methods": "steering,telepathy"}, UnknownChoice, "method 'telepathy'"),
         ({"scores": "beauty"}, UnknownChoice, "score 'beauty'"),
-        ({"scores": "fuzzing"}, InvalidSetting, "seesay score RUN"),
+        ({"scores": "fuzzing"}, InvalidSetting, "/x --scores fuzzing"),
+        ({"scores": "fuzzing,people"}, InvalidSetting, "--scores fuzzing, or seesay people "),
+        (
+            {"scores": "colour"},
+            UnknownChoice,
+            "of your own is known when it was computed: seesay score RUN --scorer FILE",
+        ),
         ({"levels": "model"}, InvalidSetting, "seesay label"),
         ({"explainer": "nobody"}, InvalidSetting, "topk by world:M"),
         ({"split": "validation"}, UnusablePath, "seesay score"),

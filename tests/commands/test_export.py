@@ -17,6 +17,7 @@ from seesay.export import hub, parquet
 from seesay.export.source import Row, Source
 from seesay.store.exemplars import features
 from seesay.store.run import Run
+from tests.comparison.making import making
 from tests.export.serving import Server, serving
 
 
@@ -69,6 +70,22 @@ def test_several_runs_a_selection_and_a_second_time(filled: Path, tmp_path: Path
     assert sorted(set(found["feature_id"].to_pylist())) == sorted(first)
     assert set(found["run"].to_pylist()) == {filled.name, "other"}
     assert set(found["method"].to_pylist()) == {"topk"}
+
+
+@pytest.mark.parametrize("form", ["parquet", "neuronpedia", "hub"])
+def test_methods_that_said_nothing_in_any_run_are_refused(
+    form: str, filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with making(tmp_path / "silent"):
+        pass
+    out = ["--out", str(tmp_path / "out"), "--format", form]
+    assert cli.main(["export", str(filled), *out, "--methods", "topk,dissect,hybrid"]) == 2
+    error = capsys.readouterr().err
+    assert f"no explanations by hybrid, dissect in {filled}; expected some of topk, steering\n" in error
+    assert cli.main(["export", str(tmp_path / "silent"), *out, "--methods", "topk"]) == 2
+    assert f"by topk in {tmp_path / 'silent'}; expected runs that are explained\n" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert cli.main(["export", str(tmp_path / "silent"), str(filled), *out, "--methods", "topk"]) == 0, "one has them"
 
 
 def test_a_run_that_is_named_in_several_ways_is_there_once(

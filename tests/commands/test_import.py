@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,17 @@ from seesay.commands.import_words import Import
 from seesay.explainers.config import MAY_HAVE_SEEN
 from seesay.importing.keeping import keep
 from seesay.store.exemplars import features
-from seesay.store.explanations import explanations, n_explained, settings
+from seesay.store.explanations import add, explanations, n_explained, settings
+from seesay.store.labels import Label, add_labels, labels
 from seesay.store.run import Run
 from seesay.store.scores import scores, scorings
+from seesay.store.trust import Trusted, set_trust, trusts
+from seesay.store.verdicts import Judged, give
 from seesay.viewer.catalogue import Catalogue
 from tests.collected import WORDS
 from tests.commands.test_score import few_scenes as few_scenes  # the fixtures
 from tests.commands.test_score import wide as wide
-from tests.comparison.making import making, said
+from tests.comparison.making import making, said, scored
 from tests.importing.test_folders import STEERING, write
 from tests.viewer.conftest import client_of
 
@@ -269,6 +273,94 @@ def test_imported_words_are_labelled_trusted_and_judged_like_others(
     verdicts.write_text("feature_id,method,right\n" + "".join(rows))
     assert cli.main(["trust", str(run.parent / "larger"), "--right", str(verdicts)]) == 0
     assert "agreement: methods" in capsys.readouterr().out
+
+
+def test_what_was_imported_is_taken_back_with_all_that_hangs_on_it(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    brought(run, table(run), "--name", "other words")
+    with Run.open(run) as opened:
+        (other,) = (each for each in settings(opened) if each.explainer == "other words")
+    before = dumped(run)
+    brought(run, table(run))
+    brought(run, table(run), "--control", "random")
+    with Run.writing(run) as opened:
+        words = {each: samples[0].text for each, samples in explanations(opened, settings(opened)[-2]).items()}
+        mine, _control = settings(opened)[-2:]
+        scored(opened, "clip", mine, dict.fromkeys(words, 0.5), words)
+        scored(opened, "clip", mine, dict.fromkeys(words, 0.4), "a tree", aid="constant")
+        give(opened, Judged(mine.setting_id, ids_of(run)[1], 0, "ann", words[ids_of(run)[1]], "right"))
+        set_trust(opened, {}, [*trusts(opened), Trusted(mine.setting_id, ids_of(run)[1], 0, "a", 0.5)])
+        add(opened, mine, [replace(explanations(opened, mine)[ids_of(run)[1]][0], sample=1, text="a lone frog")])
+        add_labels(opened, "who", [Label("a lone frog", "high-level", ""), Label("a red car", "high-level", "")])
+    capsys.readouterr()
+    brought(run, "--remove", "mine")
+    out = capsys.readouterr().out
+    assert "imported by mine: explanations: 81, scores: 80, verdicts: 1, labels: 1\n" in out
+    with Run.open(run) as opened:
+        assert labels(opened, "who").keys() == {"a red car"}, "which others say, too"
+        assert explanations(opened, other)
+        assert [each.setting_id for each in settings(opened)][-2:] == [other.setting_id + 1, other.setting_id + 2]
+    left = [line for line in dumped(run) if "INTO labels" not in line.replace('"', "") and "'imported'" not in line]
+    assert left == [line for line in before if "'imported'" not in line]
+    for command in ("report", "compare", "label --by records"):
+        assert cli.main([command.split()[0], str(run), *command.split()[1:]]) == 0
+    assert "by mine" not in capsys.readouterr().out
+    assert "by 'mine'; expected one of other words" in refusal(run, capsys, "--remove", "mine")
+    brought(run, table(run))
+    assert re.search(r"^ *mine +39 +1 +new", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_control_is_taken_back_alone_where_it_is_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    brought(run, table(run))
+    brought(run, table(run), "--control", "random")
+    capsys.readouterr()
+    brought(run, "--remove", "mine", "--control", "random", "--json", "-")
+    told = json.loads(capsys.readouterr().out)
+    assert told["removed"] == {"n_explanations": 40, "n_scores": 0, "n_verdicts": 0, "n_labels": 0}
+    with Run.open(run) as opened:
+        assert [len(explanations(opened, each)) for each in settings(opened)][-2:] == [40, 0]
+    assert "no imported words by 'mine' with the control random" in refusal(
+        run, capsys, "--remove", "mine", "--control", "random"
+    )
+
+
+def test_what_was_not_imported_cannot_be_removed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = dumped(run)
+    assert f"nothing was imported into {run}" in refusal(run, capsys, "--remove", "mine")
+    assert dumped(run) == before
+    brought(run, table(run))
+    before = dumped(run)
+    with Run.open(run) as opened:
+        topk = next(each for each in settings(opened) if each.method == "topk")
+    assert f"by {topk.explainer!r}; expected one of mine" in refusal(run, capsys, "--remove", topk.explainer)
+    assert "name ''; expected 1 to 200 characters" in refusal(run, capsys, "--remove", "")
+    for more in ((table(run),), ("--name", "x"), ("--replace",)):
+        assert "beside --remove; expected one of the two" in refusal(run, capsys, *more, "--remove", "mine")
+    assert dumped(run) == before
+
+
+def test_a_study_of_words_that_were_removed_is_read_as_before_and_counts_for_nobody_else(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    brought(run, table(run))
+    asked = ["people", str(run), "--begin", "first", "--n-features", "2", "--methods", "imported,topk"]
+    assert cli.main(asked) == 0
+    brought(run, "--remove", "mine")
+    with Run.open(run) as opened:
+        (gone,) = (each for each in settings(opened) if each.explainer == "mine")
+    brought(run, table(run), "--name", "new")
+    with Run.open(run) as opened:
+        assert settings(opened)[-1].setting_id != gone.setting_id
+    assert cli.main(["people", str(run)]) == 0
+    capsys.readouterr()
+
+
+def test_an_empty_name_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = dumped(run)
+    for name in ("", "  "):
+        assert "name ''; expected 1 to 200 characters" in refusal(run, capsys, table(run), "--name", name)
+    assert dumped(run) == before
 
 
 def test_an_interrupt_leaves_the_run_as_it_was(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from seesay import cli
 from seesay.commands.own_scorers import load_own
 from seesay.errors import UnusableScorer
 from seesay.explainers.config import Setting
+from seesay.importing.keeping import keep
 from seesay.scorers.config import Measure
 from seesay.split import split_of
 from seesay.store.exemplars import exemplars, features
@@ -208,6 +209,11 @@ def test_its_code_is_needed_by_nobody_who_reads_the_numbers(
     out = told(capsys, "compare", run, "--scores", "brevity letters,rank")
     assert "how few words" in out
     assert "--scorer FILE.py:CLASS" in told(capsys, "compare", run, "--scores", "brevity").rpartition("Next:")[2]
+    with Run.writing(run) as opened:
+        keep(opened, {feature_id: "a red car"}, "mine")
+    error = refusal(capsys, "compare", run, "--scores", "brevity", "--methods", "imported")
+    assert f"seesay score {run} --scorer FILE.py:CLASS" in error
+    assert "--scores" not in error
     error = refusal(capsys, "compare", run, "--scores", "brevity,beauty")
     assert "score 'beauty'; expected some of iou, " in error
     assert "brevity" in error

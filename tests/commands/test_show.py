@@ -15,6 +15,7 @@ from rich.console import Console
 
 import seesay
 from seesay.cards import Card
+from seesay.cli import main
 from seesay.commands.mosaic import Mosaic, can_show, side_by_side
 from seesay.commands.options import Options
 from seesay.commands.show import Show, one_line
@@ -309,6 +310,25 @@ def test_a_run_without_images_tells_what_words_are_worth_and_how_sure_they_are(
     told = json.loads((tmp_path / "card.json").read_text())
     assert [each["value"] for each in told["scores"]] == [1.0]
     assert told["settings"][0]["explanations"][0]["sure"] == 0.875
+
+
+def test_a_run_whose_collection_was_stopped_leads_back_to_collecting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    goes_on = "collecting has not been finished: the same seesay collect command goes on"
+    folder = tmp_path / "run"
+    with Run.writing(folder, {"subject": "world:M", "layer": 5, "sae": "world:late", "identity": "x"}) as opened:
+        opened.begin("collect", "1", {"images": "world:60"})
+    with pytest.raises(FeatureNotFound, match=goes_on) as caught:
+        Show(folder, 7).run()
+    assert "seesay explain" not in str(caught.value)
+    for method in ("steering", "topk"):
+        assert main(["explain", str(folder), "--method", method]) == 2
+        assert goes_on in capsys.readouterr().err
+    with Run.writing(folder) as opened:
+        says(opened, 7, ("ok", "a ring"), method="steering", strength={"value": 4.0, "unit": "kl"})
+    Show(folder, 7).run()
+    assert f"Next:\n  {goes_on}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("unknown", [-1, 1536, 2**63, 10**30])

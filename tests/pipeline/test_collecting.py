@@ -179,7 +179,7 @@ def test_a_run_that_is_stopped_goes_on(
     [
         (
             lambda subject, source: (subject, First(source, 20), CONFIG),
-            "what has changed since was asked for",
+            "are not those that .* was begun with: 61 then, 20 now; .*--n-images; give another --out",
         ),
         (lambda subject, source: (subject, source, CollectionConfig()), "n_top 4, and n_top 10 was asked for"),
         (
@@ -206,6 +206,45 @@ def test_another_collection_is_refused_and_changes_nothing(
     with pytest.raises(UnusablePath, match=message), Run.writing(tmp_path, other.as_json()) as run:
         collect(run, other, images, config)
     assert contents(tmp_path) == before
+
+
+def test_images_that_have_changed_where_they_lie_are_told_apart_from_those_that_a_run_was_begun_with(
+    subject: Subject, tmp_path: Path
+) -> None:
+    photos, run = write_images(tmp_path / "photos", 20), tmp_path / "run"
+    collected(run, subject, open_source(photos))
+    before = contents(run)
+
+    def refusal() -> str:
+        with pytest.raises(UnusablePath) as caught:
+            collected(run, subject, open_source(photos))
+        assert contents(run) == before
+        return str(caught.value)
+
+    kept = (photos / "003.png").read_bytes()
+    (photos / "003.png").unlink()
+    told = f"the images of {photos} are not those that {run} was begun with: 21 then, "
+    assert refusal().startswith(f"{told}20 now; expected the same images")
+    (photos / "new.png").write_bytes((photos / "004.png").read_bytes())
+    assert "21 now as then, but not the same ones" in refusal()
+    (photos / "003.png").write_bytes(kept)
+    assert refusal().startswith(f"{told}22 now")
+    assert refusal().endswith("give another --out for these images, or put those back")
+    (photos / "new.png").unlink()
+    collected(run, subject, open_source(photos))
+    assert contents(run) == before
+
+
+def test_images_that_change_while_a_run_is_half_done_are_told_of(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, run = write_images(tmp_path / "photos", 20), tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(collecting, "_write", lambda *_: 1 // 0)
+        collected(run, subject, open_source(photos), checkpoint_seconds=0)
+    (photos / "003.png").unlink()
+    with pytest.raises(UnusablePath, match="was begun with: 21 then, 20 now; "):
+        collected(run, subject, open_source(photos))
 
 
 def test_what_does_not_fit_is_refused(subject: Subject, source: ImageSource, tmp_path: Path) -> None:

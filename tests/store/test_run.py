@@ -34,7 +34,7 @@ def test_a_run_says_what_it_is_of(tmp_path: Path) -> None:
     with Run.open(made(tmp_path / "deep" / "run")) as run:
         assert run.subject == SUBJECT
         assert run.finished("collect") is None
-        with pytest.raises(UnusablePath, match="run seesay collect on it: it goes on"):
+        with pytest.raises(UnusablePath, match="the same seesay collect command goes on"):
             run.check_finished("collect")
 
 

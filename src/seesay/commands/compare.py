@@ -1,5 +1,6 @@
 """`seesay compare`: methods side by side, by every score that runs hold."""
 
+import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -10,18 +11,17 @@ from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from seesay.commands.choices import one_of
+from seesay.commands.compare_next import next_steps
 from seesay.commands.names import listed, resolve_methods
 from seesay.commands.options import Options
 from seesay.commands.output import Output, check_writable
 from seesay.errors import UnusablePath
-from seesay.explainers.config import IMPORTED
 from seesay.scorers.config import Holding
 from seesay.texts import each_once, one_line
 
 if TYPE_CHECKING:
     from seesay.comparison.quantities import Quantity
     from seesay.comparison.reading import Contest
-    from seesay.comparison.results import Comparison
     from seesay.report.comparison_sections import Told
     from seesay.scorers.config import Score
     from seesay.store.run import Run
@@ -133,7 +133,7 @@ class Compare:
                 "trust": plain(told.sure),
                 **told.comparison.as_json(),
             },
-            next_steps=_next_steps(self.path[0], told.comparison),
+            next_steps=next_steps(each_once(self.path), contest, told.comparison),
         )
         return 0
 
@@ -157,7 +157,9 @@ class Compare:
             raise UnusablePath(
                 contest.notes[0] if contest.notes else f"no scores of {self.split} features in {self._folders}",
                 expected="explanations that are scored, all in one way",
-                remedy=f"seesay score {self.path[0]}",
+                remedy=shlex.join(
+                    ["seesay", "score", str(self.path[0]), *(["--methods", self.methods] if self.methods else [])]
+                ),
             )
         return quantities(contest.measures, everything=self.all)
 
@@ -194,26 +196,3 @@ def _contenders_as_json(contest: "Contest") -> list[dict[str, Any]]:
         }
         for each in contest.contenders
     ]
-
-
-def _next_steps(folder: Path, comparison: "Comparison") -> list[str]:
-    """How to get what tables lack."""
-    from seesay.comparison.contender import AIDS
-    from seesay.scorers.measures import asked_by
-
-    rows = [(each.quantity.score, row) for each in comparison.standings if each.of_words for row in each.rows]
-    lacking = [score for score, row in rows if score != "people" and any(aid not in row.aids for aid in AIDS)]
-    # Whose random directions are scored by anything has their words.
-    has_random = {row.contender for _, row in rows if "random" in row.aids}
-    methods = dict.fromkeys(row.contender.partition(",")[0] for _, row in rows if row.contender not in has_random)
-    steps = [
-        f"seesay explain {folder} --method {method} --control random   the words of random directions"
-        for method in methods
-        if method != IMPORTED
-    ]
-    if IMPORTED in methods:
-        steps.append(f"seesay import {folder} FILE --name NAME --control random   the same of imported words")
-    if lacking:
-        asked = asked_by(list(dict.fromkeys(lacking)))
-        steps.append(f"seesay score {folder} {asked}   what stands beside methods, where tables show -")
-    return steps

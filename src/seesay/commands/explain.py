@@ -259,7 +259,8 @@ class Explain:
     def _features(self, run: "Run", setting: "Setting", selected: Sequence[int] | None) -> list[int]:
         from seesay.store.gallery import explainable
 
-        if METHODS[setting.method].shows:
+        # Without a choice of features, those that a collection finds are explained, once it has found them.
+        if METHODS[setting.method].shows or (selected is None and run.unfinished("collect")):
             run.check_finished("collect")
         return self._chosen(explainable(run) if selected is None else selected)
 

@@ -58,7 +58,7 @@ class Export:
     """Only these features: 42, or 0-499,777."""
 
     methods: Annotated[str | None, arg(metavar="NAME,NAME,...")] = None
-    """Only what was said by these methods, and its scores."""
+    """Only what was said by these methods, and its scores; each must have said something in one of the runs."""
 
     split: Annotated[Split | None, one_of(Split)] = None
     """Only features of this part: strengths are chosen on validation features, figures come from test features."""
@@ -126,7 +126,7 @@ class Export:
     @contextmanager
     def _sources(self, output: Output) -> "Generator[list[Source]]":
         """The runs, open, with a bar that tells how far they are read."""
-        from seesay.export.source import Source, check_features
+        from seesay.export.source import Source, check_features, check_methods
         from seesay.images.sources.contents import printable
         from seesay.store.run import Run
 
@@ -136,6 +136,7 @@ class Export:
         with ExitStack() as stack:
             runs = [stack.enter_context(Run.open(folder)) for folder in folders]
             check_features(runs, ids or ())
+            check_methods(runs, selection.methods or ())
             total = sum(Source(run, "").n_features(*_WALKED[self.format]) for run in runs)
             advance = stack.enter_context(output.progress("features of tables", total=total))
             named = zip(runs, short_names(folders), strict=True)

@@ -1,7 +1,7 @@
 """`seesay import`: words that were made elsewhere into a run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final
 
@@ -13,7 +13,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from seesay.commands.choices import one_of
 from seesay.commands.options import Options
 from seesay.commands.output import Output
-from seesay.errors import UnreadableWords
+from seesay.errors import InvalidSetting, UnreadableWords
 from seesay.explainers.config import MAY_HAVE_SEEN
 from seesay.importing.config import Format, Reading
 from seesay.records import Control
@@ -22,6 +22,7 @@ from seesay.texts import one_line
 if TYPE_CHECKING:
     from seesay.importing.keeping import Kept
 
+_REMOVING = "seesay import RUN --remove NAME"
 _IN_WORDS = {"new": "new", "same": "were there already", "replaced": "replaced what was there"}
 
 
@@ -35,13 +36,15 @@ class Import:
     writes, latent_42/explanations/explanation.json, are read as they are.
 
     All rows are taken or none. What is said under one name lives beside the words of other names; the same file once
-    more changes nothing, and another one under the same name is refused unless --replace is given.
+    more changes nothing, and another one under the same name is refused unless --replace is given. --remove takes words
+    out of the run again.
 
     Examples:
       seesay import runs/x words.csv
       seesay import runs/x words.parquet --name mine --text-column description
       seesay import runs/x random.csv --name mine --control random
       seesay import runs/x outputs/validation/SAE/WAY outputs/SAE/WAY --name theirs
+      seesay import runs/x --remove mine
     """
 
     path: Positional[Annotated[Path, arg(metavar="RUN")]]
@@ -72,10 +75,14 @@ class Import:
     replace: bool = False
     """Let these words take the place of all that was imported under the same name and control before."""
 
+    remove: Annotated[str | None, arg(metavar="NAME")] = None
+    """Take back instead of bringing: remove all that was imported under this name, or with --control that control's
+    alone, with its scores, verdicts and labels. What methods of seesay said cannot be removed."""
+
     common: Annotated[Options, OmitArgPrefixes] = field(default_factory=Options)
 
     def run(self) -> int:
-        """Read, check, write, print.
+        """Read, check, write, print; or remove.
 
         Raises:
             SeesayError: whatever is wrong with the run or the files; the run is then as it was.
@@ -86,6 +93,8 @@ class Import:
         from seesay.store.run import Run
 
         output = Output(self.common)
+        if self.remove is not None:
+            return self._remove(output, self.remove)
         if not self.files:
             raise UnreadableWords("no file", expected=f"one or more: seesay import {self.path} FILE")
         formats: list[Format] = [format_of(path, self.format) for path in self.files]
@@ -110,6 +119,33 @@ class Import:
                 "imported": [_as_json(each) for each in kept],
             },
             next_steps=self._next_steps(kept),
+        )
+        return 0
+
+    def _remove(self, output: Output, name: str) -> int:
+        """Take words out of the run again."""
+        from seesay.importing.removing import remove
+        from seesay.store.run import Run
+
+        bringing = {
+            f"the files {', '.join(map(str, self.files))}": self.files,
+            "--name": self.name is not None,
+            "--replace": self.replace,
+        }
+        for what in (what for what, is_given in bringing.items() if is_given):
+            raise InvalidSetting(f"{what} beside --remove", expected=f"one of the two: {_REMOVING} alone removes")
+        with Run.writing(self.path) as run:
+            removed = remove(run, name, self.control)
+        output.console.print(
+            Text(
+                f"Removed what was imported by {one_line(name)}: explanations: {removed.n_explanations}, scores: "
+                f"{removed.n_scores}, verdicts: {removed.n_verdicts}, labels: {removed.n_labels}"
+            ),
+            soft_wrap=True,
+        )
+        output.finish(
+            {"run": str(self.path), "name": name, "control": self.control, "removed": asdict(removed)},
+            next_steps=[f"seesay import {self.path} FILE   bring them again, or others"],
         )
         return 0
 

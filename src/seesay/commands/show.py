@@ -8,6 +8,7 @@ from rich.console import Console, Group
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from seesay.commands.again import pushed_as
 from seesay.commands.card import caption, exemplar_table, explanations, statistics
 from seesay.commands.card_scores import scores
 from seesay.commands.counts import Count
@@ -63,7 +64,7 @@ class Show:
         """
         from seesay.cards import read_card
         from seesay.commands.mosaic import can_show
-        from seesay.store.run import DAMAGE, Run
+        from seesay.store.run import DAMAGE, UNFINISHED, Run
 
         output = Output(self.common)
         console = output.console
@@ -84,7 +85,8 @@ class Show:
                 console.print(exemplar_table(card.exemplars))
             elif card.statistics is not None and card.statistics.frequency:
                 console.print(Text("No image of the half that explanations are made from activates it.", style="dim"))
-        output.finish(result, next_steps=self._next_steps(card))
+            first = [UNFINISHED] if run.unfinished("collect") else []
+        output.finish(result, next_steps=[*first, *self._next_steps(card)])
         return 0
 
     def _heading(self, card: "Card") -> Group:
@@ -130,8 +132,5 @@ class Show:
             steps.append(f"{explain} {'hybrid' if card.exemplars else 'steering'}   put it into words")
         elif all(setting.control is None for setting, _ in card.said):
             setting, *_ = card.told[0]
-            strength = setting.strength
-            pushed = "" if strength is None else f" --strength {strength.value:g} --strength-unit {strength.unit}"
-            pushed += f" --coarse {setting.coarse}" if setting.coarse != 1 else ""
-            steps.append(f"{explain} {setting.method}{pushed} --control random   what words are worth")
+            steps.append(f"{explain} {setting.method}{pushed_as(setting)} --control random   what words are worth")
         return steps

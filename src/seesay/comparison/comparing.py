@@ -20,6 +20,7 @@ from seesay.errors import InvalidSetting
 from seesay.explainers.config import IMPORTED, MAY_HAVE_SEEN
 from seesay.records import Level
 from seesay.scorers.config import Score
+from seesay.scorers.measures import asked_by
 from seesay.statistics import Estimate, estimate, holm, paired, pooled_auc, rank_correlation
 
 FEATURES = "the features"
@@ -73,9 +74,21 @@ def compare(
         raise InvalidSetting(
             "; ".join(notes) or f"none of {', '.join(each.title for each in wanted)} is known of these features",
             expected="the same score of the same features for several methods",
-            remedy="seesay score RUN --scores NAME, or fewer --methods",
+            remedy=_remedy(contest, wanted),
         )
     return Comparison(tuple(standings), (*notes, *_of_imported(contest, [each.quantity.score for each in standings])))
+
+
+def _remedy(contest: Contest, wanted: Sequence[Quantity]) -> str:
+    """How to get the scores that are not there at all; those that are there are of other features for each."""
+    run = contest.origins[0].runs[0]
+    missing = [each for each in dict.fromkeys(each.score for each in wanted) if each not in contest.scored]
+    computed = [each for each in missing if each != PEOPLE]
+    remedies = [f"seesay score {run} {asked_by(computed)}"] if computed else []
+    remedies += [f"seesay people {run} --begin NAME"] if PEOPLE in missing else []
+    return ", or ".join(
+        [*remedies, *([] if missing else ["give fewer --methods, or have all score the same features"])]
+    )
 
 
 def _of_imported(contest: Contest, scores: Collection[Score]) -> list[str]:

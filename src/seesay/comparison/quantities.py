@@ -64,6 +64,10 @@ def named(names: Sequence[str], measures: Mapping[Score, Measure]) -> list[Quant
         meant = [each for each in known if each.score == name and each.is_primary] or meant
         if not meant:
             expected = ", ".join(dict.fromkeys((*measures, *(each.name for each in known))))
-            raise UnknownChoice(f"score {name!r}", expected=f"some of {expected}")
+            raise UnknownChoice(
+                f"score {name!r}",
+                expected=f"some of {expected}",
+                remedy="one of your own is known when it was computed: seesay score RUN --scorer FILE.py:CLASS",
+            )
         found += [each for each in meant if each not in found]
     return found

@@ -1,12 +1,12 @@
 """A run that is exported: which of its features and words, a page at a time, in memory that does not grow with it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from typing import Any, final
 
-from seesay.errors import FeatureNotFound
+from seesay.errors import FeatureNotFound, InvalidSetting
 from seesay.export.config import Selection
-from seesay.records import Split
+from seesay.records import Method, Split
 from seesay.split import split_of
 from seesay.store.explanations import StoredSetting, settings
 from seesay.store.pages import Table, n_features_in, pages, splits
@@ -102,3 +102,27 @@ def check_features(runs: list[Run], feature_ids: tuple[int, ...]) -> None:
         if not is_there:
             folders = ", ".join(str(run.folder) for run in runs)
             raise FeatureNotFound(f"feature {feature_id}", expected=f"features of {folders}")
+
+
+def check_methods(runs: list[Run], methods: Collection[Method]) -> None:
+    """Check that something was said by every method that is asked for, in one of some runs.
+
+    Args:
+        runs: open; may be strangers'.
+        methods: those asked for.
+
+    Raises:
+        InvalidSetting: one said nothing in any of them.
+        UnusablePath: what a run says is damaged.
+    """
+    if not methods:
+        return
+    has_words = "SELECT EXISTS (SELECT 1 FROM explanations WHERE setting_id = ?)"
+    there = [each.method for run in runs for each in settings(run) if run.rows(has_words, (each.setting_id,))[0][0]]
+    missing = [method for method in methods if method not in there]
+    if missing:
+        folders = ", ".join(str(run.folder) for run in runs)
+        raise InvalidSetting(
+            f"no explanations by {', '.join(missing)} in {folders}",
+            expected=f"some of {', '.join(dict.fromkeys(there))}" if there else "runs that are explained",
+        )

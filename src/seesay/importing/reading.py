@@ -62,7 +62,7 @@ def rows_of(paths: Sequence[Path], formats: Sequence[Format], reading: Reading, 
     """
     own, n_rows = "", 0
     for path, kind in zip(paths, formats, strict=True):
-        usual = checked_name(reading.name or one_line(path.resolve().stem), str(path))
+        usual = checked_name(one_line(path.resolve().stem) if reading.name is None else reading.name, str(path))
         for row in _read(path, kind, reading, layer):
             n_rows += 1
             if n_rows > MOST_ROWS:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,6 +14,7 @@ import torch
 
 from seesay.backends.crew import Crew
 from seesay.backends.local import crew_of
+from seesay.errors import UnusablePath
 from seesay.exemplars.choosing import choose, fires_together
 from seesay.exemplars.collection import Collection
 from seesay.exemplars.config import CollectionConfig
@@ -84,8 +85,11 @@ def collect(
     checkpoint = Checkpoint(run)
     # The source's name is for people: the same images may have come to lie elsewhere.
     identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    run.begin(STAGE, identity, {"images": source.name, **facts}, anew=not checkpoint.exists())
+    told = {"images": source.name, "n_images": source.n_images, **facts}
     summary = run.finished(STAGE)
+    if summary is not None or checkpoint.exists():
+        _check_images(run, told)
+    run.begin(STAGE, identity, told, anew=not checkpoint.exists())
     if summary is None:
         with gently_interrupted() as is_interrupted:
             walk = _Walk(run, partial(Collection, config, known["n_features"]), checkpoint, is_interrupted, on_batch)
@@ -95,6 +99,28 @@ def collect(
     run.thumbnails.keep_only([pixel_hash for (pixel_hash,) in run.rows("SELECT pixel_hash FROM images")])
     checkpoint.remove()
     return summary
+
+
+def _check_images(run: Run, given: Mapping[str, Any]) -> None:
+    """Refuse images of the same place that are no longer those that a run was begun with."""
+    before = run.configured(STAGE)
+    told_alone = ("n_images", "fingerprint")
+    is_same = all(before.get(name) == value for name, value in given.items() if name not in told_alone)
+    if not is_same or before.get("fingerprint") == given["fingerprint"]:
+        return
+    # Older runs say only how many of them were read.
+    then, now = before.get("n_images", (run.finished(STAGE) or {}).get("n_images")), given["n_images"]
+    if then is None or now is None:
+        changed = ""
+    elif then == now:
+        changed = f": {now} now as then, but not the same ones, or others under their names"
+    else:
+        changed = f": {then} then, {now} now"
+    raise UnusablePath(
+        f"the images of {given['images']} are not those that {run.folder} was begun with{changed}",
+        expected="the same images, none added, removed or changed, and the same --n-images",
+        remedy="give another --out for these images, or put those back",
+    )
 
 
 @final

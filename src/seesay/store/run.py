@@ -24,6 +24,9 @@ _CHANGED = ("what had the same name", "what has changed since")
 _DATABASE, _LOCK, _IMAGES = "run.db", ".lock", "images"
 _BEGIN = "make one by seesay collect --out"
 
+UNFINISHED = "collecting has not been finished: the same seesay collect command goes on where it was stopped"
+"""What is to be done about a run of which collecting was begun and then stopped."""
+
 
 def parsed(text: Any) -> Any:
     """Read JSON that may be a stranger's: no NaN in it, which JSON does not have, and nothing that is no Unicode.
@@ -211,9 +214,17 @@ class Run:
             raise UnusablePath(
                 f"{self.folder} is not collected to its end",
                 expected=f"a run of which `{stage}` is done",
-                remedy="run seesay collect on it: it goes on where it was stopped",
+                remedy=UNFINISHED,
             )
         return summary
+
+    def unfinished(self, stage: str) -> bool:
+        """Whether a stage was begun and is not done.
+
+        Args:
+            stage: such as `collect`.
+        """
+        return bool(self.rows("SELECT 1 FROM stages WHERE name = ? AND finished_at IS NULL", (stage,)))
 
     def begin(self, stage: str, identity: str, config: Mapping[str, Any], *, anew: bool = False) -> None:
         """Note that a stage is being done.
