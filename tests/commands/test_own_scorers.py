@@ -13,19 +13,21 @@ from statistics import fmean
 from typing import Any
 
 import pytest
-from PIL import ImageColor
+from PIL import Image, ImageColor
 
 from seesay import cli
 from seesay.commands.own_scorers import load_own
 from seesay.errors import UnusableScorer
 from seesay.explainers.config import Setting
-from seesay.scorers.config import Measure
+from seesay.scorers.config import Measure, Scoring
+from seesay.scorers.scorer import Item
 from seesay.split import split_of
 from seesay.store.exemplars import exemplars, features
 from seesay.store.run import Run
 from seesay.store.scores import scores, scorings
 from tests.collected import WORDS
 from tests.comparison.making import making, said
+from tests.scorers.held_out import MadeHeldOut
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_scorer.py"
 BREVITY = '''
@@ -165,6 +167,17 @@ def test_the_example_scores_a_run_and_is_compared_like_any_other(
     assert "is the colour that is named that of the active patches?" in out
     assert "colour: topk is highest" in out
     assert "topk above steering" in out
+
+
+def test_the_example_leaves_out_exemplars_whose_active_patches_hold_no_pixel() -> None:
+    picture = Image.new("RGB", (2, 2), "red")
+    thin, plain = (picture, [[0, 1, 0, 0, 0, 0, 0, 0]]), (picture, [[1, 0]])
+    held_out = MadeHeldOut({1: {"top": [thin]}, 2: {"top": [thin, plain]}})
+    (own,) = load_own([f"{EXAMPLE}:Colour"]).values()
+    scorer = own.made(held_out, Scoring())
+    nothing, red = scorer.score([Item(1, "red"), Item(2, "red")])
+    assert (nothing.value, nothing.reason) == (None, "no active pixel on any held-out exemplar")
+    assert red.value == 1
 
 
 def test_the_page_shows_the_example_as_it_is() -> None:
