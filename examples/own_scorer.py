@@ -27,14 +27,15 @@ class Colour:
 
     def measured(self, item):
         """Measure one."""
-        seen = [self.colour_of(each) for each in self.held_out.exemplars(item.feature_id, "top", self.n)]
+        found = [self.colour_of(each) for each in self.held_out.exemplars(item.feature_id, "top", self.n)]
+        seen = [colour for colour in found if colour]
         named = [word for word in re.findall(r"\w+", item.text.lower()) if word in COLOURS]
         if not seen:
-            return Measured(None, reason="no held-out exemplar")
+            return Measured(None, reason="no active pixel on any held-out exemplar")
         return Measured(seen.count(named[0]) / len(seen) if named else 0.0)
 
     def colour_of(self, exemplar):
-        """The colour of an exemplar's active patches."""
+        """The colour of an exemplar's active patches; none if they are too small to hold a pixel of the thumbnail."""
         picture = self.held_out.picture(exemplar.image)
-        mean = np.asarray(picture)[exemplar.mask(picture.size)].mean(0)
-        return min(COLOURS, key=lambda name: np.linalg.norm(COLOURS[name] - mean))
+        pixels = np.asarray(picture)[exemplar.mask(picture.size)]
+        return min(COLOURS, key=lambda name: np.linalg.norm(COLOURS[name] - pixels.mean(0))) if len(pixels) else ""

@@ -98,6 +98,7 @@ def test_a_command_is_a_frozen_config_with_documented_fields(name: str, capsys: 
     assert cli.main([*name.split(), "--help"]) == 0
     shown = capsys.readouterr().out
     assert "Examples:\n  seesay " in shown
+    assert "(default: )" not in shown
     for field, _, _ in fields_of(type(config)):
         assert "--" + field.name.replace("_", "-") in shown
 

@@ -1,6 +1,7 @@
 """The demo: its files, and that what it reports is what it found."""
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -30,7 +31,13 @@ N_FEW = 12
 CONTROLS = [f"control_{control}_{method}" for method in METHODS for control in ("random", "permuted")]
 
 
-def run(out: Path, max_features: int | None, subject: str = "world", sae_name: str = "world:late") -> dict[str, Any]:
+def run(
+    out: Path,
+    max_features: int | None,
+    subject: str = "world",
+    sae_name: str = "world:late",
+    console: Console | None = None,
+) -> dict[str, Any]:
     return demo(
         subject=subject,
         sae_name=sae_name,
@@ -39,7 +46,7 @@ def run(out: Path, max_features: int | None, subject: str = "world", sae_name: s
         device="cpu",
         dtype="auto",
         seed=0,
-        console=Console(quiet=True),
+        console=console or Console(quiet=True),
         progress=Output(Options()).progress,
     )
 
@@ -62,8 +69,8 @@ def fewer_scenes() -> Iterator[None]:
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A demo of few features; copy it before going on with it."""
     out = tmp_path_factory.mktemp("demo")
-    with of_fewer_scenes():
-        summary = run(out, N_FEW)
+    with of_fewer_scenes(), (out / "printed.txt").open("w", encoding="utf-8") as file:
+        summary = run(out, N_FEW, console=Console(file=file, width=120))
     assert json.loads((out / "summary.json").read_text("utf-8")) == summary
     return out
 
@@ -90,6 +97,14 @@ def test_the_summary_counts_what_the_features_file_holds(few: Path) -> None:
         anywhere = [feature["names_any"][method] for feature in features]
         assert figure["names_any"] == pytest.approx(sum(anywhere) / len(anywhere), abs=1e-4)
         assert all(said or not hit for hit, said in zip(hits, anywhere, strict=True))
+
+
+def test_its_table_tells_of_controls_in_words(few: Path) -> None:
+    printed = (few / "printed.txt").read_text("utf-8")
+    for title in ("steering", "steering, random", "topk, permuted", "hybrid, nothing pushed", "hybrid, random-images"):
+        assert re.search(rf"^│ {title} +│ ", printed, re.MULTILINE)
+    assert not re.search(r"control_|none_|_hybrid", printed)
+    assert "permuted: another feature's" in " ".join(printed.split())
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

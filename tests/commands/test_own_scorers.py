@@ -13,20 +13,22 @@ from statistics import fmean
 from typing import Any
 
 import pytest
-from PIL import ImageColor
+from PIL import Image, ImageColor
 
 from seesay import cli
 from seesay.commands.own_scorers import load_own
 from seesay.errors import UnusableScorer
 from seesay.explainers.config import Setting
 from seesay.importing.keeping import keep
-from seesay.scorers.config import Measure
+from seesay.scorers.config import Measure, Scoring
+from seesay.scorers.scorer import Item
 from seesay.split import split_of
 from seesay.store.exemplars import exemplars, features
 from seesay.store.run import Run
 from seesay.store.scores import scores, scorings
 from tests.collected import WORDS
 from tests.comparison.making import making, said
+from tests.scorers.held_out import MadeHeldOut
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_scorer.py"
 BREVITY = '''
@@ -168,6 +170,17 @@ def test_the_example_scores_a_run_and_is_compared_like_any_other(
     assert "topk above steering" in out
 
 
+def test_the_example_leaves_out_exemplars_whose_active_patches_hold_no_pixel() -> None:
+    picture = Image.new("RGB", (2, 2), "red")
+    thin, plain = (picture, [[0, 1, 0, 0, 0, 0, 0, 0]]), (picture, [[1, 0]])
+    held_out = MadeHeldOut({1: {"top": [thin]}, 2: {"top": [thin, plain]}})
+    (own,) = load_own([f"{EXAMPLE}:Colour"]).values()
+    scorer = own.made(held_out, Scoring())
+    nothing, red = scorer.score([Item(1, "red"), Item(2, "red")])
+    assert (nothing.value, nothing.reason) == (None, "no active pixel on any held-out exemplar")
+    assert red.value == 1
+
+
 def test_the_page_shows_the_example_as_it_is() -> None:
     page = (EXAMPLE.parents[1] / "docs" / "own-scorer.md").read_text("utf-8")
     assert f"```python\n{EXAMPLE.read_text('utf-8')}```\n" in page
@@ -267,7 +280,7 @@ def stored(run: Path) -> int:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (('"brevity"', '"iou"'), "Brevity has the name iou, which is one of seesay's own scores"),
+        (('"brevity"', '"iou"'), "the measure of Brevity: the name iou, which is one of seesay's own scores"),
         (("1 / (1 +", "1 / (0 *"), "Brevity failed on feature 0: ZeroDivisionError: division by zero (brief.py, line "),
         (("1 / (1 +", "float('nan') / (1 +"), "Brevity gave nan for feature 0; expected a finite number"),
         (("for item in items]", "for item in items[1:]]"), "results for "),
@@ -277,7 +290,11 @@ def stored(run: Path) -> int:
         (("    scoring: object", ""), "Brevity cannot be made: TypeError: "),
         (("class Brevity", "class Bravery"), "no class Brevity in "),
         (("@dataclass", "@dataclas"), "--scorer "),
-        (("    facts = {}", "   facts = {}"), "IndentationError: "),
+        (("    facts = {}", "   facts = {}"), "outer indentation level (brief.py, line 13); expected code"),
+        (
+            ("Brevity:", "Brevity"),
+            "brief.py: SyntaxError: expected ':' (brief.py, line 9); expected code that can be run",
+        ),
     ],
 )
 def test_what_is_wrong_with_it_is_told_in_a_line_and_nothing_is_written(
@@ -295,10 +312,10 @@ def test_what_is_wrong_with_it_is_told_in_a_line_and_nothing_is_written(
     [
         pytest.param(
             ('{"letters": float(len(item.text))}', "None"),
-            "Brevity gave others=None for feature 0; ",
+            "Brevity gave Measured(others=None) for feature 0; ",
             marks=pytest.mark.slow(seconds=8),
         ),
-        (("chance=0.0", 'chance="0.5"'), "Brevity has '0.5' as the chance of brevity; "),
+        (("chance=0.0", 'chance="0.5"'), "the measure of Brevity: chance is '0.5'; "),
     ],
 )
 def test_a_part_of_another_type_is_told_in_a_line_where_no_hook_of_the_tests_checks_types(
@@ -318,7 +335,7 @@ def test_a_part_of_another_type_is_told_in_a_line_where_no_hook_of_the_tests_che
         ("nowhere.py:Brevity", "--scorer nowhere.py: No such file"),
         ("brief.py", "expected FILE.py:CLASS or package.module:CLASS"),
         ("brief.py:", "expected FILE.py:CLASS"),
-        ("no.such.module:Brevity", "ModuleNotFoundError: No module named 'no'"),
+        ("no.such.module:Brevity", "ModuleNotFoundError: No module named 'no'; expected"),
         ("../brief:Brevity", "expected FILE.py:CLASS"),
         ("seesay.scorers.config:Score", "which is no scorer"),
         ("seesay.scorers.iou:IoU", "IoU, which is no scorer"),
@@ -337,6 +354,23 @@ def test_a_class_of_a_package_is_found_by_its_name(file: Path, monkeypatch: pyte
     (own,) = load_own(["brief:Brevity", "brief:Brevity"]).values()
     assert isinstance(own.measure, Measure)
     assert own.source is None, "its class tells where it is"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import json\n\nimport no_such_thing\n", r"No module named 'no_such_thing' \(brief.py, line 3\)"),
+        ("\n\n1 +\n", r"SyntaxError: invalid syntax \(brief.py, line 3\)"),
+    ],
+)
+@pytest.mark.parametrize("way", ["{file}:Brevity", "brief:Brevity"])
+def test_what_stops_a_file_is_told_with_its_own_line(
+    way: str, code: str, expected: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(code, "utf-8")
+    monkeypatch.syspath_prepend(file.parent)
+    with pytest.raises(UnusableScorer, match=expected):
+        load_own([way.format(file=file)])
 
 
 def test_a_file_of_two_classes_is_run_once(file: Path) -> None:

@@ -43,6 +43,17 @@ def test_everything_is_in_the_file(page: str) -> None:
     assert "url(" not in outside
 
 
+def test_its_title_says_what_one_run_is_of_and_the_names_of_several(tmp_path: Path) -> None:
+    for name in ("run", "late"):
+        with making(tmp_path / name, 2):
+            pass
+    one, two = (
+        written(tmp_path / "r.html", *(tmp_path / each for each in names)) for names in (["run"], ["run", "late"])
+    )
+    assert re.search(r"<title>run: tiny, block 1, x · seesay</title>", one)
+    assert "<title>run, late · seesay</title>" in two
+
+
 def test_cards_show_words_pictures_and_scores(page: str) -> None:
     found = cards(page)
     assert len(found) == 10

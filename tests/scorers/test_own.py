@@ -137,12 +137,12 @@ def test_a_class_without_a_file_must_say_a_version() -> None:
         (replace(BREVITY, value="kürze"), "small letters"),
         (replace(BREVITY, others=("brevity",)), "each once"),
         (replace(BREVITY, others=tuple(f"n{each}" for each in range(MOST_OTHERS + 1))), f"at most {MOST_OTHERS}"),
-        (replace(BREVITY, what=""), "what=... in a line"),
-        (replace(BREVITY, what="two\nlines"), "what=... in a line"),
+        (replace(BREVITY, what=""), "what brevity measures, in a line"),
+        (replace(BREVITY, what="two\nlines"), "what brevity measures, in a line"),
         (replace(BREVITY, what="x" * (LONGEST_WHAT + 1)), f"{LONGEST_WHAT} characters"),
-        (replace(BREVITY, what="\x1b[2J"), "what=... in a line"),
+        (replace(BREVITY, what="\x1b[2J"), "what brevity measures, in a line"),
         (replace(BREVITY, chance=math.nan), "a finite number, or None"),
-        (replace(BREVITY, needs=frozenset({"world"})), "which needs world; expected nothing but segmenter"),
+        (replace(BREVITY, needs=frozenset({"world"})), "needs has world; expected nothing but segmenter"),
     ],
 )
 def test_a_measure_that_will_not_do_is_refused(measure: Measure, told: str) -> None:
@@ -152,20 +152,20 @@ def test_a_measure_that_will_not_do_is_refused(measure: Measure, told: str) -> N
 @pytest.mark.parametrize(
     ("part", "value", "told"),
     [
-        ("value", 3, "Named has value=3; expected a text"),
-        ("others", (3,), "others=(3,); expected names"),
-        ("others", None, "others=None; expected names"),
-        ("others", "letters", "others='letters'; expected names"),
+        ("value", 3, "the measure of Named: value is 3; expected a text, the name of the score"),
+        ("others", (3,), "others is (3,); expected names"),
+        ("others", None, "others is None; expected names"),
+        ("others", "letters", "others is 'letters'; expected names"),
         ("others", {"letters", "words"}, "expected names"),
-        ("others", Failing(), "others=a Failing; expected names"),
-        ("needs", "embedder", "needs='embedder'; expected names"),
-        ("needs", [3], "needs=[3]; expected names"),
-        ("what", None, "what=None; expected a text"),
-        ("chance", "0.5", "'0.5' as the chance of brevity; expected a finite number"),
-        ("chance", True, "True as the chance of brevity"),
-        ("chance", np.float32("nan"), "nan) as the chance of brevity"),
-        ("chance", 10**400, "as the chance of brevity"),
-        ("of_words", "no", "of_words='no'; expected True or False"),
+        ("others", Failing(), "others is a Failing; expected names"),
+        ("needs", "embedder", "needs is 'embedder'; expected names"),
+        ("needs", [3], "needs is [3]; expected names"),
+        ("what", None, "what is None; expected a text, what it measures in a line"),
+        ("chance", "0.5", "the measure of Named: chance is '0.5'; expected a finite number"),
+        ("chance", True, "chance is True"),
+        ("chance", np.float32("nan"), "nan); expected a finite number, or None"),
+        ("chance", 10**400, "chance is 1000"),
+        ("of_words", "no", "of_words is 'no'; expected True or False"),
     ],
 )
 def test_a_measure_with_a_part_of_another_type_is_refused(part: str, value: Any, told: str) -> None:
@@ -227,20 +227,26 @@ def test_facts_that_fail_are_told() -> None:
         (lambda _: forged(value=True), "gave True for feature 0"),
         (lambda _: forged(value=torch.tensor(0.5)), "gave tensor(0.5000) for feature 0"),
         (lambda _: forged(value=10**400), "for feature 0; expected a finite number"),
-        (lambda _: forged(others={"letters": None}), "gave None for feature 0"),
+        (
+            lambda _: forged(others={"letters": None}),
+            "gave None as letters for feature 0; expected a finite number, or no such name",
+        ),
         (
             lambda _: Measured(0.5, {"words": 1.0}),
             "the number words for feature 0; expected those that measure.others names: letters",
         ),
-        (lambda _: Measured(0.5, details={"all": [math.inf]}), "gave inf for feature 0"),
-        (lambda _: forged(others=None), "gave others=None for feature 0; expected finite numbers by name"),
-        (lambda _: forged(others=0.3), "gave others=0.3 for feature 0"),
-        (lambda _: forged(others={3: 0.3}), "gave others={3: 0.3} for feature 0"),
+        (lambda _: Measured(0.5, details={"all": [math.inf]}), "gave inf among the details all for feature 0"),
+        (lambda _: forged(others=None), "gave Measured(others=None) for feature 0; expected finite numbers by name"),
+        (lambda _: forged(others=0.3), "gave Measured(others=0.3) for feature 0"),
+        (lambda _: forged(others={3: 0.3}), "gave Measured(others={3: 0.3}) for feature 0"),
         (lambda _: forged(others=Failing()), "failed on feature 0: LookupError: not today (test_own.py, line "),
-        (lambda _: forged(details=None), "gave details=None for feature 0; expected lists of finite numbers by name"),
-        (lambda _: forged(details={"all": 3}), "gave details of 3 for feature 0; expected lists"),
-        (lambda _: forged(details={"all": "abc"}), "gave details of 'abc' for feature 0; expected lists"),
-        (lambda _: forged(details={"all": ["abc"]}), "gave 'abc' for feature 0; expected a finite number"),
+        (
+            lambda _: forged(details=None),
+            "gave Measured(details=None) for feature 0; expected lists of finite numbers by name",
+        ),
+        (lambda _: forged(details={"all": 3}), "gave 3 as the details all for feature 0; expected lists"),
+        (lambda _: forged(details={"all": "abc"}), "gave 'abc' as the details all for feature 0; expected lists"),
+        (lambda _: forged(details={"all": ["abc"]}), "gave 'abc' among the details all for feature 0"),
         (
             lambda _: Measured(None, reason="\ud800"),
             r"gave the reason '\ud800' for feature 0; expected words in Unicode",
@@ -295,6 +301,11 @@ def test_an_error_that_cannot_be_told_is_named() -> None:
 def test_a_scorer_that_fails_is_told_with_the_feature_the_file_and_the_line() -> None:
     told = refusal(Brevity(lambda item: 1 / (item.feature_id - 2)))  # pyright: ignore[reportArgumentType]
     assert "Brevity failed on feature 2: ZeroDivisionError: division by zero (test_own.py, line " in told
+
+
+def test_a_text_that_is_no_code_is_told_with_the_line_that_runs_it() -> None:
+    told = refusal(Brevity(lambda _: eval("1 +")))
+    assert "SyntaxError: invalid syntax (<string>, line 1) (test_own.py, line " in told
 
 
 def test_what_cannot_be_had_and_what_does_not_fit_are_told_as_they_are() -> None:

@@ -48,7 +48,7 @@ class Compare:
       seesay compare runs/x --split validation --methods steering
     """
 
-    path: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN [RUN ...]")]]
+    path: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)")]]
     """The runs' folders."""
 
     scores: Annotated[str | None, arg(metavar="NAME,NAME,...")] = None

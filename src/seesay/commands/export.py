@@ -45,7 +45,7 @@ class Export:
       seesay export runs/x --out dataset --format hub --license cc-by-4.0 --repo me/features --dry-run
     """
 
-    path: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN [RUN ...]")]]
+    path: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)")]]
     """The runs' folders."""
 
     out: Annotated[Path, arg(metavar="DIR")]

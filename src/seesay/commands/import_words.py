@@ -50,7 +50,9 @@ class Import:
     path: Positional[Annotated[Path, arg(metavar="RUN")]]
     """The run's folder."""
 
-    files: Positional[Annotated[tuple[Path, ...], arg(metavar="FILE_OR_FOLDER [FILE_OR_FOLDER ...]")]]
+    files: Positional[
+        Annotated[tuple[Path, ...], arg(metavar="FILE_OR_FOLDER [FILE_OR_FOLDER ...]", help_behavior_hint="(required)")]
+    ]
     """Tables or folders; several are read as one."""
 
     name: Annotated[str | None, arg(metavar="NAME")] = None

@@ -38,7 +38,7 @@ class Report:
       seesay report runs/early runs/late --max-features 200 --pixels 96
     """
 
-    path: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN [RUN ...]")]]
+    path: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)")]]
     """The runs' folders."""
 
     out: Annotated[Path | None, arg(metavar="FILE")] = None

@@ -50,7 +50,11 @@ class Serve:
       seesay serve runs/early runs/late --port 9000
     """
 
-    path: Positional[Annotated[tuple[Path, ...], arg(metavar="[RUN ...]")]] = ()
+    path: Positional[
+        Annotated[
+            tuple[Path, ...], arg(metavar="[RUN ...]", help_behavior_hint="(default: those below here are listed)")
+        ]
+    ] = ()
     """The runs' folders."""
 
     host: str = "127.0.0.1"

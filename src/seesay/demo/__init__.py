@@ -15,7 +15,7 @@ from rich.text import Text
 from seesay import world
 from seesay.demo.measuring import keep_scores
 from seesay.demo.scoring import Outcome, by_kind, constant, hit_rate, outcomes
-from seesay.demo.tables import feature_table, summary_table
+from seesay.demo.tables import feature_table, summary_table, title_of
 from seesay.exemplars.config import CollectionConfig
 from seesay.explainers.config import METHODS, Setting
 from seesay.files import write_json
@@ -192,6 +192,7 @@ def _print(console: Console, summary: dict[str, Any], found: Sequence[Outcome], 
     shown = found[:_N_SHOWN]
     console.print(feature_table(shown, _METHODS))
     console.print(Text(_RULE.format(shown=len(shown), all=summary["n_features_with_concept"])))
-    console.print(summary_table(summary))
+    titles = {name: title_of(method, control) for name, method, control in (*_in_methods(), *_in_ablations())}
+    console.print(summary_table(summary, titles))
     n, seconds = summary["n_features"], summary["seconds"]
     console.print(Text(f"{n} features in {seconds:.0f} s; all of them, with their words: {out / 'features.json'}"))

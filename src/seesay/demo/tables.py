@@ -7,7 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from seesay.demo.scoring import Outcome
+from seesay.records import Ablation, Control, Method
 from seesay.world.grammar import phrase
+
+_PLACES = "random: a direction, and images, drawn at random; permuted: another feature's"
 
 
 def feature_table(shown: Sequence[Outcome], methods: Sequence[str]) -> Table:
@@ -33,11 +36,22 @@ def feature_table(shown: Sequence[Outcome], methods: Sequence[str]) -> Table:
     return table
 
 
-def summary_table(summary: Mapping[str, Any]) -> Table:
+def title_of(method: Method, control: Control | Ablation | None) -> str:
+    """What a method is called with what took the feature's place, as in the tables of comparisons.
+
+    Args:
+        method: which.
+        control: what took the place of the feature, or of a part of what it brings.
+    """
+    return ", ".join(filter(None, [method, "nothing pushed" if control == "none" else control]))
+
+
+def summary_table(summary: Mapping[str, Any], titles: Mapping[str, str]) -> Table:
     """Each method's, control's and ablation's share of hits, with its interval.
 
     Args:
         summary: of the demo.
+        titles: what each of them is called.
     """
     n = summary["n_features_with_concept"]
     title = f"Named rightly, of {n} features that a word of the world fits (oracle: the scenes' own records)"
@@ -49,13 +63,14 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     table.add_column("said anywhere", justify="right")
     for part in ("methods", "ablations"):
         for name, figures in summary[part].items():
-            _add(table, name, figures)
+            _add(table, titles[name], figures)
         table.add_section()
+    told = [_PLACES]
     constant = summary["constant"]
     if constant["concept"] is not None:
         table.add_row(f"always {constant['concept']} *", f"{constant['ground_truth']:.1%}", str(n), "", "")
-        table.caption = "* one answer for all, chosen after the fact: it tells no feature from another"
-        table.caption_justify = "left"
+        told.append("* one answer for all, chosen after the fact: it tells no feature from another")
+    table.caption, table.caption_justify = "\n".join(told), "left"
     return table
 
 

@@ -75,7 +75,7 @@ def write_report(
     if told is not None:
         figure = json.loads(figure_of(told.contest, told.comparison).to_json())
     pieces = template.stream(
-        title=", ".join(each.name for each in runs),
+        title=_title(runs),
         version=__version__,
         # whatever else may come to stand in the page, no browser runs or loads anything but this
         nonce=secrets.token_urlsafe(16),
@@ -107,6 +107,14 @@ def drawn(run: Run, n: int, split: Split = "test") -> tuple[list[int], int]:
     explained = [each for (each,) in rows if isinstance(each, int)]
     of_part = [each for each in explained if split_of(each) == split] or explained
     return sorted(sorted(of_part, key=_lot)[:n]), len(of_part)
+
+
+def _title(runs: Sequence[Cards]) -> str:
+    """Names tell several apart; that of one may be no more than "run", and so stands with what the run is of."""
+    if len(runs) > 1:
+        return ", ".join(each.name for each in runs)
+    of = runs[0].run.subject
+    return f"{runs[0].name}: {of.get('subject')}, block {of.get('layer')}, {of.get('sae')}"
 
 
 def _lot(feature_id: int) -> bytes:

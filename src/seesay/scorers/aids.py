@@ -100,7 +100,8 @@ def constant(items: Sequence[Item], text: str | None = None) -> list[Item]:
 
     Args:
         items: what features' own words are.
-        text: the words; None for those that are said most often: the best that one answer for all could be.
+        text: the words; None for those that are said most often, silence left out, which need not be those that would
+            get most.
     """
     counts = Counter(item.text for item in items if item.text)
     if text is None and not counts:

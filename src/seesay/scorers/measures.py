@@ -43,6 +43,7 @@ every score."""
 MOST_OTHERS, LONGEST_WHAT = 20, 200
 """Of a score of a user's own: numbers beside the one that stands for it, and characters of what it is in a line."""
 
+_TEXTS = {"value": "the name of the score", "what": "what it measures in a line"}
 _KNOWN: Mapping[Score, Measure] = {**SCORES}  # in which any name may be looked up
 _N_SHARING = Counter(name for measure in SCORES.values() for name in (measure.value, *measure.others))
 _TAKEN = RESERVED | SCORES.keys() | _N_SHARING.keys()
@@ -152,28 +153,24 @@ def checked_own(given: Any) -> Measure:
         )
     if not measure.what or len(measure.what) > LONGEST_WHAT or one_line(measure.what) != measure.what:
         raise UnusableScorer(
-            f"{shown(measure.what, LONGEST_WHAT)} as what {measure.value} is",
-            expected=f"what=... in a line of at most {LONGEST_WHAT} characters",
+            f"what is {shown(measure.what, LONGEST_WHAT)}",
+            expected=f"what {measure.value} measures, in a line of at most {LONGEST_WHAT} characters",
         )
     if measure.chance is not None and not math.isfinite(measure.chance):
-        raise UnusableScorer(
-            f"{shown(given.chance)} as the chance of {measure.value}", expected="a finite number, or None"
-        )
+        raise UnusableScorer(f"chance is {shown(given.chance)}", expected="a finite number, or None")
     unknown = sorted(measure.needs - GIVEN.keys())
     if unknown:
-        raise UnusableScorer(
-            f"{measure.value}, which needs {one_line(', '.join(unknown))}", expected=f"nothing but {', '.join(GIVEN)}"
-        )
+        raise UnusableScorer(f"needs has {one_line(', '.join(unknown))}", expected=f"nothing but {', '.join(GIVEN)}")
     return measure
 
 
 def _plain(given: Any) -> Measure:
     """What a measure says, each part of the type that it should have."""
-    for part in ("value", "what"):
+    for part in _TEXTS:
         if not isinstance(getattr(given, part), str):
-            raise UnusableScorer(f"{part}={shown(getattr(given, part))}", expected="a text")
+            raise UnusableScorer(f"{part} is {shown(getattr(given, part))}", expected=f"a text, {_TEXTS[part]}")
     if not isinstance(given.of_words, bool):
-        raise UnusableScorer(f"of_words={shown(given.of_words)}", expected="True or False")
+        raise UnusableScorer(f"of_words is {shown(given.of_words)}", expected="True or False")
     needs: Any = frozenset(_names("needs", given.needs, (frozenset, set, tuple, list)))
     chance = None if given.chance is None else as_number(given.chance)
     return Measure(
@@ -184,7 +181,7 @@ def _plain(given: Any) -> Measure:
 def _names(part: str, given: Any, kinds: tuple[type, ...]) -> tuple[str, ...]:
     """Names, in their order, which sets have not; and a text is a sequence of letters."""
     if not isinstance(given, kinds) or not all(isinstance(name, str) for name in given):
-        raise UnusableScorer(f"{part}={shown(given)}", expected='names, such as ("one", "other")')
+        raise UnusableScorer(f"{part} is {shown(given)}", expected='names, such as ("one", "other")')
     return tuple(given)
 
 

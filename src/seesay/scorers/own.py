@@ -5,6 +5,7 @@ It is what [seesay.scorers.scorer][] asks for, with a `measure`: a `Measure` who
 scorer, the feature and what was expected, before anything of it is written.
 """
 
+import importlib
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,7 @@ SOURCE, VERSION = "source", "version"
 
 _MOST_BYTES = 1 << 16
 _LONGEST = 200
+_PACKAGE = Path(__file__).parents[1]
 
 
 @final
@@ -189,19 +191,30 @@ def checked_measure(scorer: object, name: str) -> Measure:
     try:
         return checked_own(measure)
     except UnusableScorer as error:
-        raise UnusableScorer(f"{name} has {error.what}", expected=error.expected, remedy=error.remedy) from error
+        raise UnusableScorer(
+            f"the measure of {name}: {error.what}", expected=error.expected, remedy=error.remedy
+        ) from error
 
 
 def told_of(error: BaseException) -> str:
-    """What went wrong in a user's code, in a line, with the place.
+    """What went wrong in a user's code, in a line, with the place: never one of seesay's own, which nobody can mend.
 
     Args:
         error: that was raised there.
     """
-    frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename != __file__]
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    what = f"{type(error).__name__}: {_said_by(error)}".removesuffix(": ")
-    return shortened(what, _LONGEST) + place
+    # Of a file that was not run yet no frame tells.
+    if isinstance(error, SyntaxError) and error.lineno and Path(error.filename or "").is_file():
+        said, place = one_line(error.msg), (str(error.filename), error.lineno)
+    else:
+        frames = [(frame.filename, frame.lineno) for frame in extract_tb(error.__traceback__)]
+        said, place = _said_by(error), next((each for each in reversed(frames) if not _is_ours(each[0])), None)
+    what = shortened(f"{type(error).__name__}: {said}".removesuffix(": "), _LONGEST)
+    return what if place is None else f"{what} ({one_line(Path(place[0]).name)}, line {place[1]})"
+
+
+def _is_ours(file: str) -> bool:
+    """Whether it is seesay that stands there, or what Python itself does to import."""
+    return file.startswith("<frozen") or file == importlib.__file__ or Path(file).is_relative_to(_PACKAGE)
 
 
 def _said_by(error: BaseException) -> str:

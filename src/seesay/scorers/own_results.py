@@ -13,6 +13,8 @@ from seesay.texts import one_line, shortened, shown
 LONGEST_REASON = 500
 """Characters of a reason that are kept: every table and page that shows it would be as long as it is."""
 
+_OR_NONE = "a finite number, or None where nothing can be measured"
+_OR_LEFT_OUT = "a finite number, or no such name where there is none"
 _LISTS = "lists of finite numbers by name"
 
 
@@ -33,43 +35,46 @@ def checked_result(found: Any, measure: Measure) -> Measured:
         raise UnusableScorer(shown(found), expected="a Measured")
     given: Any = found  # whose parts nobody has checked
     named = _by_name("others", given.others, "finite numbers by name")
-    others = {name: _number(value) for name, value in named.items()}
+    others = {name: _number(value, f" as {_named(name)}", _OR_LEFT_OUT) for name, value in named.items()}
     unknown = sorted(others.keys() - set(measure.others))
     if unknown:
         known = ", ".join(measure.others) or "none"
-        raise UnusableScorer(
-            f"the number {shortened(one_line(unknown[0]))}", expected=f"those that measure.others names: {known}"
-        )
+        raise UnusableScorer(f"the number {_named(unknown[0])}", expected=f"those that measure.others names: {known}")
     return Measured(
-        None if given.value is None else _number(given.value),
+        None if given.value is None else _number(given.value, "", _OR_NONE),
         others,
-        {name: _numbers(values) for name, values in _by_name("details", given.details, _LISTS).items()},
+        {name: _numbers(name, values) for name, values in _by_name("details", given.details, _LISTS).items()},
         _reason(given.reason),
     )
 
 
 def _by_name(part: str, given: Any, expected: str) -> dict[str, Any]:
     if not isinstance(given, Mapping):
-        raise UnusableScorer(f"{part}={shown(given)}", expected=expected)
+        raise UnusableScorer(f"Measured({part}={shown(given)})", expected=expected)
     plain: dict[Any, Any] = dict(given)
     for name in plain:
         if not isinstance(name, str):
-            raise UnusableScorer(f"{part}={shown(given)}", expected=expected)
+            raise UnusableScorer(f"Measured({part}={shown(given)})", expected=expected)
     return plain
 
 
-def _numbers(given: Any) -> list[float]:
+def _numbers(name: str, given: Any) -> list[float]:
+    where = f"the details {_named(name)}"
     if not isinstance(given, Iterable) or isinstance(given, (str, bytes)):
-        raise UnusableScorer(f"details of {shown(given)}", expected=_LISTS)
+        raise UnusableScorer(f"{shown(given)} as {where}", expected=_LISTS)
     values: Iterable[Any] = given
-    return [_number(value) for value in values]
+    return [_number(value, f" among {where}", "a finite number") for value in values]
 
 
-def _number(given: Any) -> float:
+def _number(given: Any, where: str, expected: str) -> float:
     number = as_number(given)
     if not math.isfinite(number):
-        raise UnusableScorer(shown(given), expected="a finite number, or None where nothing can be measured")
+        raise UnusableScorer(f"{shown(given)}{where}", expected=expected)
     return number
+
+
+def _named(name: str) -> str:
+    return shortened(one_line(name))
 
 
 def _reason(given: Any) -> str:
