@@ -1,9 +1,13 @@
-"""The README's commands are real: make's are targets, seesay's are parsed, and what is quick and offline is run."""
+"""Commands of all pages are real: make's are targets, seesay's are parsed, and what is quick and offline is run.
+
+Those of the README are all run by tests/test_readme.py.
+"""
 
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -43,7 +47,6 @@ the tests of commands go through): these are only parsed."""
 
 DEMO = "seesay demo --out runs/demo"
 EVALUATE = "seesay world evaluate"
-RUN_ELSEWHERE = (DEMO, EVALUATE)
 """Minutes long, and run as they stand by tests that look at all that comes of them: tests/test_demo.py and
 tests/world/test_targets.py."""
 
@@ -54,9 +57,9 @@ def blocks(page: Path, *languages: str) -> list[str]:
     return [text for language, text in fences if language in languages]
 
 
-def commands(program: str) -> list[str]:
+def commands(program: str, pages: Sequence[Path] = PAGES) -> list[str]:
     """Every command line of a program in the pages' shell blocks, once each and without comments."""
-    lines = [line for page in PAGES for text in blocks(page, "sh", "bash", "console") for line in text.splitlines()]
+    lines = [line for page in pages for text in blocks(page, "sh", "bash", "console") for line in text.splitlines()]
     found = [shlex.join(shlex.split(line.removeprefix("$ "), comments=True)) for line in lines]
     return [line for line in dict.fromkeys(found) if line.split(maxsplit=1)[:1] == [program]]
 
@@ -87,7 +90,8 @@ def test_a_seesay_command_can_be_parsed(line: str) -> None:
 @pytest.mark.slow(seconds=60)
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
-    "line", [line for line in commands("seesay") if not line.startswith(NOT_RUN) and line not in RUN_ELSEWHERE]
+    "line",
+    [line for line in commands("seesay") if not line.startswith(NOT_RUN) and line not in commands("seesay", PAGES[:1])],
 )
 def test_a_seesay_command_does_what_it_says(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

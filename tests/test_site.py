@@ -133,7 +133,8 @@ def test_a_folder_of_photos_goes_all_the_way_that_its_page_tells(
     # what is downloaded, or waits for a browser, is left out
     lines = [line for line in told if "--segmenter" not in line and not line.startswith("seesay serve")]
     assert [shlex.split(line)[1] for line in lines] == [
-        *("collect", "explain", "explain", "explain"),
+        "collect",
+        *["explain"] * 4,
         "show",
         "score",
         "compare",
