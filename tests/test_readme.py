@@ -84,7 +84,7 @@ def serves(arguments: list[str]) -> bool:
         deadline = threading.Timer(120, process.kill)
         deadline.start()
         is_there = any("http://127.0.0.1" in line for line in process.stdout)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # where tests run in the background, Ctrl-C is ignored
         process.wait(30)
         deadline.cancel()
     return is_there

@@ -5,11 +5,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from seesay.viewer.serving import Keeper
 
 
 def free_port() -> int:
@@ -60,3 +64,33 @@ def test_a_port_that_is_taken_is_told_before_any_address(filled: Path) -> None:
     (line,) = result.stderr.splitlines()
     assert f"port {port}" in line
     assert "--port" in line
+
+
+def test_a_keeper_that_is_interrupted_while_it_starts_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C comes while the main thread waits for the new one: Python must not end with that one at work."""
+    at_work, seen = threading.Event(), list[threading.Thread]()
+
+    def refresh(is_stopped: Callable[[], bool]) -> None:
+        seen.append(threading.current_thread())
+        at_work.set()
+        while not is_stopped():
+            pass
+
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        assert at_work.wait(10)
+        raise KeyboardInterrupt
+
+    keeper = Keeper(refresh, "x")
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        keeper.start()
+    keeper.stop()
+    (thread,) = seen
+    assert not thread.is_alive()
+
+
+def test_a_keeper_that_was_never_started_is_stopped() -> None:
+    Keeper(lambda _is_stopped: None, "x").stop()

@@ -23,7 +23,10 @@ _log = logging.getLogger(__name__)
 
 _EVERY_S = 2.0
 _PATIENCE_S = 10.0
-"""How long threads, and whoever still sends or awaits something, are waited for in the end."""
+"""How long whoever still sends or awaits something is waited for in the end."""
+
+_PATIENCE_WITH_THREADS_S = 60.0
+"""How long threads are: one that is in the midst of an import when Python ends may crash it, or keep it from ending."""
 
 
 @final
@@ -40,13 +43,15 @@ class Keeper:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=name, daemon=True)
 
-    def __enter__(self) -> "Keeper":
+    def start(self) -> None:
+        """Begin. Ctrl-C may come in the midst of it: whoever starts it sees to it before that it is stopped."""
         self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """End, whether it has been started or not."""
         self._stopped.set()
-        self._thread.join(_PATIENCE_S)
+        if self._thread.is_alive():
+            self._thread.join(_PATIENCE_WITH_THREADS_S)
 
     def _keep(self) -> None:
         while not self._stopped.is_set():
@@ -91,9 +96,11 @@ def serve(
     with ExitStack() as stack:
         listening = stack.enter_context(_listening(host, port))
         on_ready()
-        stack.enter_context(Keeper(catalogue.refresh, "catalogue"))
-        if meaning is not None:
-            stack.enter_context(Keeper(meaning.refresh, "meaning"))
+        keepers = [Keeper(catalogue.refresh, "catalogue")]
+        keepers += [] if meaning is None else [Keeper(meaning.refresh, "meaning")]
+        for keeper in keepers:
+            stack.callback(keeper.stop)
+            keeper.start()
         uvicorn.Server(config).run(sockets=[listening])
 
 
