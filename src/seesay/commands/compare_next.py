@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from seesay.scorers.config import Score
     from seesay.store.run import Run
 
-_PEOPLE = "people"  # whom nobody computes
 _SAME_FEATURES = "; give the --features, --limit or --split of before"
 
 
@@ -44,12 +43,13 @@ def next_steps(folders: Sequence[Path], contest: "Contest", comparison: "Compari
 
 def _unscored(folders: Sequence[Path], contest: "Contest", comparison: "Comparison") -> list[str]:
     """Words that no score was computed of, such as those that were just imported."""
+    from seesay.comparison.people import PEOPLE
     from seesay.scorers.measures import asked_by
 
     shown = [each.quantity.score for each in comparison.standings if each.of_words]
-    scores = [score for score in dict.fromkeys(shown) if score != _PEOPLE]
+    scores = [score for score in dict.fromkeys(shown) if score != PEOPLE]
     found = [contest.scored[score] for score in contest.scored if contest.scored[score].measure.of_words]
-    has_any = {number for scored in found if scored.score != _PEOPLE for number in scored.numbers}
+    has_any = {number for scored in found if scored.score != PEOPLE for number in scored.numbers}
     steps: list[str] = []
     for number, contender in enumerate(contest.contenders):
         if number in has_any or not scores:
@@ -93,6 +93,7 @@ def _randoms(runs: "Sequence[Run]", contest: "Contest", comparison: "Comparison"
 def _aids(runs: "Sequence[Run]", contest: "Contest", comparison: "Comparison") -> list[str]:
     """What stands beside the methods, where that was not scored; of the same features as their own words."""
     from seesay.comparison.contender import AIDS
+    from seesay.comparison.people import PEOPLE
     from seesay.scorers.measures import asked_by
     from seesay.store.scores import scored_features, scorings
 
@@ -100,7 +101,7 @@ def _aids(runs: "Sequence[Run]", contest: "Contest", comparison: "Comparison") -
     lacking: dict[int, dict[Score, set[int]]] = defaultdict(dict)
     for standing in comparison.standings:
         score = standing.quantity.score
-        for row in standing.rows if standing.of_words and score != _PEOPLE else ():
+        for row in standing.rows if standing.of_words and score != PEOPLE else ():
             if any(aid not in row.aids for aid in AIDS):
                 for place, setting in by_name[row.contender].settings.items():
                     lacking[place].setdefault(score, set()).add(setting.setting_id)
