@@ -25,6 +25,7 @@ BARE = {
     "collect": ["--images", "world:8", "--out", "x"],
     "features": ["x"],
     "calibrate": ["x"],
+    "teach": ["x"],
     "explain": ["x"],
     "import": ["x", "y.csv"],
     "show": ["x", "42"],

@@ -29,6 +29,7 @@ NOT_RUN = (
     "seesay steer --subject openai/",
     "seesay features",
     "seesay calibrate",
+    "seesay teach",
     "seesay explain",
     "seesay import",
     "seesay show",

@@ -20,6 +20,7 @@ LAYERS = (
     {"sae", "instruments"},
     {"exemplars", "steering"},
     {"explainers", "calibration", "trust"},
+    {"teaching"},
     {"scorers"},
     {"store"},
     {"comparison", "cards"},

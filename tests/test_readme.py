@@ -25,6 +25,7 @@ so few features, and has tests/commands/test_trust.py."""
 LESS = {
     "collect": ["--top", "6"],
     "calibrate": ["--max-features", "6", "--grid", "2,4"],
+    "teach": ["--pupils", "20", "--references", "8"],
     "explain": ["--limit", "60"],
     "score": ["--scores", "iou,ground_truth"],
     "train-sae": ["--steps", "20", "--features", "64"],

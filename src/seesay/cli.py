@@ -34,6 +34,7 @@ from seesay.commands.score import ScoreCommand
 from seesay.commands.serve import Serve
 from seesay.commands.show import Show
 from seesay.commands.steer import Steer
+from seesay.commands.teach import Teach
 from seesay.commands.train_sae import TrainSAE
 from seesay.commands.trust import Trust
 from seesay.commands.world import Evaluate, Train, World
@@ -61,6 +62,7 @@ COMMANDS: Mapping[str, type[Command]] = {
     "collect": Collect,
     "features": Features,
     "calibrate": Calibrate,
+    "teach": Teach,
     "explain": Explain,
     "import": Import,
     "show": Show,
@@ -86,6 +88,7 @@ _Overview = (
     | Annotated[Collect, subcommand("collect")]
     | Annotated[Features, subcommand("features")]
     | Annotated[Calibrate, subcommand("calibrate")]
+    | Annotated[Teach, subcommand("teach")]
     | Annotated[Explain, subcommand("explain")]
     | Annotated[Import, subcommand("import")]
     | Annotated[Show, subcommand("show")]
@@ -117,6 +120,7 @@ In order of use:
   seesay collect --images world:2000 --out runs/x    which images activate each
   seesay features runs/x          a table of them
   seesay calibrate runs/x --method hybrid  how hard to push
+  seesay teach runs/x             what steering+ reads features by
   seesay explain runs/x --method hybrid    put them into words, and keep these
   seesay import runs/x words.csv  words that were made elsewhere
   seesay show runs/x 42           all that is known of one feature

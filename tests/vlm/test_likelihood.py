@@ -13,7 +13,7 @@ from seesay.records import Decoding
 from seesay.vlm import VLM, likelihood
 from seesay.vlm.answers import Forced
 from seesay.vlm.generation import Said
-from seesay.vlm.likelihood import log_likelihoods
+from seesay.vlm.likelihood import log_likelihoods, phrase_likelihoods
 from seesay.world.rendering import render
 from seesay.world.scenes import sample
 from seesay.world.streams import seeds
@@ -127,3 +127,25 @@ def test_a_forced_answer_is_what_it_is_told_and_ends_with_it() -> None:
     assert forced.is_last(1, [0, 1])
     with pytest.raises(AssertionError, match="without a token"):
         Forced([[1], []])
+
+
+@pytest.mark.parametrize("family", ["gemma3", "qwen2_5_vl", "llava", "internvl"])
+@pytest.mark.parametrize("at_once", [None, 1, 2])
+def test_several_answers_to_a_question_are_as_probable_together_as_each_alone(family: str, at_once: int | None) -> None:
+    vlm = vlm_of(family)
+    rows = [vlm.encode([noise((32, 32), seed) for seed in range(n)]) for n in (1, 1, 1)]
+    # some begin alike, one is another's beginning, one is there twice
+    own = [["w1 w2", "w1 w2 w3", "w1 w2 w4"], ["w9", "w9", "w1 w2 w3 w4 w5"], ["w5 w1", "w7 w1", "w5 w2"]]
+    found = phrase_likelihoods(vlm, QUESTION, rows, own, at_once)
+    for row, phrases, values in zip(rows, own, found.tolist(), strict=True):
+        means = log_likelihoods(vlm, QUESTION, [row] * len(phrases), phrases)
+        expected = [len(words.split()) * mean for words, mean in zip(phrases, means, strict=True) if mean is not None]
+        assert values == pytest.approx(expected, abs=1e-3)
+
+
+def test_an_answer_without_words_is_never_said() -> None:
+    vlm = vlm_of()
+    rows = [vlm.encode([noise((32, 32), 0)])]
+    found = phrase_likelihoods(vlm, QUESTION, rows, [["w1", " ", "<eos>"]])
+    assert found.isfinite().tolist() == [[True, False, False]]
+    assert phrase_likelihoods(vlm, QUESTION, [], []).shape == (0, 0)

@@ -25,7 +25,7 @@ from seesay.commands.output import Output
 from seesay.commands.planning import Planned, PlanOptions, left_in, tell_plan
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.sharing import SharingOptions
-from seesay.commands.speaking import Named, check_names, speaking, stopping, together
+from seesay.commands.speaking import Named, check_names, speaking, stopping, taught_lens, together
 from seesay.errors import FeatureNotFound, InvalidSetting, UnusablePath
 from seesay.explainers.config import IMAGES_AT_ONCE, METHODS
 from seesay.records import Method, Split, StrengthUnit
@@ -47,7 +47,8 @@ class Explain:
     """Put a run's features into words and keep the words in the run.
 
     Methods: steering pushes a feature on an empty image and asks what is seen; topk shows the images that activate it
-    most; hybrid shows the same and pushes it there, where it is active. Baselines: one-word clamps it on an empty image
+    most; hybrid shows the same and pushes it there, where it is active; steering+ needs no images, but a lens (seesay
+    teach), which tells what phrase fits what the feature reads. Baselines: one-word clamps it on an empty image
     and asks for a word; vocabulary and token-change need no answer at all, dissect (CLIP-Dissect) no language model.
 
     Only what is missing is asked; the same command goes on after a stop or a kill, and tries again what failed. Several
@@ -161,11 +162,18 @@ class Explain:
             from seesay.pipeline.explaining import explain
             from seesay.store.explanations import explanations, n_explained
 
+            lens = None
+            if setting.way.reads:
+                lens = taught_lens(run, speaker.voice)
+                setting = replace(setting, lens=lens.identity, strength=setting.strength or lens.strength)
+                if setting.control == "none":
+                    setting = replace(setting, strength=None)
             if setting.way.steers and setting.strength is None and setting.control != "none":
                 strength, source = resolve_run_strength(run, speaker.voice, setting, named.sae)
                 setting = replace(setting, strength=strength)
             else:
-                strength, source = setting.strength, "as given"
+                strength = setting.strength
+                source = "as given" if lens is None or lens.strength != strength else "by which the lens was taught"
             if strength is not None:
                 output.console.print(Text(f"Strength: {strength.value:g} ({strength.unit}), {source}."))
             with stopping(output), output.progress(setting.method, total=len(feature_ids)) as advance:
@@ -177,6 +185,7 @@ class Explain:
                     batch_size=self.batch_size,
                     images_at_once=self.images_at_once,
                     questions_at_once=self.questions_at_once,
+                    lens=lens,
                     on_batch=advance,
                 )
             said = explanations(run, stored, feature_ids)

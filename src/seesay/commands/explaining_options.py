@@ -203,10 +203,11 @@ def _check_used(
         (not way.steers, steering, ("mode",), "steers nothing"),
         (way.shows, steering, ("empty", "positions", "coarse"), "shows exemplars"),
         (not way.shows, showing, ("shown", "overlay", "exemplars"), "shows no exemplars"),
+        (way.reads, steering, ("mode", "empty", "positions", "coarse"), "steers as when its lens was taught"),
         (not way.generates, speaking, drawn, "lets no model speak"),
         (way.generates, speaking, ("words",), "lets a model speak"),
         (method == "dissect", showing, ("shown", "overlay", "exemplars"), "looks at up to 100 whole images"),
-        (method == "dissect", speaking, ("words",), "tells one phrase"),
+        (method == "dissect" or way.reads, speaking, ("words",), "tells one phrase"),
         (not speaking.temperature, speaking, ("top_p", "top_k"), "draws no words without --temperature"),
     )
     for is_unused, options, names, why in unused:

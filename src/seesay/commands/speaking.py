@@ -12,10 +12,11 @@ from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.sharing import SharingOptions
-from seesay.errors import UnusablePath
+from seesay.errors import InvalidSetting, UnusablePath
 
 if TYPE_CHECKING:
-    from seesay.pipeline.speakers import Choir, Speaker
+    from seesay.explainers.lens import Lens
+    from seesay.pipeline.speakers import Choir, Speaker, Voice
     from seesay.sae import SAE
     from seesay.store.run import Run
     from seesay.vlm import VLM, Encoder
@@ -247,6 +248,29 @@ def load_together(
     vlm.encoder.check_layer(layer, steered=True)
     named.finding.remark(output, named.sae, sae, layer)
     return Together(vlm, sae.to(vlm.encoder.device), layer, differs_in, eyes or vlm.encoder)
+
+
+def taught_lens(run: "Run", voice: "Voice") -> "Lens":
+    """The lens that was taught in a run for who explains.
+
+    Args:
+        run: is looked into.
+        voice: of who explains.
+
+    Raises:
+        InvalidSetting: none was.
+        UnusablePath: it is damaged.
+    """
+    from seesay.store.lenses import find_lens
+
+    lens = find_lens(run, voice.lens_key)
+    if lens is None:
+        raise InvalidSetting(
+            f"{run.folder} has no lens of {voice.name}, asked this way",
+            expected="one that was taught",
+            remedy=f"seesay teach {run.folder} --explainer {voice.name}",
+        )
+    return lens
 
 
 def check_names(path: Path, noted: Mapping[str, Any], subject: str | None, sae: str | None, layer: int | None) -> None:

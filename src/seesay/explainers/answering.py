@@ -9,11 +9,20 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from seesay.explainers.cases import Case
+from seesay.explainers.lens import Lens
 from seesay.records import Decoding
 from seesay.vlm import VLM, Answer, ImageTokens
+from seesay.vlm.likelihood import phrase_likelihoods
 from seesay.vlm.model import Watch
 
 Rows = Sequence[Sequence[ImageTokens]]
+
+N_WEIGHED = 8
+"""Phrases that the steered image is asked about: more of them change next to nothing."""
+
+STEERED_SHARE = 0.2
+"""What the steered image weighs beside the reading; chosen on validation features of the embedded world."""
 
 _LEAST_GAIN = 1e-5
 """Of a probability or a cosine; less is rounding."""
@@ -23,12 +32,12 @@ _LEAST_GAIN = 1e-5
 class Answering(Protocol):
     """Turns what is seen into words."""
 
-    def answer(self, rows: Rows, keys: Sequence[int]) -> list[Answer]:
+    def answer(self, rows: Rows, cases: Sequence[Case]) -> list[Answer]:
         """The answers: all samples of the first row, then those of the second.
 
         Args:
             rows: the images of each case.
-            keys: by which draws are seeded, one for each row.
+            cases: one for each row.
         """
         ...
 
@@ -56,9 +65,16 @@ class Saying:
         self._vlm, self._prompt, self._decoding, self._watch = vlm, prompt, decoding, watch
         self._at_once = at_once
 
-    def answer(self, rows: Rows, keys: Sequence[int]) -> list[Answer]:
+    def answer(self, rows: Rows, cases: Sequence[Case]) -> list[Answer]:
         """What it says."""
-        return self._vlm.say(self._prompt, rows, self._decoding, keys=keys, batch_size=self._at_once, watch=self._watch)
+        return self._vlm.say(
+            self._prompt,
+            rows,
+            self._decoding,
+            keys=[case.key for case in cases],
+            batch_size=self._at_once,
+            watch=self._watch,
+        )
 
 
 @final
@@ -76,7 +92,7 @@ class TokenChange:
         self._vlm, self._prompt, self._n_words = vlm, prompt, n_words
         self._before = self._probabilities([unsteered])
 
-    def answer(self, rows: Rows, keys: Sequence[int]) -> list[Answer]:
+    def answer(self, rows: Rows, cases: Sequence[Case]) -> list[Answer]:
         """The words, the one that has gained most first."""
         return _tell(self._vlm, self._probabilities(rows) - self._before, self._n_words)
 
@@ -101,7 +117,7 @@ class Vocabulary:
         self._norms = vlm.embeddings.float().norm(dim=-1).clamp_min(1e-12)
         self._before = self._cosines([unsteered])
 
-    def answer(self, rows: Rows, keys: Sequence[int]) -> list[Answer]:
+    def answer(self, rows: Rows, cases: Sequence[Case]) -> list[Answer]:
         """The words, the nearest first."""
         return _tell(self._vlm, self._cosines(rows) - self._before, self._n_words)
 
@@ -109,6 +125,33 @@ class Vocabulary:
         embeddings = self._vlm.embeddings
         means = torch.stack([normalize(torch.cat([image.tokens for image in row]).float()).mean(0) for row in rows])
         return (means.to(embeddings) @ embeddings.T).float() / self._norms
+
+
+@final
+class Weighing:
+    """The phrase of a lens that the feature's reading and its steered image speak for most.
+
+    Those that fit the reading best are held against the image: how much more probable is each than where other
+    features are steered?
+
+    Args:
+        vlm: who is asked.
+        prompt: what.
+        lens: the phrases, and what is known of them.
+        at_once: questions that are answered at a time, halved when memory runs out; None takes all.
+    """
+
+    def __init__(self, vlm: VLM, prompt: str, lens: Lens, at_once: int | None = None) -> None:
+        self._vlm, self._prompt, self._lens, self._at_once = vlm, prompt, lens, at_once
+
+    def answer(self, rows: Rows, cases: Sequence[Case]) -> list[Answer]:
+        """The phrase for each case, with its mean log-probability per token as an answer."""
+        readings = self._lens.read(torch.stack([case.reads for case in cases if case.reads is not None]))
+        fitting = readings.topk(min(N_WEIGHED, len(self._lens.phrases)), dim=-1)
+        told = [[self._lens.phrases[each] for each in row] for row in fitting.indices.tolist()]
+        likelihoods = phrase_likelihoods(self._vlm, self._prompt, rows, told, self._at_once)
+        best = (fitting.values + STEERED_SHARE * self._lens.surprise(likelihoods, fitting.indices)).argmax(-1)
+        return [Answer(phrases[place], None) for phrases, place in zip(told, best.tolist(), strict=True)]
 
 
 def divergence(

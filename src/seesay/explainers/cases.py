@@ -13,6 +13,7 @@ from seesay.errors import InvalidSetting
 from seesay.exemplars.exemplar import Exemplar
 from seesay.explainers.config import Setting
 from seesay.explainers.gallery import Gallery
+from seesay.explainers.lens import encoder_rows
 from seesay.records import Ablation, Control
 from seesay.sae import SAE
 from seesay.steering import permuted, random_direction
@@ -33,6 +34,7 @@ class Case:
         activating: the feature whose activation a clamp looks at.
         coefficient: how hard to push; 0 if nothing is.
         direction: what is pushed; None if nothing is.
+        reads: what the feature reads: a row of the SAE's encoder, of any norm; None where nobody asks.
         exemplars: that are shown.
         donor_id: the feature that lent its direction or its images.
         reason: why there is nothing to explain it by; empty if there is.
@@ -43,6 +45,7 @@ class Case:
     activating: int
     coefficient: float = 0.0
     direction: Float[Tensor, " d_model"] | None = None
+    reads: Float[Tensor, " d_model"] | None = None
     exemplars: tuple[Exemplar, ...] = ()
     donor_id: int | None = None
     reason: str = ""
@@ -112,6 +115,7 @@ class Cases:
             activating=pushed,
             coefficient=alpha,
             direction=direction,
+            reads=self._reads(pushed, direction, direction_of) if self._setting.way.reads else None,
             exemplars=tuple(exemplars),
             donor_id=donor_id,
             reason=reason,
@@ -127,6 +131,11 @@ class Cases:
         else:
             direction = self._sae.direction(pushed)
         return direction, alpha
+
+    def _reads(self, pushed: int, direction: Tensor | None, source: str) -> Tensor | None:
+        """What the feature that is pushed reads; a random direction reads along itself."""
+        assert self._sae is not None
+        return direction if source == "random" else encoder_rows(self._sae, [pushed])[0]
 
     @property
     def _counts_in_activations(self) -> bool:

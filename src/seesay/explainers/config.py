@@ -42,6 +42,7 @@ class Way:
         what: in a line.
         like: the method whose strength it takes if none was chosen for it, as it sees the same.
         finds: it finds words; otherwise they are made elsewhere and brought here, and nobody can be asked for them.
+        reads: it looks at what the feature reads, too, through a lens that has to be taught.
     """
 
     steers: bool
@@ -52,12 +53,21 @@ class Way:
     mode: Mode = "add"
     like: Method | None = None
     finds: bool = True
+    reads: bool = False
 
 
 METHODS: Mapping[Method, Way] = MappingProxyType({
     "steering": Way(True, False, "steering", True, "push the feature on an empty image; what is seen?"),
     "topk": Way(False, True, "topk", True, "show the images that activate the feature; what do they share?"),
     "hybrid": Way(True, True, "topk", True, "the same images, the feature pushed at its active patches"),
+    "steering+": Way(
+        True,
+        False,
+        "steering",
+        False,
+        "the phrase that fits best what the feature reads, by a lens, and what it makes the model say; no images",
+        reads=True,
+    ),
     "one-word": Way(
         True, False, "one-word", True, "clamp the feature on an empty image and ask for a word", mode="clamp"
     ),
@@ -83,7 +93,8 @@ METHODS: Mapping[Method, Way] = MappingProxyType({
 """Every method.
 
 Sources: `steering`, `topk` and `hybrid` (Steering-informed Top-k): arXiv 2603.22593; `one-word`: Pach et al., arXiv
-2504.02821; `vocabulary` and `token-change`: baselines that need no generation; `dissect`: CLIP-Dissect, arXiv
+2504.02821; `steering+`: seesay's own, see [seesay.teaching][];
+`vocabulary` and `token-change`: baselines that need no generation; `dissect`: CLIP-Dissect, arXiv
 2204.10965, which needs no language model at all, and goes another way: see [seesay.pipeline.dissecting][].
 """
 
@@ -128,6 +139,8 @@ class Setting:
         n_words: tokens to tell, for methods that take them from the vocabulary.
         decoding: how words are chosen; its seed is of the draw alone.
         seed: of random controls and of a noise image.
+        lens: identity of the lens that features are read through, for a method that reads; None while it is still to
+            be chosen.
 
     Raises:
         UnknownChoice: another word where one of a few is meant.
@@ -149,6 +162,7 @@ class Setting:
     n_words: int = 5
     decoding: Decoding = Decoding()
     seed: int = 0
+    lens: str | None = None
 
     def __post_init__(self) -> None:
         for name, kind in _CHOICES.items():
@@ -211,9 +225,10 @@ class Setting:
             "n_images": not way.shows,
             "overlay": not way.shows,
             "selection": not way.shows,
-            "n_words": way.generates,
+            "n_words": way.generates or way.reads,
             "decoding": not way.generates,
             "seed": not self._draws,
+            "lens": not way.reads,
         }
         values = {**asdict(self), "mode": self.push}
         facts = {name: value for name, value in values.items() if not unused.get(name)}

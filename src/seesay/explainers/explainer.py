@@ -12,16 +12,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seesay.errors import InvalidSetting, InvalidStrength, LayerNotFound, MismatchedSAE
-from seesay.explainers.answering import Answering, Saying, TokenChange, Vocabulary, divergence
+from seesay.explainers.answering import Answering, Saying, TokenChange, Vocabulary, Weighing, divergence
 from seesay.explainers.cases import Case, Cases
 from seesay.explainers.config import IMAGES_AT_ONCE, Setting
 from seesay.explainers.gallery import Gallery
 from seesay.explainers.kl_strength import stepping_up
+from seesay.explainers.lens import Lens
 from seesay.explainers.sights import NO_OTHER, EmptySight, ExemplarSight, Ground, Sight, encoded_empty
 from seesay.records import Explanation, Status, Strength, StrengthUnit
 from seesay.sae import SAE
 from seesay.steering import coefficient
-from seesay.vlm import VLM, Answer, Encoded
+from seesay.vlm import VLM, Answer, Encoded, ImageTokens
 from seesay.vlm.batches import halving
 from seesay.vlm.model import Watch
 
@@ -48,6 +49,7 @@ class Explainer:
         images_at_once: that the encoder takes in one pass; halved when memory runs out.
         questions_at_once: that the language model answers at a time, each of which makes room for the next when it is
             done; None takes all features of a batch.
+        lens: what features are read through, for a method that reads; the one that the setting names.
 
     Raises:
         InvalidStrength: none given to a method that steers, or in a unit that cannot be had.
@@ -70,6 +72,7 @@ class Explainer:
         watch: Watch | None = None,
         images_at_once: int = IMAGES_AT_ONCE,
         questions_at_once: int | None = None,
+        lens: Lens | None = None,
     ) -> None:
         self.setting = setting
         self._ground, self._watch = ground, watch
@@ -96,6 +99,9 @@ class Explainer:
                 )
             if setting.strength is None and setting.control != "none":
                 raise InvalidStrength(f"no strength for {setting.method}", expected="one", remedy="give one")
+        if way.reads:
+            _check_lens(setting, lens, sae)
+        self._lens = lens
         if ground.along and (setting.push != "add" or setting.strength is None or setting.strength.unit not in _FIXED):
             raise InvalidSetting(
                 "features pushed along with others, and that not by adding so much",
@@ -122,6 +128,18 @@ class Explainer:
         """
         # Now, not when the first batch is asked for: what is wrong is known before anything else is done.
         return self._explain([self._cases.of(feature_id) for feature_id in feature_ids], batch_size)
+
+    def see(self, feature_ids: Sequence[int]) -> list[list[ImageTokens]]:
+        """The images of each feature, steered where the method steers, as the language model reads them.
+
+        Args:
+            feature_ids: which features; all of them can be explained.
+
+        Raises:
+            FeatureNotFound: there is no such feature.
+            NotEnoughMemory: a single image does not fit.
+        """
+        return self._sight.see(self._pushed([self._cases.of(feature_id) for feature_id in feature_ids]))
 
     def _explain(self, cases: Sequence[Case], batch_size: int) -> Iterator[list[Explanation]]:
         started = time.perf_counter()
@@ -172,7 +190,7 @@ class Explainer:
         able = self._pushed([case for case in cases if not case.reason])
         if not able:
             return [(case, []) for case in cases]
-        answers = self._answering.answer(self._sight.see(able), [case.key for case in able])
+        answers = self._answering.answer(self._sight.see(able), able)
         n = len(answers) // len(able)
         said = {case.feature_id: (case, answers[row * n : (row + 1) * n]) for row, case in enumerate(able)}
         return [said.get(case.feature_id, (case, [])) for case in cases]
@@ -211,6 +229,8 @@ class Explainer:
     def _answering(self) -> Answering:
         if self.setting.way.generates:
             return Saying(self._vlm, self._prompt, self.setting.decoding, self._watch, self._questions_at_once)
+        if self._lens is not None and self.setting.way.reads:
+            return Weighing(self._vlm, self._prompt, self._lens, self._questions_at_once)
         nobody = Case(-1, -1, -1)
         (unsteered,) = self._sight.see([nobody])
         if self.setting.method == "vocabulary":
@@ -304,4 +324,19 @@ class Explainer:
             encoder_differs_in=self._differs_in,
             reason=reason if status != "ok" else "",
             coarse=self.setting.coarse,
+        )
+
+
+def _check_lens(setting: Setting, lens: Lens | None, sae: SAE | None) -> None:
+    """Refuse to read without the lens that a setting names, or to push otherwise than when it was taught."""
+    if lens is None or sae is None or lens.identity != setting.lens:
+        raise InvalidSetting(
+            f"{setting.method} without a lens", expected="one that the explainer has taught", remedy="seesay teach RUN"
+        )
+    lens.check_fits(sae)
+    if setting.strength is not None and setting.strength != lens.strength:
+        raise InvalidStrength(
+            f"strength {setting.strength.value:g} ({setting.strength.unit}) for {setting.method}",
+            expected=f"{lens.strength.value:g} ({lens.strength.unit}), by which the lens was taught",
+            remedy="leave it out, or teach with another: seesay teach RUN --anew --strength X",
         )

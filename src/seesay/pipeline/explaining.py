@@ -6,6 +6,7 @@ from dataclasses import replace
 from seesay.explainers.cases import donors
 from seesay.explainers.config import IMAGES_AT_ONCE, Setting
 from seesay.explainers.gallery import Gallery
+from seesay.explainers.lens import Lens
 from seesay.interruption import gently_interrupted
 from seesay.pipeline.speakers import Choir, Explaining, Speaker, Voice
 from seesay.records import Explanation
@@ -24,6 +25,7 @@ def explain(
     batch_size: int = 64,
     images_at_once: int = IMAGES_AT_ONCE,
     questions_at_once: int | None = None,
+    lens: Lens | None = None,
     on_batch: Callable[[int], None] = lambda _n: None,
 ) -> StoredSetting:
     """Put features into words, and write them into the run after every batch.
@@ -42,6 +44,7 @@ def explain(
             memory, and the last digits.
         images_at_once: that the encoder takes in one pass.
         questions_at_once: that the language model answers at a time; None for all of a batch.
+        lens: that features are read through, the one that the setting names; None for a method that does not read.
         on_batch: told how many more features are done, those of earlier times too.
 
     Returns:
@@ -57,7 +60,7 @@ def explain(
     left = shared(list(feature_ids) if before is None else missing(run, before, feature_ids, setting.n_answers))
     copied = shared(_of_donors(run, choir.voice, setting, gallery, left))
     done = {each.feature_id for each in copied}
-    task = Explaining(setting, choir.crew.lend(gallery), batch_size, images_at_once, questions_at_once)
+    task = Explaining(setting, choir.crew.lend(gallery), batch_size, images_at_once, questions_at_once, lens)
     with gently_interrupted() as is_interrupted:
 
         def is_over() -> bool:

@@ -9,6 +9,7 @@ from seesay.backends.local import Local
 from seesay.explainers.config import IMAGES_AT_ONCE, Setting
 from seesay.explainers.explainer import Explainer
 from seesay.explainers.gallery import Gallery
+from seesay.explainers.lens import Lens
 from seesay.facts import hash_of
 from seesay.records import Explanation
 from seesay.sae import SAE
@@ -60,6 +61,12 @@ class Voice:
             "start": prompts.start_of(asked) if looks_at_first_word and asked else None,
             "mask_fill": list(prompts.mask_fill) if way.shows and setting.overlay == "mask" else None,
         }
+
+    @property
+    def lens_key(self) -> str:
+        """What a lens is taught for: a model, and what it is asked on the way."""
+        asked = {name: self.prompts[name] for name in ("steering", "topk")}
+        return hash_of({**self.facts, **asked, "mask_fill": list(self.prompts.mask_fill)})
 
     def calibration_key(self, setting: Setting) -> str:
         """What a strength is chosen for: a setting without strength and control, however its words are drawn.
@@ -147,8 +154,9 @@ class Speaker:
         *,
         images_at_once: int = IMAGES_AT_ONCE,
         questions_at_once: int | None = None,
+        lens: Lens | None = None,
     ) -> Explainer:
-        """The same with whatever has the exemplars and statistics, so much at a time."""
+        """The same with whatever has the exemplars and statistics, so much at a time, through a lens if it reads."""
         return Explainer(
             self.vlm,
             setting,
@@ -158,6 +166,7 @@ class Speaker:
             encoder_differs_in=self.voice.facts["encoder_differs_in"],
             images_at_once=images_at_once,
             questions_at_once=questions_at_once,
+            lens=lens,
         )
 
 
@@ -214,6 +223,7 @@ class Explaining:
         batch_size: features at a time.
         images_at_once: that the encoder takes in one pass.
         questions_at_once: that the language model answers at a time.
+        lens: that features are read through, for a method that reads.
     """
 
     setting: Setting
@@ -221,6 +231,7 @@ class Explaining:
     batch_size: int
     images_at_once: int = IMAGES_AT_ONCE
     questions_at_once: int | None = None
+    lens: Lens | None = None
 
     def begin(self, speaker: Speaker) -> "_Explainer":
         """Make the explainer.
@@ -237,6 +248,7 @@ class Explaining:
             self.gallery,
             images_at_once=self.images_at_once,
             questions_at_once=self.questions_at_once,
+            lens=self.lens,
         )
         return _Explainer(explainer, facts, self.batch_size)
 

@@ -99,6 +99,12 @@ def work_of(outline: Outline, layer: int, setting: Setting, batches: Batches) ->
     way, vlm = setting.way, outline.vlm
     if way.shows and not way.generates:
         raise InvalidSetting(f"a plan for {setting.method}, which asks no vision-language model", expected="none")
+    if setting.way.reads:
+        raise InvalidSetting(
+            f"a plan for {setting.method}",
+            expected="a method that generates",
+            remedy="plan for steering: it takes that at least, and eight phrases more a feature",
+        )
     layer = layer if way.steers else vlm.encoder.last_layer_read
     vlm.encoder.check_layer(layer, steered=True)
     blank = vlm.encoder.prepare([blank_image("white", vlm.encoder.image_size)])

@@ -84,6 +84,18 @@ class RunGallery:
             raise self._run.damaged(f"the largest activation of feature {feature_id}", ValueError(repr(largest)))
         return largest
 
+    def pictures(self, n: int) -> list[Image.Image]:
+        """The thumbnails of some explaining images, the first ones by the hash of their pixels: a fair sample.
+
+        Args:
+            n: how many at most.
+
+        Raises:
+            UnreadableImage: one is missing or damaged.
+        """
+        query = "SELECT pixel_hash FROM images WHERE part = 'explaining' ORDER BY pixel_hash LIMIT ?"
+        return [self._run.thumbnails.read(pixel_hash) for (pixel_hash,) in self._run.rows(query, (n,))]
+
     def mean_image(self, size: int) -> Image.Image:
         """The mean of the explaining images that are kept.
 

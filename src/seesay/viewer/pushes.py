@@ -52,7 +52,7 @@ class Loaded:
         return {
             method: texts.get(way.prompt or "", "")
             for method, way in METHODS.items()
-            if way.steers and not way.shows and (way.prompt is None or way.prompt in texts)
+            if way.steers and not way.shows and not way.reads and (way.prompt is None or way.prompt in texts)
         }
 
 
@@ -109,8 +109,8 @@ class Push:
         Raises:
             SeesayError: there is no such question.
         """
-        if self.method not in METHODS or METHODS[self.method].shows:
-            raise InvalidSetting(f"{self.method}, which shows exemplars", expected="a method that does not")
+        if self.method not in METHODS or METHODS[self.method].shows or METHODS[self.method].reads:
+            raise InvalidSetting(f"{self.method}, which looks at more than a push", expected="a method that does not")
         if not 1 <= self.max_new_tokens <= _MOST_TOKENS:
             raise InvalidSetting(f"{self.max_new_tokens} tokens", expected=f"1 to {_MOST_TOKENS}")
         if len(self.prompt) > LONGEST_PROMPT:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 
 from seesay.errors import NotEnoughMemory
-from seesay.vlm.batches import is_out_of_memory
+from seesay.vlm.batches import fitting, is_out_of_memory
 from seesay.vlm.blocks import device_of
 from seesay.vlm.parallel import in_step
 
@@ -142,6 +142,78 @@ def generate(
     return said
 
 
+@torch.no_grad()
+def weigh(
+    model: Any,
+    inputs_of: Callable[[Sequence[int]], Mapping[str, Any]],
+    answers: Sequence[Sequence[Sequence[int]]],
+    at_once: int,
+) -> list[list[float]]:
+    """Tell how probable answers are that are given beforehand, several to each question.
+
+    A question is read once, and what some of its answers begin with in common is gone through once.
+
+    Args:
+        model: that is asked.
+        inputs_of: as for `Asked`.
+        answers: to each question: the tokens of each, none or more.
+        at_once: questions in one go, halved when memory runs out.
+
+    Returns:
+        Of each question's answers the natural log-probability, summed over their tokens: 0 for one of no tokens.
+
+    Raises:
+        NotEnoughMemory: if a single question does not fit.
+    """
+
+    def run(questions: Sequence[int]) -> list[list[float]]:
+        asked = Asked(len(answers), 1, inputs_of, _Nobody())
+        return _weighed(model, _Batch.begin(model, asked, questions), [answers[each] for each in questions])
+
+    def too_large(_question: int) -> NotEnoughMemory:
+        return NotEnoughMemory(
+            "a single question does not fit into memory", expected="room for one", remedy="use a smaller model"
+        )
+
+    return [each for some in fitting(range(len(answers)), at_once, run, too_large) for each in some]
+
+
+def _weighed(model: Any, batch: "_Batch", answers: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
+    """Go down the tree that the answers of each question make, a token at a time."""
+    told = [(row, number, tuple(ids)) for row, own in enumerate(answers) for number, ids in enumerate(own) if ids]
+    sums = [[0.0] * len(own) for own in answers]
+    row_of: dict[tuple[int, tuple[int, ...]], int] = {(question, ()): question for question in range(len(answers))}
+    depth = 0
+    while told:
+        log_probabilities = batch.scores.log_softmax(-1)
+        rows = torch.tensor([row_of[question, ids[:depth]] for question, _number, ids in told])
+        tokens = torch.tensor([ids[depth] for _question, _number, ids in told])
+        values = log_probabilities[rows.to(log_probabilities.device), tokens.to(log_probabilities.device)].tolist()
+        for (question, number, _ids), value in zip(told, values, strict=True):
+            sums[question][number] += value
+        depth += 1
+        told = [each for each in told if len(each[2]) > depth]
+        begun = list(dict.fromkeys((question, ids[:depth]) for question, _number, ids in told))
+        if begun:
+            parents = torch.tensor([row_of[question, ids[:-1]] for question, ids in begun])
+            batch = batch.only(parents, range(len(begun))).following(model, torch.tensor([ids[-1] for _, ids in begun]))
+            row_of = {each: row for row, each in enumerate(begun)}
+    return sums
+
+
+@final
+class _Nobody:
+    """Chooses nothing: what is said is given beforehand."""
+
+    def choose(
+        self, numbers: Sequence[int], said: Sequence[Said], scores: Float[Tensor, "row vocabulary"]
+    ) -> Int[Tensor, " row"]:
+        raise AssertionError
+
+    def is_last(self, number: int, token_ids: Sequence[int]) -> bool:
+        raise AssertionError
+
+
 def _answer(
     model: Any,
     asked: Asked,
@@ -211,7 +283,7 @@ class _Batch:
         begun = cls(numbers, scores, needed)
         if asked.n_samples == 1:
             return begun
-        return begun._only(torch.arange(len(questions)).repeat_interleave(asked.n_samples), numbers)
+        return begun.only(torch.arange(len(questions)).repeat_interleave(asked.n_samples), numbers)
 
     def step(self, model: Any, choosing: Choosing, said: Sequence[Said]) -> "_Batch | None":
         """Say one more token of each, and go on with those that have not finished by it."""
@@ -229,17 +301,17 @@ class _Batch:
             return None
         rest = self
         if len(going_on) < len(self):
-            rest = self._only(going_on, [self.numbers[row] for row in going_on.tolist()])
-        return rest._next(model, chosen[going_on.to(chosen.device)])
+            rest = self.only(going_on, [self.numbers[row] for row in going_on.tolist()])
+        return rest.following(model, chosen[going_on.to(chosen.device)])
 
-    def _next(self, model: Any, token_ids: Int[Tensor, " row"]) -> "_Batch":
+    def following(self, model: Any, token_ids: Int[Tensor, " row"]) -> "_Batch":
         """What follows upon some tokens."""
         inputs = model.prepare_inputs_for_generation(
             token_ids[:, None].to(device_of(model)), next_sequence_length=1, **self.carried
         )
         return _Batch(self.numbers, *_after(model, model(**inputs, return_dict=True), dict(self.carried)))
 
-    def _only(self, rows: Int[Tensor, " row"], numbers: Sequence[int]) -> "_Batch":
+    def only(self, rows: Int[Tensor, " row"], numbers: Sequence[int]) -> "_Batch":
         """Some of the rows, in any order and as often as wanted."""
         self.carried["past_key_values"].batch_select_indices(rows)
         taken = {

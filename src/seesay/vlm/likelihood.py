@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from seesay.vlm.answers import Forced
-from seesay.vlm.generation import generate
+from seesay.vlm.generation import generate, weigh
 from seesay.vlm.model import VLM
 from seesay.vlm.tokens import ImageTokens
 
@@ -46,6 +48,46 @@ def log_likelihoods(
         for row, said in zip(told, generate(vlm.model, asked), strict=True):
             found[row] = said.mean_log_probability
     return found
+
+
+@torch.no_grad()
+def phrase_likelihoods(
+    vlm: VLM,
+    prompt: str,
+    rows: Sequence[Sequence[ImageTokens]],
+    phrases: Sequence[Sequence[str]],
+    at_once: int | None = None,
+) -> Float[Tensor, "row phrase"]:
+    """How probable each of several answers is to a question about a row of images, which is read once for all of them.
+
+    Args:
+        vlm: who is asked.
+        prompt: text of the user's turn, which follows the images.
+        rows: the images of each turn.
+        phrases: the answers to each, as many for every row, of any words.
+        at_once: rows that are answered at a time, halved when memory runs out; None takes all.
+
+    Returns:
+        Natural log-probabilities of the words, summed over their tokens, whatever may follow; minus infinity for
+        an answer of no tokens.
+
+    Raises:
+        UnreadablePrompt: a prompt that holds one of the model's own tokens for an image.
+        UnreadableModel: a chat template that cannot be filled in, or does not put the images in.
+        NotEnoughMemory: with `at_once`, if a single row does not fit.
+    """
+    n_phrases = len(phrases[0]) if phrases else 0
+    assert len(phrases) == len(rows), f"{len(phrases)} lists of phrases for {len(rows)} rows"
+    assert all(len(each) == n_phrases for each in phrases), "rows with different numbers of phrases"
+    ids_of = {phrase: _tokens(vlm, phrase, "") for phrase in dict.fromkeys(each for own in phrases for each in own)}
+
+    asked = vlm.asking_all(prompt, rows, Forced([]))
+    sums = weigh(
+        vlm.model, asked.inputs_of, [[ids_of[each] for each in own] for own in phrases], at_once or len(rows) or 1
+    )
+    found = torch.tensor(sums, dtype=torch.float32).reshape(len(rows), n_phrases)
+    is_said = torch.tensor([[bool(ids_of[each]) for each in own] for own in phrases], dtype=torch.bool)
+    return found.where(is_said.reshape(found.shape), -torch.inf)
 
 
 def _tokens(vlm: VLM, answer: str, start: str) -> list[int]:

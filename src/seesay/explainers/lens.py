@@ -1,0 +1,174 @@
+"""Lenses: how well each of many phrases fits what a feature reads, taught beforehand by a model's own words.
+
+A feature writes its direction and reads along its encoder's row. Steering hears of the one; a lens looks at the other,
+without any image. How it is taught: [seesay.teaching][].
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final, get_args
+
+from jaxtyping import Float, Int
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from seesay.errors import MismatchedSAE, UnusablePath
+from seesay.records import Strength, StrengthUnit
+from seesay.sae import SAE
+
+EXPECTED_SHARE = 0.5
+"""How much of what a model says of other features, too, is taken away. Less leaves what it says of everything; all of
+it prefers what it never says."""
+
+_TENSORS = ("weights", "centre", "expected")
+_MOST_PHRASES = 1 << 16
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Lens:
+    """Phrases, and how to tell which of them fit a feature.
+
+    Args:
+        phrases: that it knows, as the model said them.
+        weights: what a residual has to look like for each of them; see [seesay.teaching.fitting.fit][].
+        centre: the mean of the encoder rows, of unit norm, of the features that it was held against.
+        spread: standard deviation of those features' readings before they are divided by it.
+        expected: mean natural log-probability of each phrase, summed over its tokens, as an answer when one of those
+            features is steered.
+        expected_spread: standard deviation of what is left when a share of that is taken away.
+        strength: by which they were steered.
+        facts: all that it depends on, as plain data.
+    """
+
+    phrases: tuple[str, ...]
+    weights: Float[Tensor, "phrase d_model"]
+    centre: Float[Tensor, " d_model"]
+    spread: float
+    expected: Float[Tensor, " phrase"]
+    expected_spread: float
+    strength: Strength
+    facts: Mapping[str, Any]
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream that it was taught on."""
+        return self.weights.shape[1]
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of all that it says."""
+        return hashlib.sha256(self.content()).hexdigest()
+
+    def read(self, rows: Float[Tensor, "case d_model"]) -> Float[Tensor, "case phrase"]:
+        """How well each phrase fits what features read, in standard deviations over features and phrases.
+
+        Args:
+            rows: of the SAE's encoder, of any norm; see [seesay.explainers.lens.encoder_rows][].
+        """
+        return (normalize(rows.float().cpu(), dim=-1) - self.centre) @ self.weights.T / self.spread
+
+    def surprise(
+        self, likelihoods: Float[Tensor, "case chosen"], chosen: Int[Tensor, "case chosen"]
+    ) -> Float[Tensor, "case chosen"]:
+        """How much more probable answers are than where other features are steered, in standard deviations.
+
+        Args:
+            likelihoods: natural log-probabilities of phrases, summed over their tokens.
+            chosen: which phrases these are.
+        """
+        return (likelihoods - EXPECTED_SHARE * self.expected[chosen]) / self.expected_spread
+
+    @property
+    def _header(self) -> dict[str, Any]:
+        return {
+            "phrases": list(self.phrases),
+            "spread": self.spread,
+            "expected_spread": self.expected_spread,
+            "strength": {"value": self.strength.value, "unit": self.strength.unit},
+            "facts": dict(self.facts),
+        }
+
+    def content(self) -> bytes:
+        """As a file holds it: safetensors, with the rest as JSON in its header."""
+        tensors = {name: getattr(self, name).float().contiguous() for name in _TENSORS}
+        return save(tensors, metadata={"lens": json.dumps(self._header)})
+
+    @classmethod
+    def read_from(cls, path: Path) -> "Lens":
+        """Read a file, which may be a stranger's.
+
+        Args:
+            path: of the file.
+
+        Raises:
+            UnusablePath: it is no lens, or a damaged one.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = json.loads((file.metadata() or {})["lens"])
+                weights, centre, expected = (file.get_tensor(name).float() for name in _TENSORS)
+            found = cls(
+                phrases=tuple(header["phrases"]),
+                weights=weights,
+                centre=centre,
+                spread=float(header["spread"]),
+                expected=expected,
+                expected_spread=float(header["expected_spread"]),
+                strength=Strength(float(header["strength"]["value"]), header["strength"]["unit"]),
+                facts=dict(header["facts"]),
+            )
+            found._check()
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UnusablePath(
+                f"{path} holds no lens: {error}", expected="what seesay teach writes", remedy="seesay teach --anew"
+            ) from error
+        return found
+
+    def _check(self) -> None:
+        """Refuse what would go wrong later; whoever wrote the file may have written anything."""
+        n = len(self.phrases)
+        if not 1 <= n <= _MOST_PHRASES or not all(isinstance(each, str) and each.strip() for each in self.phrases):  # pyright: ignore[reportUnnecessaryIsInstance] (JSON may hold anything)
+            raise ValueError(f"{n} phrases, or some without words")
+        if self.weights.dim() != 2 or self.weights.shape[0] != n or self.expected.shape != (n,):
+            raise ValueError(f"weights of shape {list(self.weights.shape)} for {n} phrases")
+        if self.centre.shape != (self.d_model,):
+            raise ValueError(f"a centre of shape {list(self.centre.shape)}, expected {self.d_model} numbers")
+        numbers = (*(getattr(self, name).sum().item() for name in _TENSORS), self.spread, self.expected_spread)
+        if not all(map(math.isfinite, numbers)) or min(self.spread, self.expected_spread) <= 0:
+            raise ValueError("numbers that are none")
+        if self.strength.unit not in get_args(StrengthUnit) or not math.isfinite(self.strength.value):
+            raise ValueError(f"a strength of {self.strength.value} {self.strength.unit}")
+
+    def check_fits(self, sae: SAE) -> None:
+        """Check that it was taught on residuals as wide as an SAE's.
+
+        Args:
+            sae: whose features are to be read.
+
+        Raises:
+            MismatchedSAE: it was not.
+        """
+        if sae.d_model != self.d_model:
+            raise MismatchedSAE(f"a lens for residuals of width {self.d_model}", expected=f"{sae.d_model}, the SAE's")
+
+
+def encoder_rows(sae: SAE, feature_ids: list[int]) -> Float[Tensor, "chosen d_model"]:
+    """What features read: the rows of the encoder; the directions where there is no encoder.
+
+    Args:
+        sae: whose features.
+        feature_ids: which.
+
+    Raises:
+        FeatureNotFound: an id that the SAE does not have.
+    """
+    directions = sae.directions(feature_ids)
+    return directions if sae.W_enc is None else sae.W_enc[:, feature_ids].T

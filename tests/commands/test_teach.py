@@ -1,0 +1,134 @@
+"""`seesay teach`, and explaining through what it teaches."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seesay import cli
+from seesay.split import split_of
+from seesay.store.explanations import explanations, settings
+from seesay.store.lenses import lens_path
+from seesay.store.run import Run
+from tests.commands.test_explain import refusal, result
+
+FEW = ("--pupils", "20", "--references", "6", "--device", "cpu")
+PLUS = ("--method", "steering+")
+
+
+@pytest.fixture(scope="module")
+def taught(collected_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = Path(shutil.copytree(collected_world, tmp_path_factory.mktemp("taught") / "run"))
+    assert cli.main(["teach", str(folder), *FEW]) == 0
+    return folder
+
+
+def told(run: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
+    assert cli.main(["teach", str(run), *FEW, "--json", "-", *more]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_lens_is_taught_once_and_anew_when_that_is_asked_for(
+    taught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(taught, tmp_path / "run"))
+    before = told(run, capsys)
+    assert before["phrases"]
+    assert {split_of(each) for each in before["facts"]["references"]} == {"validation"}
+    assert told(run, capsys, "--pupils", "30") == before
+    after = told(run, capsys, "--pupils", "30", "--anew", "--strength", "1", "--strength-unit", "residual_norm")
+    assert after["facts"]["n_pupils"] == 30
+    assert after["strength"] == {"value": 1.0, "unit": "residual_norm"}
+    assert after["identity"] != before["identity"]
+
+
+def test_words_come_from_the_lens_and_stay_when_it_is_taught_anew(
+    taught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(taught, tmp_path / "run"))
+    phrases = told(run, capsys)["phrases"]
+    first = result(run, capsys, *PLUS)
+    assert {each["text"] for each in first["explanations"]} <= set(phrases)
+    assert len({each["text"] for each in first["explanations"]}) > 3
+    assert result(run, capsys, *PLUS)["explanations"] == first["explanations"]
+    told(run, capsys, "--anew", "--seed", "1")
+    result(run, capsys, *PLUS)
+    with Run.open(run) as opened:
+        assert [each.method for each in settings(opened)] == ["steering+", "steering+"]
+        assert len({each.identity for each in settings(opened)}) == 2
+        assert all(len(explanations(opened, each)) == len(first["explanations"]) for each in settings(opened))
+
+
+@pytest.mark.parametrize("control", ["random", "permuted", "none"])
+def test_controls_go_through_the_same_lens(
+    control: str, taught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(taught, tmp_path / "run"))
+    own = {each["feature_id"]: each for each in result(run, capsys, *PLUS)["explanations"]}
+    other = {each["feature_id"]: each for each in result(run, capsys, *PLUS, "--control", control)["explanations"]}
+    assert own.keys() == other.keys()
+    words = {each: own[each]["text"] == other[each]["text"] for each in own}
+    if control == "permuted":
+        assert all(own[other[each]["donor_id"]]["text"] == other[each]["text"] for each in own)
+    elif control == "random":
+        assert sum(words.values()) < len(words) / 2
+    else:
+        assert all(each["strength"] is None for each in other.values())
+
+
+def test_a_run_is_scored_shown_and_reported_with_these_words(
+    taught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(taught, tmp_path / "run"))
+    said = result(run, capsys, *PLUS)["explanations"]
+    test = next(each for each in said if split_of(each["feature_id"]) == "test")
+    assert cli.main(["score", str(run), "--scores", "iou", "--words-alone", "--device", "cpu"]) == 0
+    assert cli.main(["compare", str(run)]) == 0
+    assert re.search(r"^steering\+.* \d\.\d{3} ", capsys.readouterr().out, re.MULTILINE)
+    assert cli.main(["show", str(run), str(test["feature_id"])]) == 0
+    assert re.search(rf"^steering\+ .*{test['text']}", capsys.readouterr().out, re.MULTILINE)
+    assert cli.main(["report", str(run)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--strength 3", "strength 3 (coefficient) for steering+; expected 2 (residual_norm), by which the lens was"),
+        ("--empty noise", "--empty for steering+, which steers as when its lens was taught"),
+        ("--mode clamp", "--mode for steering+, which steers as when its lens was taught"),
+        ("--coarse 2", "--coarse for steering+, which steers as when its lens was taught"),
+        ("--temperature 1", "--temperature for steering+, which lets no model speak"),
+        ("--words 3", "--words for steering+, which tells one phrase"),
+        ("--shown 3", "--shown for steering+, which shows no exemplars"),
+        ("--control random-images", "random-images for steering+, which does not join images and steering"),
+        ("--explainer world:L", "has no lens of world:L, asked this way; expected one that was taught"),
+        ("--plan", "a plan for steering+"),
+    ],
+)
+def test_what_steering_plus_has_no_use_for_is_one_line(
+    flags: str, message: str, taught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(taught, tmp_path / "run"))
+    strength = ("--strength", "2", "--strength-unit", "residual_norm", "--anew")
+    assert cli.main(["teach", str(run), *FEW, *strength]) == 0
+    capsys.readouterr()
+    assert message in refusal((*PLUS, *flags.split()), run, capsys)
+
+
+@pytest.mark.parametrize("content", [b"", b"odd"])
+def test_a_damaged_lens_is_one_line(
+    content: bytes, taught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(taught, tmp_path / "run"))
+    with Run.open(run) as opened:
+        (path,) = lens_path(opened, "x").parent.iterdir()
+    path.write_bytes(content)
+    assert "holds no lens" in refusal(PLUS, run, capsys)
+
+
+def test_a_lens_needs_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["teach", str(tmp_path / "none"), *FEW]) == 2
+    assert "no run" in capsys.readouterr().err
