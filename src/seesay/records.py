@@ -21,7 +21,17 @@ Mode = Literal["add", "replace", "clamp"]
 """How a direction is pushed: onto the residual, in its place, or until the feature's activation is the strength."""
 
 Method = Literal[
-    "steering", "topk", "hybrid", "steering+", "one-word", "vocabulary", "token-change", "dissect", "imported"
+    "steering",
+    "topk",
+    "hybrid",
+    "steering+",
+    "topk+",
+    "hybrid+",
+    "one-word",
+    "vocabulary",
+    "token-change",
+    "dissect",
+    "imported",
 ]
 """How words are found, or that they were found elsewhere; see [seesay.explainers.config.METHODS][]."""
 

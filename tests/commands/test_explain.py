@@ -483,7 +483,7 @@ def test_what_dissect_has_no_use_for_is_one_line_and_leaves_the_run_as_it_is(
 @pytest.mark.parametrize("method", [each for each, way in METHODS.items() if way.finds and each != "dissect"])
 def test_a_vocabulary_and_an_embedder_are_for_dissect_alone(method: str) -> None:
     for flags in ("--vocabulary words.txt", "--embedder world"):
-        with pytest.raises(InvalidSetting, match=f"for {method}, which finds its words by itself"):
+        with pytest.raises(InvalidSetting, match=rf"for {re.escape(method)}, which finds its words by itself"):
             setting_for(f"--method {method} {flags}")
 
 

@@ -62,13 +62,27 @@ def test_words_come_from_the_lens_and_stay_when_it_is_taught_anew(
         assert all(len(explanations(opened, each)) == len(first["explanations"]) for each in settings(opened))
 
 
-@pytest.mark.parametrize("control", ["random", "permuted", "none"])
+@pytest.mark.parametrize(
+    ("method", "control"),
+    [
+        ("steering+", "random"),
+        ("steering+", "permuted"),
+        ("steering+", "none"),
+        ("topk+", "random"),
+        ("topk+", "permuted"),
+        ("hybrid+", "random"),
+        ("hybrid+", "permuted"),
+        ("hybrid+", "none"),
+    ],
+)
 def test_controls_go_through_the_same_lens(
-    control: str, taught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    method: str, control: str, taught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Path(shutil.copytree(taught, tmp_path / "run"))
-    own = {each["feature_id"]: each for each in result(run, capsys, *PLUS)["explanations"]}
-    other = {each["feature_id"]: each for each in result(run, capsys, *PLUS, "--control", control)["explanations"]}
+    way = ("--method", method)
+    own = {each["feature_id"]: each for each in result(run, capsys, *way)["explanations"]}
+    other = {each["feature_id"]: each for each in result(run, capsys, *way, "--control", control)["explanations"]}
+    assert all(bool(each["image_ids"]) == (method != "steering+") for each in own.values())
     assert own.keys() == other.keys()
     words = {each: own[each]["text"] == other[each]["text"] for each in own}
     if control == "permuted":
@@ -97,9 +111,9 @@ def test_a_run_is_scored_shown_and_reported_with_these_words(
     ("flags", "message"),
     [
         ("--strength 3", "strength 3 (coefficient) for steering+; expected 2 (residual_norm), by which the lens was"),
-        ("--empty noise", "--empty for steering+, which steers as when its lens was taught"),
-        ("--mode clamp", "--mode for steering+, which steers as when its lens was taught"),
-        ("--coarse 2", "--coarse for steering+, which steers as when its lens was taught"),
+        ("--empty noise", "--empty for steering+, which steers as its lens was taught"),
+        ("--mode clamp", "--mode for steering+, which steers as its lens was taught"),
+        ("--coarse 2", "--coarse for steering+, which steers as its lens was taught"),
         ("--temperature 1", "--temperature for steering+, which lets no model speak"),
         ("--words 3", "--words for steering+, which tells one phrase"),
         ("--shown 3", "--shown for steering+, which shows no exemplars"),

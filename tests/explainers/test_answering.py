@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from seesay.explainers import answering
 from seesay.explainers.answering import Answering, Saying, TokenChange, Vocabulary, Weighing, divergence
 from seesay.explainers.cases import Case
-from seesay.explainers.lens import Lens
+from seesay.explainers.lens import Expected, Lens
 from seesay.images.blank import blank_image
 from seesay.records import Decoding, Strength
 from seesay.vlm import VLM, ImageTokens
@@ -44,8 +44,8 @@ def lens_of(phrases: tuple[str, ...] = ("w1", "a w5 w9", "w63 w2", "w7")) -> Len
         weights=torch.randn(len(phrases), D_MODEL, generator=generator),
         centre=torch.randn(D_MODEL, generator=generator) / 10,
         spread=0.7,
-        expected=torch.randn(len(phrases), generator=generator) - 8,
-        expected_spread=3.0,
+        of_steered=Expected(torch.randn(len(phrases), generator=generator) - 8, 3.0),
+        of_pupils=Expected(torch.randn(len(phrases), generator=generator) - 6, 2.0),
         strength=Strength(2.0, "residual_norm"),
         facts={},
     )
@@ -103,7 +103,7 @@ def test_every_way_of_answering_keeps_the_order_whatever_the_batch() -> None:
         Saying(vlm, QUESTION, Decoding(4, temperature=1.0, n_samples=2)),
         Vocabulary(vlm, unsteered, 4),
         TokenChange(vlm, "steering", unsteered, 4),
-        Weighing(vlm, QUESTION, lens_of()),
+        Weighing(vlm, QUESTION, lens_of(), lens_of().of_steered),
     ]
     for way in ways:
         assert isinstance(way, Answering)
@@ -134,10 +134,10 @@ def test_the_phrase_is_told_that_reading_and_steered_image_speak_for(
             words = lens.phrases[place]
             (mean,) = log_likelihoods(vlm, QUESTION, [row], [words])
             assert mean is not None
-            surprise = (mean * len(words.split()) - 0.5 * lens.expected[place].item()) / lens.expected_spread
+            surprise = (mean * len(words.split()) - 0.5 * lens.of_steered.mean[place].item()) / lens.of_steered.spread
             total[words] = reading[place] + 0.2 * surprise
         expected.append(max(total, key=lambda words: total[words]))
-    assert [each.text for each in Weighing(vlm, QUESTION, lens).answer(rows, asked_of)] == expected
+    assert [each.text for each in Weighing(vlm, QUESTION, lens, lens.of_steered).answer(rows, asked_of)] == expected
     assert len(set(expected)) > 1
 
 

@@ -19,7 +19,7 @@ STRENGTHS = [None, Strength(2.0), Strength(2.0, "kl")]
 OTHERS: dict[str, list[Any]] = {
     "mode": ["add", "replace", "clamp"],
     "empty": ["white", "noise", "mean", "zeros"],
-    "positions": ["all", "patches"],
+    "positions": ["all", "patches", "disc", "half"],
     "n_images": [1, 5],
     "overlay": ["mask", "crop"],
     "selection": ["top", "quantile"],
@@ -69,9 +69,17 @@ def test_a_push_cannot_be_taken_from_a_method_that_steers_nothing() -> None:
 def test_a_part_can_only_be_taken_from_a_method_that_has_another(control: str) -> None:
     assert Setting("hybrid", control=control)
     whole = control.split("-")[0]
-    for method in set(FINDS) - {"hybrid"}:
+    for method in set(FINDS) - {"hybrid", "hybrid+"}:
         with pytest.raises(InvalidSetting, match=f"{control} for {method}.*expected hybrid, or the control {whole}"):
             Setting(method, control=control)
+
+
+@pytest.mark.parametrize("contrast", [-0.1, 1.1, float("nan")])
+def test_more_than_all_of_what_another_image_gets_cannot_be_taken_away(contrast: float) -> None:
+    with pytest.raises(InvalidSetting, match="contrast .* for steering; expected 0 to 1"):
+        Setting(contrast=contrast)
+    with pytest.raises(InvalidSetting, match="contrast 0.5 for steering at a temperature; expected 0 of one of them"):
+        Setting(contrast=0.5, decoding=Decoding(temperature=1.0))
 
 
 @pytest.mark.parametrize("seed", [-1, 1 << 63])
@@ -155,6 +163,12 @@ def test_facts_are_plain_data(setting: Setting) -> None:
         (Setting("hybrid", Strength(1.0), "random-images"), "strength mode n_images overlay selection decoding seed"),
         (Setting("vocabulary", Strength(1.0)), "strength mode empty positions n_words"),
         (Setting("token-change", Strength(1.0)), "strength mode empty positions n_words"),
+        (Setting("token-change", Strength(1.0), contrast=0.5), "strength mode empty positions n_words"),
+        (Setting("steering", Strength(1.0), positions="half"), "strength mode empty positions decoding seed"),
+        (Setting("steering", Strength(1.0), contrast=0.5), "strength mode empty positions decoding contrast"),
+        (Setting("topk", contrast=0.5), "n_images overlay selection decoding contrast"),
+        (Setting("steering+", Strength(1.0), lens="x"), "strength mode empty positions lens"),
+        (Setting("topk+", lens="x"), "n_images overlay selection lens"),
     ],
 )
 def test_facts_tell_what_takes_part(setting: Setting, told: str) -> None:

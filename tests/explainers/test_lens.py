@@ -16,7 +16,12 @@ from tests.explainers.test_answering import lens_of
 from tests.tiny import tiny_sae
 
 HEADER: dict[str, Any] = json.loads(json.dumps(lens_of()._header))
-TENSORS = {name: getattr(lens_of(), name) for name in ("weights", "centre", "expected")}
+TENSORS = {
+    "weights": lens_of().weights,
+    "centre": lens_of().centre,
+    "of_steered": lens_of().of_steered.mean,
+    "of_pupils": lens_of().of_pupils.mean,
+}
 
 
 def written(folder: Path, header: object = HEADER, tensors: dict[str, torch.Tensor] = TENSORS) -> Path:
@@ -41,7 +46,8 @@ def test_a_lens_is_read_as_it_was_written(tmp_path: Path) -> None:
     [
         lambda lens: replace(lens, phrases=("w2", *lens.phrases[1:])),
         lambda lens: replace(lens, weights=lens.weights + 1e-3),
-        lambda lens: replace(lens, expected=lens.expected + 1e-3),
+        lambda lens: replace(lens, of_steered=replace(lens.of_steered, spread=9.0)),
+        lambda lens: replace(lens, of_pupils=replace(lens.of_pupils, mean=lens.of_pupils.mean + 1)),
         lambda lens: replace(lens, facts={"seed": 1}),
     ],
 )
@@ -60,7 +66,8 @@ def test_another_lens_has_another_identity(change: Callable[[Lens], Lens]) -> No
         ({"phrases": ["w1", "w2"]}, {}),
         ({"spread": 0.0}, {}),
         ({"spread": "wide"}, {}),
-        ({"expected_spread": float("nan")}, {}),
+        ({"of_steered": float("nan")}, {}),
+        ({"of_pupils": -1}, {}),
         ({"strength": {"value": 2.0, "unit": "miles"}}, {}),
         ({"strength": {"value": float("inf"), "unit": "kl"}}, {}),
         ({"strength": 2.0}, {}),
@@ -68,7 +75,7 @@ def test_another_lens_has_another_identity(change: Callable[[Lens], Lens]) -> No
         ({"facts": {}}, {"weights": torch.full((4, 32), torch.nan)}),
         ({"facts": {}}, {"weights": torch.zeros(4)}),
         ({"facts": {}}, {"centre": torch.zeros(3)}),
-        ({"facts": {}}, {"expected": torch.zeros(3)}),
+        ({"facts": {}}, {"of_steered": torch.zeros(3)}),
     ],
 )
 def test_what_is_no_lens_is_refused_in_one_line(header: Any, tensors: dict[str, torch.Tensor], tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from seesay.explainers.cases import Case
 from seesay.explainers.config import Setting
 from seesay.explainers.explainer import Explainer
 from seesay.explainers.sharing import Shared
-from seesay.explainers.sights import ExemplarSight
+from seesay.explainers.sights import ExemplarSight, _chosen
 from seesay.explainers.steering import steer
 from seesay.images.blank import blank_image
 from seesay.records import Decoding, Method, Strength
 from seesay.vlm import ImageTokens
+from seesay.vlm.contrast import say_unlike
 from tests.explainers.galleries import PROMPTS, Shelf, active_on, asked, shelf, vlm_of
 from tests.families import BUILDERS, D_MODEL, N_BLOCKS, SIDE
 from tests.tiny import tiny_sae
@@ -194,3 +195,43 @@ def test_grids_and_blocks_that_cannot_be_coarsened_are_refused() -> None:
         Setting("topk", coarse=2)
     with pytest.raises(InvalidSetting, match="coarse 0"):
         Setting("steering", Strength(1.0), coarse=0)
+
+
+@pytest.mark.parametrize("family", ["gemma3", "internvl", "qwen2_5_vl"])
+@pytest.mark.parametrize("positions", ["disc", "half"])
+def test_a_part_of_the_patches_is_steered(family: str, positions: Any) -> None:
+    vlm = asked(PROMPTS, family)
+    setting = Setting("steering", Strength(ALPHA), positions=positions, decoding=SHORT, seed=3)
+    blank = vlm.encode_to([blank_image("white", vlm.encoder.image_size)], LAYER)
+    (geometry,) = blank.geometries
+    rows, columns = geometry.grid
+    chosen = _chosen(blank, setting)
+    assert chosen is not None
+    by_patch = chosen[0][torch.as_tensor(geometry.position_of_patch)].reshape(rows, columns)
+    assert int(chosen.sum()) == int(by_patch.sum()), "nothing but patches"
+    if positions == "half":
+        assert int(by_patch.sum()) == (rows * columns + 1) // 2
+        assert not torch.equal(chosen, _chosen(blank, replace(setting, seed=4)))
+    else:
+        for row in range(rows):
+            for column in range(columns):
+                y, x = (row + 0.5) / rows - 0.5, (column + 0.5) / columns - 0.5
+                assert bool(by_patch[row, column]) == (y * y + x * x <= 0.25**2)
+    sae = tiny_sae()
+    residual = blank.residual + ALPHA * chosen[..., None] * sae.direction(3)
+    expected = vlm.say(PROMPTS["steering"], [[each] for each in vlm.encode_from(blank.with_residual(residual))], SHORT)
+    (said,) = steer(vlm, sae, 3, ALPHA, layer=LAYER, positions=positions, decoding=SHORT, seed=3)
+    assert said.raw_text == expected[0].text
+    assert said.mean_log_probability == pytest.approx(expected[0].mean_log_probability, abs=1e-5)
+
+
+def test_words_are_unlike_those_of_the_white_image_where_that_is_asked_for() -> None:
+    vlm, sae = vlm_of(), tiny_sae()
+    setting = Setting("steering", Strength(ALPHA), decoding=SHORT, contrast=1.0)
+    explainer = Explainer(vlm, setting, same_pictures(), sae=sae, layer=LAYER)
+    said = [each.raw_text for batch in explainer.explain(range(8)) for each in batch]
+    rows = explainer.see(range(8))
+    white = vlm.encode([blank_image("white", SIDE)])
+    expected = say_unlike(vlm, PROMPTS["steering"], rows, white, 1.0, max_new_tokens=5)
+    assert said == [each.text for each in expected]
+    assert said != [each.text for each in vlm.say(PROMPTS["steering"], rows, SHORT)]

@@ -47,9 +47,10 @@ class Explain:
     """Put a run's features into words and keep the words in the run.
 
     Methods: steering pushes a feature on an empty image and asks what is seen; topk shows the images that activate it
-    most; hybrid shows the same and pushes it there, where it is active; steering+ needs no images, but a lens (seesay
-    teach), which tells what phrase fits what the feature reads. Baselines: one-word clamps it on an empty image
-    and asks for a word; vocabulary and token-change need no answer at all, dissect (CLIP-Dissect) no language model.
+    most; hybrid shows the same and pushes it there, where it is active. With a lens (seesay teach), which tells what
+    phrases fit what a feature reads, steering+ needs no images; topk+ and hybrid+ hold these against them. Baselines:
+    one-word clamps it on an empty image and asks for a word; vocabulary and token-change need no answer at all, dissect
+    (CLIP-Dissect) no language model.
 
     Only what is missing is asked; the same command goes on after a stop or a kill, and tries again what failed. Several
     methods, explainers, strengths and controls live side by side in one run.
@@ -147,7 +148,7 @@ class Explain:
             ExitStack() as stack,
             speaking(
                 self.path,
-                steers=setting.way.steers,
+                steers=setting.way.steers or setting.way.reads,
                 subject=self.subject,
                 sae=self.sae,
                 layer=self.layer,
@@ -165,15 +166,15 @@ class Explain:
             lens = None
             if setting.way.reads:
                 lens = taught_lens(run, speaker.voice)
-                setting = replace(setting, lens=lens.identity, strength=setting.strength or lens.strength)
-                if setting.control == "none":
-                    setting = replace(setting, strength=None)
+                setting = replace(setting, lens=lens.identity)
+                if not setting.way.shows and setting.control != "none":
+                    setting = replace(setting, strength=setting.strength or lens.strength)
             if setting.way.steers and setting.strength is None and setting.control != "none":
                 strength, source = resolve_run_strength(run, speaker.voice, setting, named.sae)
                 setting = replace(setting, strength=strength)
             else:
                 strength = setting.strength
-                source = "as given" if lens is None or lens.strength != strength else "by which the lens was taught"
+                source = "as given" if lens is None or lens.strength != strength else "as when the lens was taught"
             if strength is not None:
                 output.console.print(Text(f"Strength: {strength.value:g} ({strength.unit}), {source}."))
             with stopping(output), output.progress(setting.method, total=len(feature_ids)) as advance:

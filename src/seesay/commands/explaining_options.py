@@ -98,7 +98,8 @@ class SteeringOptions:
     one. Every explanation names it. 1 is exact."""
 
     positions: Positions = "all"
-    """Where an empty image is steered: at all positions, or at patches alone. Exemplars are at their active patches."""
+    """Where an empty image is steered: at all positions, at patches alone, in a disc in the middle, or at a random half
+    of the patches. Exemplars are at their active patches."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,10 @@ class DecodingOptions:
 
     words: Count = 5
     """How many words vocabulary and token-change tell."""
+
+    contrast: float = 0.0
+    """Say what would not be said of a white image: so much of the log-probabilities that it gets is taken away, token
+    by token. 0 takes nothing, 1 all of it."""
 
     def decoding(self, seed: int) -> Decoding:
         """The same for the library.
@@ -191,6 +196,7 @@ def setting_of(
         n_words=speaking.words,
         decoding=speaking.decoding(seed),
         seed=seed,
+        contrast=speaking.contrast,
     )
 
 
@@ -198,12 +204,17 @@ def _check_used(
     way: Way, method: Method, steering: SteeringOptions, showing: ShowingOptions, speaking: DecodingOptions
 ) -> None:
     """Refuse what a method has no use for: whoever gives it expects something of it."""
-    drawn = ("samples", "temperature", "top_p", "top_k")
+    drawn = ("samples", "temperature", "top_p", "top_k", "contrast")
     unused: tuple[tuple[bool, object, tuple[str, ...], str], ...] = (
         (not way.steers, steering, ("mode",), "steers nothing"),
         (way.shows, steering, ("empty", "positions", "coarse"), "shows exemplars"),
         (not way.shows, showing, ("shown", "overlay", "exemplars"), "shows no exemplars"),
-        (way.reads, steering, ("mode", "empty", "positions", "coarse"), "steers as when its lens was taught"),
+        (
+            way.reads and not way.shows,
+            steering,
+            ("mode", "empty", "positions", "coarse"),
+            "steers as its lens was taught",
+        ),
         (not way.generates, speaking, drawn, "lets no model speak"),
         (way.generates, speaking, ("words",), "lets a model speak"),
         (method == "dissect", showing, ("shown", "overlay", "exemplars"), "looks at up to 100 whole images"),

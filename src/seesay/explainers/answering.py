@@ -10,19 +10,20 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from seesay.explainers.cases import Case
-from seesay.explainers.lens import Lens
+from seesay.explainers.lens import Expected, Lens
 from seesay.records import Decoding
 from seesay.vlm import VLM, Answer, ImageTokens
+from seesay.vlm.contrast import say_unlike
 from seesay.vlm.likelihood import phrase_likelihoods
 from seesay.vlm.model import Watch
 
 Rows = Sequence[Sequence[ImageTokens]]
 
 N_WEIGHED = 8
-"""Phrases that the steered image is asked about: more of them change next to nothing."""
+"""Phrases that the images are asked about: more of them change next to nothing."""
 
-STEERED_SHARE = 0.2
-"""What the steered image weighs beside the reading; chosen on validation features of the embedded world."""
+SEEN_SHARE = 0.2
+"""What the images weigh beside the reading; chosen on validation features of the embedded world."""
 
 _LEAST_GAIN = 1e-5
 """Of a probability or a cosine; less is rounding."""
@@ -72,6 +73,47 @@ class Saying:
             rows,
             self._decoding,
             keys=[case.key for case in cases],
+            batch_size=self._at_once,
+            watch=self._watch,
+        )
+
+
+@final
+class Contrasting:
+    """The language model is asked, and says what it would not say of the unsteered empty image.
+
+    Args:
+        vlm: who is asked.
+        prompt: what.
+        unsteered: the empty image with nothing pushed.
+        share: how much what is said of it counts; see [seesay.vlm.contrast.say_unlike][].
+        max_new_tokens: where an answer is cut off.
+        watch: listens while it speaks.
+        at_once: questions that it answers at a time, halved when memory runs out; None takes all.
+    """
+
+    def __init__(
+        self,
+        vlm: VLM,
+        prompt: str,
+        unsteered: Sequence[ImageTokens],
+        share: float,
+        max_new_tokens: int,
+        watch: Watch | None = None,
+        at_once: int | None = None,
+    ) -> None:
+        self._vlm, self._prompt, self._unsteered, self._share = vlm, prompt, unsteered, share
+        self._max_new_tokens, self._watch, self._at_once = max_new_tokens, watch, at_once
+
+    def answer(self, rows: Rows, cases: Sequence[Case]) -> list[Answer]:
+        """What it says."""
+        return say_unlike(
+            self._vlm,
+            self._prompt,
+            rows,
+            self._unsteered,
+            self._share,
+            max_new_tokens=self._max_new_tokens,
             batch_size=self._at_once,
             watch=self._watch,
         )
@@ -129,28 +171,30 @@ class Vocabulary:
 
 @final
 class Weighing:
-    """The phrase of a lens that the feature's reading and its steered image speak for most.
+    """The phrase of a lens that the feature's reading and its images speak for most.
 
-    Those that fit the reading best are held against the image: how much more probable is each than where other
-    features are steered?
+    Those that fit the reading best are held against the images: how much more probable is each than where other
+    features are looked at?
 
     Args:
         vlm: who is asked.
         prompt: what.
-        lens: the phrases, and what is known of them.
+        lens: the phrases, and how well each fits a reading.
+        expected: how probable the model finds each of any feature, asked and shown this way.
         at_once: questions that are answered at a time, halved when memory runs out; None takes all.
     """
 
-    def __init__(self, vlm: VLM, prompt: str, lens: Lens, at_once: int | None = None) -> None:
+    def __init__(self, vlm: VLM, prompt: str, lens: Lens, expected: Expected, at_once: int | None = None) -> None:
         self._vlm, self._prompt, self._lens, self._at_once = vlm, prompt, lens, at_once
+        self._expected = expected
 
     def answer(self, rows: Rows, cases: Sequence[Case]) -> list[Answer]:
-        """The phrase for each case, with its mean log-probability per token as an answer."""
+        """The phrase for each case; it comes without a likelihood, as it was not drawn."""
         readings = self._lens.read(torch.stack([case.reads for case in cases if case.reads is not None]))
         fitting = readings.topk(min(N_WEIGHED, len(self._lens.phrases)), dim=-1)
         told = [[self._lens.phrases[each] for each in row] for row in fitting.indices.tolist()]
         likelihoods = phrase_likelihoods(self._vlm, self._prompt, rows, told, self._at_once)
-        best = (fitting.values + STEERED_SHARE * self._lens.surprise(likelihoods, fitting.indices)).argmax(-1)
+        best = (fitting.values + SEEN_SHARE * self._expected.surprise(likelihoods, fitting.indices)).argmax(-1)
         return [Answer(phrases[place], None) for phrases, place in zip(told, best.tolist(), strict=True)]
 
 

@@ -58,7 +58,7 @@ class Cases:
     Args:
         setting: with its control.
         gallery: the features' exemplars and statistics.
-        sae: whose directions; None for a method that steers nothing.
+        sae: whose directions; None for a method that neither steers nor reads.
         coefficient_of: a feature's coefficient by its largest activation (None if unknown).
 
     Raises:
@@ -115,7 +115,7 @@ class Cases:
             activating=pushed,
             coefficient=alpha,
             direction=direction,
-            reads=self._reads(pushed, direction, direction_of) if self._setting.way.reads else None,
+            reads=self._reads(feature_id, pushed, direction_of) if self._setting.way.reads else None,
             exemplars=tuple(exemplars),
             donor_id=donor_id,
             reason=reason,
@@ -126,16 +126,16 @@ class Cases:
             return None, 0.0
         assert self._sae is not None
         alpha = self._coefficient_of(largest)
-        if source == "random":
-            direction = random_direction(feature_id, self._sae.d_model, self._setting.seed).to(self._sae.W_dec)
-        else:
-            direction = self._sae.direction(pushed)
-        return direction, alpha
+        return self._random(feature_id) if source == "random" else self._sae.direction(pushed), alpha
 
-    def _reads(self, pushed: int, direction: Tensor | None, source: str) -> Tensor | None:
-        """What the feature that is pushed reads; a random direction reads along itself."""
+    def _reads(self, feature_id: int, pushed: int, source: str) -> Tensor:
+        """What the feature in question reads; a random direction reads along itself."""
         assert self._sae is not None
-        return direction if source == "random" else encoder_rows(self._sae, [pushed])[0]
+        return self._random(feature_id) if source == "random" else encoder_rows(self._sae, [pushed])[0]
+
+    def _random(self, feature_id: int) -> Tensor:
+        assert self._sae is not None
+        return random_direction(feature_id, self._sae.d_model, self._setting.seed).to(self._sae.W_dec)
 
     @property
     def _counts_in_activations(self) -> bool:

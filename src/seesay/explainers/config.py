@@ -14,8 +14,9 @@ Empty = Literal[EmptyImage, "mean", "zeros"]
 """What is steered where there are no exemplars: an empty image; `mean`, the mean of the run's images; or `zeros`, no
 image at all: zeros enter the encoder's first block."""
 
-Positions = Literal["all", "patches"]
-"""Where an empty image is steered: at every position, CLS included, as published; or at patches alone."""
+Positions = Literal["all", "patches", "disc", "half"]
+"""Where an empty image is steered: at every position, CLS included, as published; at patches alone; at those in a disc
+in the middle, half as wide as the image; or at a random half of them, drawn by the seed."""
 
 Selection = Literal["top", "quantile"]
 """Which exemplars are shown: the most activating ones, or some from every quantile."""
@@ -68,6 +69,18 @@ METHODS: Mapping[Method, Way] = MappingProxyType({
         "the phrase that fits best what the feature reads, by a lens, and what it makes the model say; no images",
         reads=True,
     ),
+    "topk+": Way(
+        False, True, "topk", False, "the same phrase, held against the images that activate the feature", reads=True
+    ),
+    "hybrid+": Way(
+        True,
+        True,
+        "topk",
+        False,
+        "the same, the feature pushed at the images' active patches",
+        like="hybrid",
+        reads=True,
+    ),
     "one-word": Way(
         True, False, "one-word", True, "clamp the feature on an empty image and ask for a word", mode="clamp"
     ),
@@ -93,7 +106,7 @@ METHODS: Mapping[Method, Way] = MappingProxyType({
 """Every method.
 
 Sources: `steering`, `topk` and `hybrid` (Steering-informed Top-k): arXiv 2603.22593; `one-word`: Pach et al., arXiv
-2504.02821; `steering+`: seesay's own, see [seesay.teaching][];
+2504.02821; `steering+`, `topk+` and `hybrid+`: seesay's own, see [seesay.teaching][];
 `vocabulary` and `token-change`: baselines that need no generation; `dissect`: CLIP-Dissect, arXiv
 2204.10965, which needs no language model at all, and goes another way: see [seesay.pipeline.dissecting][].
 """
@@ -138,7 +151,9 @@ class Setting:
         selection: which exemplars.
         n_words: tokens to tell, for methods that take them from the vocabulary.
         decoding: how words are chosen; its seed is of the draw alone.
-        seed: of random controls and of a noise image.
+        seed: of random controls, of a noise image, and of a random half of the patches.
+        contrast: how much the log-probabilities of what is said of the empty image itself are taken away, token by
+            token, from those of what is seen; greedy decoding alone.
         lens: identity of the lens that features are read through, for a method that reads; None while it is still to
             be chosen.
 
@@ -163,6 +178,7 @@ class Setting:
     decoding: Decoding = Decoding()
     seed: int = 0
     lens: str | None = None
+    contrast: float = 0.0
 
     def __post_init__(self) -> None:
         for name, kind in _CHOICES.items():
@@ -189,6 +205,12 @@ class Setting:
             raise InvalidSetting(
                 f"{self.control} for {self.method}, which does not join images and steering",
                 expected=f"hybrid, or the control {str(self.control).split('-')[0]}",
+            )
+        if not 0 <= self.contrast <= 1:
+            raise InvalidSetting(f"contrast {self.contrast:g} for {self.method}", expected="0 to 1")
+        if self.contrast and self.decoding.temperature:
+            raise InvalidSetting(
+                f"contrast {self.contrast:g} for {self.method} at a temperature", expected="0 of one of them"
             )
         if not 0 <= self.seed < 1 << 63:
             raise InvalidSetting(f"seed {self.seed}", expected="0 or more, below 2 to the 63rd")
@@ -229,6 +251,7 @@ class Setting:
             "decoding": not way.generates,
             "seed": not self._draws,
             "lens": not way.reads,
+            "contrast": not (way.generates and self.contrast),
         }
         values = {**asdict(self), "mode": self.push}
         facts = {name: value for name, value in values.items() if not unused.get(name)}
@@ -242,7 +265,7 @@ class Setting:
     @property
     def _draws(self) -> bool:
         """Whether anything but words is drawn at random."""
-        noisy = self.empty == "noise" and not self.way.shows
+        noisy = (self.empty == "noise" or self.positions == "half") and not self.way.shows
         return noisy or self.control not in (None, "none")
 
 

@@ -12,13 +12,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seesay.errors import InvalidSetting, InvalidStrength, LayerNotFound, MismatchedSAE
-from seesay.explainers.answering import Answering, Saying, TokenChange, Vocabulary, Weighing, divergence
+from seesay.explainers.answering import Answering, Contrasting, Saying, TokenChange, Vocabulary, Weighing, divergence
 from seesay.explainers.cases import Case, Cases
 from seesay.explainers.config import IMAGES_AT_ONCE, Setting
 from seesay.explainers.gallery import Gallery
 from seesay.explainers.kl_strength import stepping_up
 from seesay.explainers.lens import Lens
 from seesay.explainers.sights import NO_OTHER, EmptySight, ExemplarSight, Ground, Sight, encoded_empty
+from seesay.images.blank import blank_image
 from seesay.records import Explanation, Status, Strength, StrengthUnit
 from seesay.sae import SAE
 from seesay.steering import coefficient
@@ -41,7 +42,7 @@ class Explainer:
         vlm: the model that sees and says.
         setting: how.
         gallery: what is known of the features besides their directions.
-        sae: whose features, on the device of the vision encoder; None for a method that steers nothing.
+        sae: whose features, on the device of the vision encoder; None for a method that neither steers nor reads.
         layer: the block to steer; None for the same.
         encoder_differs_in: for the record; see [seesay.vlm.identity.encoder_difference][].
         ground: what features are pushed on, where no exemplars are shown.
@@ -227,10 +228,23 @@ class Explainer:
 
     @cached_property
     def _answering(self) -> Answering:
+        if self.setting.contrast and self.setting.way.generates:
+            decoding, at_once = self.setting.decoding, self._questions_at_once
+            unsteered = self._vlm.encode([blank_image("white", self._vlm.encoder.image_size)])
+            return Contrasting(
+                self._vlm,
+                self._prompt,
+                unsteered,
+                self.setting.contrast,
+                decoding.max_new_tokens,
+                self._watch,
+                at_once,
+            )
         if self.setting.way.generates:
             return Saying(self._vlm, self._prompt, self.setting.decoding, self._watch, self._questions_at_once)
         if self._lens is not None and self.setting.way.reads:
-            return Weighing(self._vlm, self._prompt, self._lens, self._questions_at_once)
+            expected = self._lens.of_pupils if self.setting.way.shows else self._lens.of_steered
+            return Weighing(self._vlm, self._prompt, self._lens, expected, self._questions_at_once)
         nobody = Case(-1, -1, -1)
         (unsteered,) = self._sight.see([nobody])
         if self.setting.method == "vocabulary":
@@ -334,7 +348,7 @@ def _check_lens(setting: Setting, lens: Lens | None, sae: SAE | None) -> None:
             f"{setting.method} without a lens", expected="one that the explainer has taught", remedy="seesay teach RUN"
         )
     lens.check_fits(sae)
-    if setting.strength is not None and setting.strength != lens.strength:
+    if not setting.way.shows and setting.strength is not None and setting.strength != lens.strength:
         raise InvalidStrength(
             f"strength {setting.strength.value:g} ({setting.strength.unit}) for {setting.method}",
             expected=f"{lens.strength.value:g} ({lens.strength.unit}), by which the lens was taught",

@@ -23,12 +23,48 @@ from seesay.errors import MismatchedSAE, UnusablePath
 from seesay.records import Strength, StrengthUnit
 from seesay.sae import SAE
 
-EXPECTED_SHARE = 0.5
+_COMMON_SHARE = 0.5
 """How much of what a model says of other features, too, is taken away. Less leaves what it says of everything; all of
 it prefers what it never says."""
 
-_TENSORS = ("weights", "centre", "expected")
+_TENSORS = ("weights", "centre", "of_steered", "of_pupils")
 _MOST_PHRASES = 1 << 16
+_LEAST_SPREAD = 1e-12
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """How probable a model finds phrases of any feature, so that one sees what it says of one alone.
+
+    Args:
+        mean: natural log-probability of each phrase, summed over its tokens, on average.
+        spread: standard deviation, over features and phrases, of what is left when a share of it is taken away.
+    """
+
+    mean: Float[Tensor, " phrase"]
+    spread: float
+
+    @classmethod
+    def of(cls, likelihoods: Float[Tensor, "feature phrase"]) -> "Expected":
+        """What likelihoods come to.
+
+        Args:
+            likelihoods: of each phrase where different features are looked at.
+        """
+        mean = likelihoods.mean(0)
+        return cls(mean, max((likelihoods - _COMMON_SHARE * mean).std().item(), _LEAST_SPREAD))
+
+    def surprise(
+        self, likelihoods: Float[Tensor, "case chosen"], chosen: Int[Tensor, "case chosen"]
+    ) -> Float[Tensor, "case chosen"]:
+        """How much more probable answers are than of other features, in standard deviations.
+
+        Args:
+            likelihoods: natural log-probabilities of phrases, summed over their tokens.
+            chosen: which phrases these are.
+        """
+        return (likelihoods - _COMMON_SHARE * self.mean[chosen]) / self.spread
 
 
 @final
@@ -41,10 +77,9 @@ class Lens:
         weights: what a residual has to look like for each of them; see [seesay.teaching.fitting.fit][].
         centre: the mean of the encoder rows, of unit norm, of the features that it was held against.
         spread: standard deviation of those features' readings before they are divided by it.
-        expected: mean natural log-probability of each phrase, summed over its tokens, as an answer when one of those
-            features is steered.
-        expected_spread: standard deviation of what is left when a share of that is taken away.
-        strength: by which they were steered.
+        of_steered: what the model says when one of those features is steered on the empty image.
+        of_pupils: what it says of the pupils, who are shown as exemplars are.
+        strength: by which features were steered.
         facts: all that it depends on, as plain data.
     """
 
@@ -52,8 +87,8 @@ class Lens:
     weights: Float[Tensor, "phrase d_model"]
     centre: Float[Tensor, " d_model"]
     spread: float
-    expected: Float[Tensor, " phrase"]
-    expected_spread: float
+    of_steered: Expected
+    of_pupils: Expected
     strength: Strength
     facts: Mapping[str, Any]
 
@@ -75,30 +110,21 @@ class Lens:
         """
         return (normalize(rows.float().cpu(), dim=-1) - self.centre) @ self.weights.T / self.spread
 
-    def surprise(
-        self, likelihoods: Float[Tensor, "case chosen"], chosen: Int[Tensor, "case chosen"]
-    ) -> Float[Tensor, "case chosen"]:
-        """How much more probable answers are than where other features are steered, in standard deviations.
-
-        Args:
-            likelihoods: natural log-probabilities of phrases, summed over their tokens.
-            chosen: which phrases these are.
-        """
-        return (likelihoods - EXPECTED_SHARE * self.expected[chosen]) / self.expected_spread
-
     @property
     def _header(self) -> dict[str, Any]:
         return {
             "phrases": list(self.phrases),
             "spread": self.spread,
-            "expected_spread": self.expected_spread,
+            "of_steered": self.of_steered.spread,
+            "of_pupils": self.of_pupils.spread,
             "strength": {"value": self.strength.value, "unit": self.strength.unit},
             "facts": dict(self.facts),
         }
 
     def content(self) -> bytes:
         """As a file holds it: safetensors, with the rest as JSON in its header."""
-        tensors = {name: getattr(self, name).float().contiguous() for name in _TENSORS}
+        own = (self.weights, self.centre, self.of_steered.mean, self.of_pupils.mean)
+        tensors = {name: value.float().contiguous() for name, value in zip(_TENSORS, own, strict=True)}
         return save(tensors, metadata={"lens": json.dumps(self._header)})
 
     @classmethod
@@ -114,14 +140,14 @@ class Lens:
         try:
             with safe_open(path, framework="pt") as file:
                 header = json.loads((file.metadata() or {})["lens"])
-                weights, centre, expected = (file.get_tensor(name).float() for name in _TENSORS)
+                weights, centre, steered, pupils = (file.get_tensor(name).float() for name in _TENSORS)
             found = cls(
                 phrases=tuple(header["phrases"]),
                 weights=weights,
                 centre=centre,
                 spread=float(header["spread"]),
-                expected=expected,
-                expected_spread=float(header["expected_spread"]),
+                of_steered=Expected(steered, float(header["of_steered"])),
+                of_pupils=Expected(pupils, float(header["of_pupils"])),
                 strength=Strength(float(header["strength"]["value"]), header["strength"]["unit"]),
                 facts=dict(header["facts"]),
             )
@@ -137,12 +163,16 @@ class Lens:
         n = len(self.phrases)
         if not 1 <= n <= _MOST_PHRASES or not all(isinstance(each, str) and each.strip() for each in self.phrases):  # pyright: ignore[reportUnnecessaryIsInstance] (JSON may hold anything)
             raise ValueError(f"{n} phrases, or some without words")
-        if self.weights.dim() != 2 or self.weights.shape[0] != n or self.expected.shape != (n,):
+        expected = (self.of_steered, self.of_pupils)
+        if self.weights.dim() != 2 or any(
+            each.shape != (n,) for each in (self.weights[:, 0], *(e.mean for e in expected))
+        ):
             raise ValueError(f"weights of shape {list(self.weights.shape)} for {n} phrases")
         if self.centre.shape != (self.d_model,):
             raise ValueError(f"a centre of shape {list(self.centre.shape)}, expected {self.d_model} numbers")
-        numbers = (*(getattr(self, name).sum().item() for name in _TENSORS), self.spread, self.expected_spread)
-        if not all(map(math.isfinite, numbers)) or min(self.spread, self.expected_spread) <= 0:
+        spreads = (self.spread, *(each.spread for each in expected))
+        tensors = (self.weights, self.centre, *(each.mean for each in expected))
+        if not all(map(math.isfinite, (*spreads, *(each.sum().item() for each in tensors)))) or min(spreads) <= 0:
             raise ValueError("numbers that are none")
         if self.strength.unit not in get_args(StrengthUnit) or not math.isfinite(self.strength.value):
             raise ValueError(f"a strength of {self.strength.value} {self.strength.unit}")

@@ -27,6 +27,9 @@ from seesay.vlm import VLM, ImageTokens
 from seesay.vlm.batches import fitting, is_out_of_memory
 from seesay.vlm.encoded import Encoded, join
 
+_DISC = 0.5
+"""Radius, in halves of the image."""
+
 _SHARED_BYTES = 1 << 30
 """Of pictures that are kept for other features: on the encoder's device, as it made them."""
 
@@ -85,7 +88,7 @@ class EmptySight:
         self._vlm, self._sae, self._blank, self._setting, self._along = vlm, sae, blank, setting, along
         self._at_once = images_at_once
         self._scale_p = sae.activation_scale(self._blank.residual)[0]
-        self._positions = self._blank.is_patch if setting.positions == "patches" else None
+        self._positions = _chosen(blank, setting)
 
     @cached_property
     def _codes(self) -> Codes:
@@ -282,6 +285,26 @@ def encoded_empty(vlm: VLM, layer: int, empty: Empty, seed: int, gallery: Galler
     if empty == "mean":
         return vlm.encode_to([gallery.mean_image(size)], layer)
     return vlm.encode_to([blank_image(empty, size, seed)], layer)
+
+
+def _chosen(blank: Encoded, setting: Setting) -> Bool[Tensor, "image position"] | None:
+    """The positions at which an empty image is steered; None for all."""
+    if setting.positions == "all":
+        return None
+    if setting.positions == "patches":
+        return blank.is_patch
+    (geometry,) = blank.geometries
+    rows, columns = geometry.grid
+    if setting.positions == "disc":
+        # centres of patches, from -1 to 1
+        y, x = ((2 * torch.arange(n) + 1) / n - 1 for n in (rows, columns))
+        is_chosen = (y[:, None].square() + x.square() <= _DISC**2).flatten()
+    else:
+        order = torch.randperm(rows * columns, generator=torch.Generator().manual_seed(setting.seed))
+        is_chosen = order < rows * columns / 2
+    found = torch.zeros(1, blank.residual.shape[1], dtype=torch.bool)
+    found[0, torch.as_tensor(geometry.position_of_patch)] = is_chosen
+    return found.to(blank.residual.device)
 
 
 def _activations(codes: Codes, cases: Sequence[Case]) -> Float[Tensor, "row position"]:

@@ -15,7 +15,7 @@ from seesay.errors import InvalidSetting, UnknownPhrase
 from seesay.explainers.config import Setting
 from seesay.explainers.explainer import Explainer
 from seesay.explainers.gallery import NoImages
-from seesay.explainers.lens import EXPECTED_SHARE, Lens, encoder_rows
+from seesay.explainers.lens import Expected, Lens, encoder_rows
 from seesay.records import Decoding, Strength
 from seesay.sae import SAE
 from seesay.teaching.config import Teaching
@@ -87,18 +87,18 @@ def teach(
     phrases = _most_common(said, teaching.n_phrases)
     with progress("pupils", len(pupils)) as advance:
         asked = list(_asked(vlm, pupils, patches, pictures, phrases, advance))
-    weights = fit(torch.stack([each.offset for each in pupils]), meanings(torch.cat(asked), teaching), teaching)
+    of_pupils = torch.cat(asked)
+    weights = fit(torch.stack([each.offset for each in pupils]), meanings(of_pupils, teaching), teaching)
     rows = normalize(encoder_rows(sae, references).float().cpu(), dim=-1)
     centre = rows.mean(0)
-    likelihoods = _steered_likelihoods(vlm, sae, layer, references, steered, phrases, progress)
-    expected = likelihoods.mean(0)
+    of_steered = _steered_likelihoods(vlm, sae, layer, references, steered, phrases, progress)
     return Lens(
         phrases=tuple(phrases),
         weights=weights,
         centre=centre,
         spread=((rows - centre) @ weights.T).std().clamp_min(1e-12).item(),
-        expected=expected,
-        expected_spread=(likelihoods - EXPECTED_SHARE * expected).std().clamp_min(1e-12).item(),
+        of_steered=Expected.of(of_steered),
+        of_pupils=Expected.of(of_pupils),
         strength=strength,
         facts={
             "algorithm": _ALGORITHM,

@@ -171,7 +171,7 @@ class VLM:
             return []
         n = decoding.n_samples
         seeds = [seed_of(decoding.seed, key, sample) for key in keys for sample in range(n)]
-        asked = self.asking_all(prompt, rows, Chooser(decoding, seeds, self._end_ids), n_samples=n)
+        asked = self.asking_all(prompt, rows, Chooser(decoding, seeds, self.end_ids), n_samples=n)
 
         def spelt(said: Sequence[Said]) -> list[str]:
             return self.decode([each.token_ids for each in said])
@@ -281,7 +281,7 @@ class VLM:
             "vocabulary": sorted(self._tokenizer.get_vocab().items()),
             "chat_template": self._family.chat_template or self._tokenizer.chat_template,
             "settings": settings,
-            "ends": self._end_ids,
+            "ends": self.end_ids,
             "picture": {
                 name: hashlib.sha256(value.cpu().double().numpy().tobytes()).hexdigest()
                 for name, value in self.encoder.pictures([noise]).items()
@@ -344,7 +344,8 @@ class VLM:
         return write_turn(self._tokenizer, prompt, written)
 
     @property
-    def _end_ids(self) -> list[int]:
+    def end_ids(self) -> list[int]:
+        """The tokens that end an answer."""
         end = self.model.generation_config.eos_token_id
         return [token for token in (end if isinstance(end, list) else [end]) if token is not None]
 
