@@ -111,6 +111,7 @@ def test_what_is_said_of_the_empty_image_is_no_phrase(collected_world: Path, tmp
         speaker.vlm.prompts["steering"], [speaker.vlm.encode([seesay.images.blank.blank_image("white", 64)])]
     )
     assert said.text.strip() not in lens.phrases
+    assert max(len(speaker.vlm.tokenize(each)) for each in lens.phrases) < 24, "what has come to no end is no phrase"
     assert len(set(lens.phrases)) == len(lens.phrases) > 3
     assert len(lens.facts["references"]) == min(6, n_validation)
     assert lens.strength == STRENGTH

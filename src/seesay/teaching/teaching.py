@@ -84,6 +84,9 @@ def teach(
     nothing = Explainer(vlm, replace(steered, control="none"), NoImages(references), sae=sae, layer=layer)
     ((unsteered,),) = nothing.explain(references[:1])
     del said[_spelt(unsteered.raw_text)]
+    # and what has come to no end is no phrase
+    for phrase in [each for each in said if len(vlm.tokenize(each)) >= decoding.max_new_tokens]:
+        del said[phrase]
     phrases = _most_common(said, teaching.n_phrases)
     with progress("pupils", len(pupils)) as advance:
         asked = list(_asked(vlm, pupils, patches, pictures, phrases, advance))

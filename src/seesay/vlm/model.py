@@ -288,6 +288,10 @@ class VLM:
             },
         }
 
+    def tokenize(self, text: str) -> list[int]:
+        """Turn words into tokens, as they stand in an answer: nothing is put before or after them."""
+        return self._tokenizer(text, add_special_tokens=False)["input_ids"]
+
     def decode(self, token_ids: Int[Tensor, "answer token"] | Sequence[Sequence[int]]) -> list[str]:
         """Turn tokens into words, special tokens left out.
 
