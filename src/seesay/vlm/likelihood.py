@@ -92,25 +92,21 @@ def phrase_likelihoods(
 
 def _tokens(vlm: VLM, answer: str, start: str) -> list[int]:
     """An answer's tokens as they follow its start, without those that mean something to the model itself."""
-    tokenizer: Any = vlm._tokenizer  # pyright: ignore[reportPrivateUsage] (a model's words are its own affair)
-
-    def tokenize(text: str) -> list[int]:
-        return tokenizer(text, add_special_tokens=False)["input_ids"]
-
     words = " ".join(answer.split())
     if not words:
         return []
-    ids = tokenize(words)
+    ids = vlm.tokenize(words)
     if start:
         # A word that follows another one is often another token than the same word alone.
-        begun, whole = tokenize(start), tokenize(f"{start} {words}")
+        begun, whole = vlm.tokenize(start), vlm.tokenize(f"{start} {words}")
         ids = whole[len(begun) :] if whole[: len(begun)] == begun else ids
-    return [token_id for token_id in ids if token_id not in _special(vlm, tokenizer)][:MOST_TOKENS]
+    special = _special(vlm)
+    return [token_id for token_id in ids if token_id not in special][:MOST_TOKENS]
 
 
-def _special(vlm: VLM, tokenizer: Any) -> frozenset[int]:
+def _special(vlm: VLM) -> frozenset[int]:
     """The tokens that begin, end and pad, or stand for images. That for an unknown word is a word, if a poor one."""
-    ends = vlm.model.generation_config.eos_token_id
+    tokenizer: Any = vlm._tokenizer  # pyright: ignore[reportPrivateUsage] (a model's words are its own affair)
     added = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
-    of_model = {*(ends if isinstance(ends, list) else [ends]), vlm.model.config.image_token_id}
+    of_model = {*vlm.end_ids, vlm.model.config.image_token_id}
     return frozenset({*tokenizer.all_special_ids, *added, *of_model} - {tokenizer.unk_token_id})
