@@ -34,6 +34,7 @@ from seesay.commands.score import ScoreCommand
 from seesay.commands.serve import Serve
 from seesay.commands.show import Show
 from seesay.commands.steer import Steer
+from seesay.commands.study import StudyCommand
 from seesay.commands.teach import Teach
 from seesay.commands.train_sae import TrainSAE
 from seesay.commands.trust import Trust
@@ -75,6 +76,7 @@ COMMANDS: Mapping[str, type[Command]] = {
     "report": Report,
     "serve": Serve,
     "reproduce": Reproduce,
+    "study": StudyCommand,
     "export": Export,
     "doctor": Doctor,
 }
@@ -101,6 +103,7 @@ _Overview = (
     | Annotated[Report, subcommand("report")]
     | Annotated[Serve, subcommand("serve")]
     | Annotated[Reproduce, subcommand("reproduce")]
+    | Annotated[StudyCommand, subcommand("study")]
     | Annotated[Export, subcommand("export")]
     | Annotated[Doctor, subcommand("doctor")]
 )
@@ -132,6 +135,7 @@ In order of use:
   seesay report runs/x            one file to be read, kept or sent
   seesay serve runs/x             all of it in a browser
   seesay reproduce                the paper's claims, tested
+  seesay study steering-plus      words without images, held against methods that look
   seesay export runs/x --out DIR  tables, Neuronpedia's lines, or a dataset of the Hub
   seesay world evaluate           what these models can do, and what they must
   seesay world train              those small models again, from nothing

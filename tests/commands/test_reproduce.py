@@ -14,9 +14,9 @@ from seesay.commands.explaining_options import ExplainerOptions
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.reproduce import Reproduce, commit_of_sources
-from seesay.commands.reproducing import Command, Means, Steps
-from seesay.commands.reproduction_notes import Notes
+from seesay.commands.reproducing import Command, Means, Steps, work_of
 from seesay.commands.sharing import SharingOptions
+from seesay.commands.step_notes import Notes
 from seesay.commands.timing import Timing
 from seesay.records import Strength
 from seesay.report.sections import Column, Row, Section, Sentence, Table, as_markdown
@@ -103,7 +103,7 @@ def test_damaged_notes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def notes_in(folder: Path) -> Notes:
-    return Notes(folder, WORLD, None, ExplainerOptions(), Options())
+    return Notes(folder, work_of(WORLD, None, ExplainerOptions(), Options()))
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +135,7 @@ def test_the_kill_of_a_step_leaves_it_to_be_done(tmp_path: Path, monkeypatch: py
     steps = Steps(tmp_path, WORLD, Means(ExplainerOptions(), SharingOptions(), Options()), None, None, OUTPUT)
     timing = Timing(tmp_path, (1,), Strength(1.0), 24, ExplainerOptions(), Options())
     monkeypatch.setattr(Timing, "run", lambda self: self.rounds.append([1.0, 2.0]))
-    monkeypatch.setattr("seesay.commands.reproduction_notes.write_json", broken)
+    monkeypatch.setattr("seesay.commands.step_notes.write_json", broken)
     with pytest.raises(KeyboardInterrupt):
         steps._do("time, S, middle", timing)
     assert not notes_in(tmp_path).step("time, S, middle")

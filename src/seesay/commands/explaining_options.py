@@ -1,7 +1,7 @@
 """The options of commands that put features into words: who explains, what is steered, shown, and how words come."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -90,8 +90,12 @@ class SteeringOptions:
     default add, and clamp for one-word."""
 
     empty: Empty = "white"
-    """The empty image that is steered: a flat one, noise, the mean of the run's images, or zeros: nothing enters the
-    encoder's first block."""
+    """The empty image that is steered: a flat one, noise, several (white, grey and black, in one turn), the mean of the
+    run's images, or zeros: nothing enters the encoder's first block."""
+
+    swept: bool = False
+    """Push at several strengths, half to double, and tell the answer that fits all of them best, unlike what is said
+    where nothing is pushed."""
 
     coarse: Count = 1
     """An approximation for speed: after the steered block, squares of so many patches a side go through the encoder as
@@ -197,7 +201,35 @@ def setting_of(
         decoding=speaking.decoding(seed),
         seed=seed,
         contrast=speaking.contrast,
+        swept=steering.swept,
     )
+
+
+def explaining_options(setting: Setting) -> tuple[SteeringOptions, ShowingOptions, DecodingOptions]:
+    """The options that come to a setting; what its method has no use for is left as it is, or it would be refused.
+
+    Args:
+        setting: whose strength, control and seed are no part of these.
+    """
+    way, decoding = setting.way, setting.decoding
+    steering, showing = SteeringOptions(), ShowingOptions()
+    words = DecodingOptions(max_new_tokens=decoding.max_new_tokens)
+    if way.steers and not (way.reads and not way.shows):
+        steering = replace(steering, mode=setting.mode)
+    if way.shows:
+        showing = ShowingOptions(setting.n_images, setting.overlay, setting.selection)
+    elif not way.reads:
+        steering = replace(steering, empty=setting.empty, positions=setting.positions)
+    if way.generates:
+        steering = replace(steering, swept=setting.swept)
+        words = replace(
+            words,
+            temperature=decoding.temperature,
+            top_p=decoding.top_p,
+            top_k=decoding.top_k or None,
+            contrast=setting.contrast,
+        )
+    return steering, showing, words
 
 
 def _check_used(
@@ -206,7 +238,8 @@ def _check_used(
     """Refuse what a method has no use for: whoever gives it expects something of it."""
     drawn = ("samples", "temperature", "top_p", "top_k", "contrast")
     unused: tuple[tuple[bool, object, tuple[str, ...], str], ...] = (
-        (not way.steers, steering, ("mode",), "steers nothing"),
+        (not way.steers, steering, ("mode", "swept"), "steers nothing"),
+        (not way.generates, steering, ("swept",), "lets no model speak"),
         (way.shows, steering, ("empty", "positions", "coarse"), "shows exemplars"),
         (not way.shows, showing, ("shown", "overlay", "exemplars"), "shows no exemplars"),
         (

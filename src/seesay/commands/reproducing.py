@@ -1,31 +1,27 @@
 """The steps of a reproduction: other commands, in order, each of them done once."""
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
-from rich.text import Text
-
-from seesay import __version__
 from seesay.commands.calibrate import Calibrate
 from seesay.commands.collect import Collect
 from seesay.commands.explain import Explain
-from seesay.commands.explaining_options import DecodingOptions, ExplainerOptions, ShowingOptions, SteeringOptions
+from seesay.commands.explaining_options import DecodingOptions, ExplainerOptions, explaining_options
 from seesay.commands.images import ImageOptions
 from seesay.commands.instruments import InstrumentOptions
 from seesay.commands.label import Label
 from seesay.commands.loading import keeping
 from seesay.commands.options import Options
-from seesay.commands.output import Output, muted
-from seesay.commands.reproduction_notes import Notes
+from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.score import ScoreCommand
 from seesay.commands.sharing import SharingOptions
+from seesay.commands.step_notes import Notes, Work
+from seesay.commands.stepping import Command, Stepper
 from seesay.commands.timing import N_TIMED, Timing
-from seesay.facts import hash_of
 from seesay.reproduction.protocol import CONTROLS, METHODS, Block, Explainer, Protocol
 
 if TYPE_CHECKING:
@@ -35,9 +31,6 @@ if TYPE_CHECKING:
     from seesay.reproduction.reading import Asked
     from seesay.scorers.config import KnownScore
     from seesay.store.run import Run
-
-Command = Collect | Calibrate | Explain | ScoreCommand | Label | Timing
-"""What a step does."""
 
 
 @final
@@ -82,9 +75,19 @@ class Steps:
         output: Output,
     ) -> None:
         self._out, self._protocol, self._means, self._output = out, protocol, means, output
-        self._max_features, self._commit = max_features or protocol.max_features, commit
-        self._notes = Notes(out, protocol, self._max_features, means.who, means.common)
-        self._own: dict[str, None] = {}
+        self._max_features = max_features or protocol.max_features
+        self._notes = Notes(out, work_of(protocol, self._max_features, means.who, means.common))
+        self._stepper = Stepper(self._notes, commit, output)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """How long each step took that is part of what was asked for."""
+        return self._stepper.seconds
+
+    @property
+    def commits(self) -> list[str]:
+        """Of the sources that did the steps, each once."""
+        return self._stepper.commits
 
     def run_of(self, name: str) -> Path:
         """The folder of a run.
@@ -95,21 +98,11 @@ class Steps:
         return self._out / name
 
     @property
-    def seconds(self) -> dict[str, float]:
-        """How long each step took that is part of what was asked for."""
-        return {name: float(self._notes.step(name).get("seconds", 0.0)) for name in self._own}
-
-    @property
-    def commits(self) -> list[str]:
-        """Of the sources that did the steps, each once."""
-        return sorted({each for name in self._own if (each := self._notes.step(name).get("commit"))})
-
-    @property
     def times(self) -> dict[str, list[tuple[float, float]]]:
         """Seconds that Top-k and the hybrid took, by explainer, in each round."""
         (block, _), found = self._protocol.middle, dict[str, list[tuple[float, float]]]()
         for explainer in self._protocol.explainers:
-            rounds = self._came(_timing(explainer, block), "rounds")
+            rounds = self._stepper.came(_timing(explainer, block), "rounds")
             try:
                 found[explainer.title] = [(float(topk), float(hybrid)) for topk, hybrid in rounds]
             except (TypeError, ValueError) as error:
@@ -122,7 +115,7 @@ class Steps:
     def settings(self) -> "dict[Asked, str]":
         """The identities of the settings in which was explained what claims are judged by."""
         return {
-            (block.name, (method, explainer.size, explainer.seed), control): self._came(
+            (block.name, (method, explainer.size, explainer.seed), control): self._stepper.came(
                 _saying(method, control, explainer, block), "setting"
             )
             for block in self._protocol.blocks
@@ -152,7 +145,7 @@ class Steps:
         if method not in self._protocol.calibrating:
             return None
         name = _calibrating(method, explainer, block)
-        chosen = self._came(name, "strength")
+        chosen = self._stepper.came(name, "strength")
         try:
             return checked_strength(chosen["value"], chosen["unit"])
         except (KeyError, TypeError, ValueError) as error:
@@ -193,13 +186,13 @@ class Steps:
             KeyboardInterrupt: after Ctrl-C, when the batch is written.
         """
         for block in self._protocol.blocks:
-            self._do(f"collect, {block.name}", self._collect(block, self.run_of(block.name)))
+            self._stepper.do(f"collect, {block.name}", self._collect(block, self.run_of(block.name)))
             self._choose_features(block)
         for explainer in self._protocol.explainers:
             with keeping():
                 for block in self._protocol.blocks:
                     for name, command in self._speaking(block, explainer):
-                        self._do(name, command)
+                        self._stepper.do(name, command)
                 self._measure_time(explainer)
 
     def score_all(self) -> None:
@@ -212,14 +205,14 @@ class Steps:
         for block in self._protocol.blocks:
             path, few = self.run_of(block.name), self._protocol.at_most
             usual: list[KnownScore] = [each for each in self._protocol.scores if each not in few]
-            self._do(f"score, {block.name}", self._score(path, usual, block))
+            self._stepper.do(f"score, {block.name}", self._score(path, usual, block))
             for name, n in few.items():
                 if name in self._protocol.scores:
                     score = replace(self._score(path, (name,), block), features=self._ids(block, n))
-                    self._do(f"score {name}, {block.name}", score)
+                    self._stepper.do(f"score {name}, {block.name}", score)
             if self._protocol.labeller is not None:
                 label = Label(path, labeller=self._protocol.labeller, common=self._common)
-                self._do(f"label, {block.name}", label)
+                self._stepper.do(f"label, {block.name}", label)
 
     def ablate(
         self, block: Block, explainer: Explainer, variations: "Sequence[Variation]", sizes: Sequence[int]
@@ -242,10 +235,10 @@ class Steps:
         judged_by, whole = self._protocol.judged_by, self.run_of(block.name)
         shared = self._score(whole, ("iou",), block, words_alone=True)
         if "iou" in judged_by:
-            self._do(f"score on shown images, {whole.name}", replace(shared, split="shared"))
+            self._stepper.do(f"score on shown images, {whole.name}", replace(shared, split="shared"))
         for n in sizes:
             path = self.smaller(block, n)
-            self._do(f"collect, {path.name}", self._collect(block, path, n))
+            self._stepper.do(f"collect, {path.name}", self._collect(block, path, n))
         found: list[str] = []
         with keeping():
             for each in variations:
@@ -254,14 +247,16 @@ class Steps:
                     name = _saying(each.setting.method, None, explainer, block)
                 else:
                     name = f"{each.factor} {each.value}: {each.setting.method}, {explainer.title}, {path.name}"
-                    self._do(name, self._explain(path, each.setting, explainer, block))
-                found.append(self._came(name, "setting"))
+                    self._stepper.do(name, self._explain(path, each.setting, explainer, block))
+                found.append(self._stepper.came(name, "setting"))
         score = replace(self._score(whole, judged_by, block, words_alone=True), controls=True)
-        self._do(f"score variations, {whole.name}", score)
+        self._stepper.do(f"score variations, {whole.name}", score)
         for n in sizes:
             # other images are held out there, so that only the truth can be compared
             path = self.smaller(block, n)
-            self._do(f"score variations, {path.name}", self._score(path, ("ground_truth",), block, words_alone=True))
+            self._stepper.do(
+                f"score variations, {path.name}", self._score(path, ("ground_truth",), block, words_alone=True)
+            )
         return found
 
     def smaller(self, block: Block, n_images: int) -> Path:
@@ -290,29 +285,7 @@ class Steps:
             replace(self._means.who, explainer=explainer.name),
             self._common,
         )
-        self._do(_timing(explainer, block), timing)
-
-    def _do(self, name: str, command: Command) -> None:
-        from seesay.store.run import exists
-
-        folder = command.out if isinstance(command, Collect) else command.path
-        if isinstance(command, Collect) and self._notes.step(name) and not exists(folder):
-            self._notes.forget(folder.name)
-        asked = repr(_as_far_as_numbers_go(command))
-        identity = hash_of({"version": __version__, "command": asked, "weights": self._notes.weights})
-        self._own[name] = None
-        if self._notes.step(name).get("identity") == identity:
-            return
-        started = time.monotonic()
-        with self._output.progress(name, total=None), muted() as told:
-            command.run()
-        seconds = round(time.monotonic() - started, 1)
-        self._notes.add_step(name, identity, seconds, self._commit, _came_of(command, told))
-        self._output.console.print(Text(f"{name}: {seconds:.0f} s"))
-
-    def _came(self, name: str, what: str) -> Any:
-        """Something that came of a step, whose kind is whatever the notes say."""
-        return self._notes.came_of(name).get(what)
+        self._stepper.do(_timing(explainer, block), timing)
 
     def _collect(self, block: Block, out: Path, n_images: int | None = None) -> Collect:
         protocol = self._protocol
@@ -379,13 +352,8 @@ class Steps:
 
     def _explain(self, path: Path, setting: "Setting", explainer: Explainer, block: Block) -> Explain:
         """The command that explains in a setting."""
-        way, decoding, strength = setting.way, setting.decoding, setting.strength
-        # what a method has no use for is left as it is, or it would be refused
-        steering, showing = SteeringOptions(mode=setting.mode if way.steers else None), ShowingOptions()
-        if way.shows:
-            showing = ShowingOptions(setting.n_images, setting.overlay, setting.selection)
-        else:
-            steering = replace(steering, empty=setting.empty, positions=setting.positions)
+        strength, decoding = setting.strength, setting.decoding
+        steering, showing, words = explaining_options(setting)
         return Explain(
             path,
             method=setting.method,
@@ -396,12 +364,7 @@ class Steps:
             who=replace(self._means.who, explainer=explainer.name),
             steering=steering,
             showing=showing,
-            words=DecodingOptions(
-                temperature=decoding.temperature,
-                top_p=decoding.top_p,
-                top_k=decoding.top_k or None,
-                max_new_tokens=decoding.max_new_tokens,
-            ),
+            words=words,
             sharing=self._means.sharing,
             common=replace(self._common, seed=decoding.seed if decoding.temperature else setting.seed),
         )
@@ -426,6 +389,33 @@ class Steps:
         )
 
 
+def work_of(protocol: Protocol, max_features: int | None, who: ExplainerOptions, common: Options) -> Work:
+    """What a folder is of.
+
+    Args:
+        protocol: what is done in it.
+        max_features: test features of each block, at most; None for all that can be scored.
+        who: options of explaining models.
+        common: options of every command.
+    """
+    saes, explainers = [each.sae for each in protocol.blocks], [each.name for each in protocol.explainers]
+    models = list(dict.fromkeys([protocol.subject, *saes, *explainers]))
+    asked = {
+        "preset": protocol.name,
+        "images": f"{protocol.images}, at most {protocol.n_images}",
+        "seed": common.seed,
+        "models": models,
+        "max_features": max_features,
+        "n_controls": protocol.n_controls,
+        "n_validation": protocol.n_validation,
+        "calibrating": {method: asdict(how) for method, how in protocol.calibrating.items()},
+        "dtype": common.dtype,
+        "prompts": None if who.prompts is None else str(who.prompts),
+        "quantize": who.quantize,
+    }
+    return Work("reproduction", asked, [each.name for each in protocol.blocks], models)
+
+
 def _calibrating(method: "Method", explainer: Explainer, block: Block) -> str:
     return f"calibrate {method}, {explainer.title}, {block.name}"
 
@@ -436,27 +426,3 @@ def _saying(method: "Method", control: "Control | None", explainer: Explainer, b
 
 def _timing(explainer: Explainer, block: Block) -> str:
     return f"time, {explainer.title}, {block.name}"
-
-
-def _as_far_as_numbers_go(command: Command) -> Command:
-    """The same without what changes no number: where the folder lies, where it is computed, and what is printed."""
-    common = Options(dtype=command.common.dtype, seed=command.common.seed)
-    if isinstance(command, Collect):
-        return replace(command, out=Path(command.out.name), common=common, sharing=SharingOptions())
-    path = Path(command.path.name)
-    if isinstance(command, Explain | ScoreCommand):
-        return replace(command, path=path, common=common, sharing=SharingOptions())
-    return replace(command, path=path, common=common)
-
-
-def _came_of(command: Command, told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What later steps need of a command's result."""
-    match command:
-        case Calibrate():
-            return {"strength": told[-1]["strength"]}
-        case Explain():
-            return {"setting": told[-1]["identity"]}
-        case Timing():
-            return {"rounds": command.rounds}
-        case _:
-            return {}

@@ -17,6 +17,7 @@ from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.speaking import alone, speaking
 from seesay.records import StrengthUnit
+from seesay.selection import parse_features
 from seesay.teaching.config import Teaching
 
 if TYPE_CHECKING:
@@ -53,7 +54,11 @@ class Teach:
     """Phrases that the lens knows, at most: those that are said most often."""
 
     references: Count = Teaching().n_references
-    """Validation features that phrases are taken from and the lens is held against, at most."""
+    """Of these, features that phrases are taken from and the lens is held against, at most."""
+
+    features: Annotated[str | None, arg(metavar="IDS")] = None
+    """Features that take part, by ids and ranges, none of which is to be judged; by default all validation features
+    that an image activates."""
 
     strength: Annotated[float | None, arg(metavar="X")] = None
     """How hard features are pushed; by default what seesay calibrate chose for steering, or what the world's SAEs come
@@ -85,6 +90,7 @@ class Teach:
             n_references=self.references,
             seed=self.common.seed,
         )
+        selected = None if self.features is None else parse_features(self.features)
         from seesay.explainers.config import Setting
         from seesay.pipeline.teaching import teach_lens
         from seesay.store.lenses import find_lens, lens_path
@@ -102,7 +108,9 @@ class Teach:
             if found is None:
                 setting = Setting(method="steering")
                 strength = given or resolve_run_strength(run, speaker.voice, setting, named.sae)[0]
-                lens = teach_lens(run, speaker, strength, teaching=teaching, progress=output.progress)
+                lens = teach_lens(
+                    run, speaker, strength, teaching=teaching, feature_ids=selected, progress=output.progress
+                )
             else:
                 lens = found
                 output.console.print("It is taught already: --anew teaches it once more.")

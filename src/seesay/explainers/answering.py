@@ -1,7 +1,8 @@
 """How rows of image tokens become words: the language model says them, or its vocabulary is looked through."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol, final, runtime_checkable
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from seesay.explainers.cases import Case
+from seesay.explainers.config import SWEPT
 from seesay.explainers.lens import Expected, Lens
 from seesay.records import Decoding
 from seesay.vlm import VLM, Answer, ImageTokens
@@ -117,6 +119,44 @@ class Contrasting:
             batch_size=self._at_once,
             watch=self._watch,
         )
+
+
+@final
+class Agreeing:
+    """What is said at several strengths, the one answer of all of them that fits all of them best.
+
+    Answers are compared by how much more probable each is than where nothing is pushed, on average over strengths.
+
+    Args:
+        vlm: who is asked.
+        prompt: what.
+        saying: answers at one strength, greedily.
+        see: shows cases, pushed as hard as they say.
+        at_once: questions that are answered at a time, halved when memory runs out; None takes all.
+    """
+
+    def __init__(
+        self, vlm: VLM, prompt: str, saying: Saying, see: Callable[[Sequence[Case]], Rows], at_once: int | None = None
+    ) -> None:
+        self._vlm, self._prompt, self._saying, self._see, self._at_once = vlm, prompt, saying, see, at_once
+
+    def answer(self, rows: Rows, cases: Sequence[Case]) -> list[Answer]:
+        """The answers that were said most probably, each as it was said first."""
+        swept = [
+            rows if times == 1 else self._see([replace(case, coefficient=times * case.coefficient) for case in cases])
+            for times in SWEPT
+        ]
+        said = list(zip(*(self._saying.answer(seen, cases) for seen in swept), strict=True))
+        # as many for each case, so that they can be weighed together: who said the same again adds nothing
+        texts = [[each.text for each in answers] for answers in said]
+        steered = torch.stack([self._likelihoods(seen, texts) for seen in swept]).mean(0)
+        unsteered = self._likelihoods(self._see([replace(case, direction=None) for case in cases]), texts)
+        # an answer of no words is as probable as nothing, wherever it is asked about
+        gained = (steered - unsteered).nan_to_num(nan=-torch.inf)
+        return [answers[place] for answers, place in zip(said, gained.argmax(-1).tolist(), strict=True)]
+
+    def _likelihoods(self, rows: Rows, texts: Sequence[Sequence[str]]) -> Float[Tensor, "row answer"]:
+        return phrase_likelihoods(self._vlm, self._prompt, rows, texts, self._at_once)
 
 
 @final

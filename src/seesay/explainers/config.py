@@ -10,9 +10,12 @@ from seesay.errors import InvalidSetting, InvalidStrength, check_choice
 from seesay.images.options import EmptyImage, Overlay
 from seesay.records import Ablation, Control, Decoding, Method, Mode, Strength, StrengthUnit
 
-Empty = Literal[EmptyImage, "mean", "zeros"]
-"""What is steered where there are no exemplars: an empty image; `mean`, the mean of the run's images; or `zeros`, no
-image at all: zeros enter the encoder's first block."""
+Empty = Literal[EmptyImage, "several", "mean", "zeros"]
+"""What is steered where there are no exemplars: an empty image; `several` of them in one turn; `mean`, the mean of the
+run's images; or `zeros`, no image at all: zeros enter the encoder's first block."""
+
+SEVERAL: tuple[EmptyImage, ...] = ("white", "grey", "black")
+"""What `several` empty images are: what each of them brings to the answer is not in the others."""
 
 Positions = Literal["all", "patches", "disc", "half"]
 """Where an empty image is steered: at every position, CLS included, as published; at patches alone; at those in a disc
@@ -22,6 +25,9 @@ Selection = Literal["top", "quantile"]
 """Which exemplars are shown: the most activating ones, or some from every quantile."""
 
 MOST_IMAGES = 100
+
+SWEPT = (0.5, 1 / math.sqrt(2), 1.0, math.sqrt(2), 2.0)
+"""The strengths at which a feature is pushed for one answer that holds at all of them, in strengths of the setting."""
 
 IMAGES_AT_ONCE = 32
 """In one pass of the encoder, unless something else is asked for."""
@@ -154,6 +160,8 @@ class Setting:
         seed: of random controls, of a noise image, and of a random half of the patches.
         contrast: how much the log-probabilities of what is said of the empty image itself are taken away, token by
             token, from those of what is seen; greedy decoding alone.
+        swept: push at several strengths around the one that is given, and tell the answer that fits all of them best;
+            greedy decoding alone.
         lens: identity of the lens that features are read through, for a method that reads; None while it is still to
             be chosen.
 
@@ -179,6 +187,7 @@ class Setting:
     seed: int = 0
     lens: str | None = None
     contrast: float = 0.0
+    swept: bool = False
 
     def __post_init__(self) -> None:
         for name, kind in _CHOICES.items():
@@ -211,6 +220,14 @@ class Setting:
         if self.contrast and self.decoding.temperature:
             raise InvalidSetting(
                 f"contrast {self.contrast:g} for {self.method} at a temperature", expected="0 of one of them"
+            )
+        if self.swept and not (self.way.steers and self.way.generates and self.control != "none"):
+            raise InvalidSetting(
+                f"several strengths for {self.method}, which pushes nothing to be told", expected="one"
+            )
+        if self.swept and (self.decoding.temperature or self.contrast):
+            raise InvalidSetting(
+                f"several strengths for {self.method} with a temperature or contrast", expected="one of them"
             )
         if not 0 <= self.seed < 1 << 63:
             raise InvalidSetting(f"seed {self.seed}", expected="0 or more, below 2 to the 63rd")
@@ -252,6 +269,7 @@ class Setting:
             "seed": not self._draws,
             "lens": not way.reads,
             "contrast": not (way.generates and self.contrast),
+            "swept": not self.swept,
         }
         values = {**asdict(self), "mode": self.push}
         facts = {name: value for name, value in values.items() if not unused.get(name)}

@@ -12,13 +12,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seesay.errors import InvalidSetting, InvalidStrength, LayerNotFound, MismatchedSAE
-from seesay.explainers.answering import Answering, Contrasting, Saying, TokenChange, Vocabulary, Weighing, divergence
+from seesay.explainers.answering import (
+    Agreeing,
+    Answering,
+    Contrasting,
+    Saying,
+    TokenChange,
+    Vocabulary,
+    Weighing,
+    divergence,
+)
 from seesay.explainers.cases import Case, Cases
-from seesay.explainers.config import IMAGES_AT_ONCE, Setting
+from seesay.explainers.config import IMAGES_AT_ONCE, SEVERAL, Setting
 from seesay.explainers.gallery import Gallery
 from seesay.explainers.kl_strength import stepping_up
 from seesay.explainers.lens import Lens
-from seesay.explainers.sights import NO_OTHER, EmptySight, ExemplarSight, Ground, Sight, encoded_empty
+from seesay.explainers.sights import NO_OTHER, Beside, EmptySight, ExemplarSight, Ground, Sight, encoded_empty
 from seesay.images.blank import blank_image
 from seesay.records import Explanation, Status, Strength, StrengthUnit
 from seesay.sae import SAE
@@ -223,25 +232,20 @@ class Explainer:
     def _sight(self) -> Sight:
         if self.setting.way.shows:
             return ExemplarSight(self._vlm, self._sae, self._layer, self.setting, self._gallery, self._images_at_once)
+        if self.setting.empty == "several" and self._ground.image is None:
+            assert self._layer is not None
+            seen = [encoded_empty(self._vlm, self._layer, each, self.setting.seed, self._gallery) for each in SEVERAL]
+            return Beside(list(map(self._empty_sight, seen)))
+        return self._empty_sight(self._seen)
+
+    def _empty_sight(self, seen: Encoded) -> EmptySight:
         assert self._sae is not None
-        return EmptySight(self._vlm, self._sae, self._seen, self.setting, self._along, self._images_at_once)
+        return EmptySight(self._vlm, self._sae, seen, self.setting, self._along, self._images_at_once)
 
     @cached_property
     def _answering(self) -> Answering:
-        if self.setting.contrast and self.setting.way.generates:
-            decoding, at_once = self.setting.decoding, self._questions_at_once
-            unsteered = self._vlm.encode([blank_image("white", self._vlm.encoder.image_size)])
-            return Contrasting(
-                self._vlm,
-                self._prompt,
-                unsteered,
-                self.setting.contrast,
-                decoding.max_new_tokens,
-                self._watch,
-                at_once,
-            )
         if self.setting.way.generates:
-            return Saying(self._vlm, self._prompt, self.setting.decoding, self._watch, self._questions_at_once)
+            return self._generating
         if self._lens is not None and self.setting.way.reads:
             expected = self._lens.of_pupils if self.setting.way.shows else self._lens.of_steered
             return Weighing(self._vlm, self._prompt, self._lens, expected, self._questions_at_once)
@@ -250,6 +254,16 @@ class Explainer:
         if self.setting.method == "vocabulary":
             return Vocabulary(self._vlm, unsteered, self.setting.n_words)
         return TokenChange(self._vlm, "steering", unsteered, self.setting.n_words)
+
+    @property
+    def _generating(self) -> Answering:
+        setting, at_once = self.setting, self._questions_at_once
+        if setting.contrast:
+            unsteered = self._vlm.encode([blank_image("white", self._vlm.encoder.image_size)])
+            n_most = setting.decoding.max_new_tokens
+            return Contrasting(self._vlm, self._prompt, unsteered, setting.contrast, n_most, self._watch, at_once)
+        saying = Saying(self._vlm, self._prompt, setting.decoding, self._watch, at_once)
+        return Agreeing(self._vlm, self._prompt, saying, self._sight.see, at_once) if setting.swept else saying
 
     @cached_property
     def _residual_norm(self) -> float:

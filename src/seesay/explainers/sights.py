@@ -16,7 +16,7 @@ from torch import Tensor
 from seesay.errors import MismatchedEncoder, NotEnoughMemory
 from seesay.exemplars.exemplar import Exemplar
 from seesay.explainers.cases import Case, directions
-from seesay.explainers.config import IMAGES_AT_ONCE, Empty, Setting
+from seesay.explainers.config import IMAGES_AT_ONCE, SEVERAL, Empty, Setting
 from seesay.explainers.gallery import Gallery
 from seesay.explainers.sharing import Seen, Shared
 from seesay.images.blank import blank_image
@@ -128,6 +128,27 @@ class EmptySight:
         along = self._along.to(steered.device).expand(len(steered), -1)
         once = torch.ones(len(steered), device=steered.device)
         return intervene(steered, along, once, positions=self._positions, scale=self._scale_p[None])
+
+
+@final
+class Beside:
+    """Several sights in one turn, the images of the first before those of the second.
+
+    Args:
+        sights: at least one.
+    """
+
+    def __init__(self, sights: Sequence[Sight]) -> None:
+        self._sights = sights
+
+    def see(self, cases: Sequence[Case]) -> list[list[ImageTokens]]:
+        """As many images for each case as all sights show together.
+
+        Raises:
+            NotEnoughMemory: a single one does not fit.
+        """
+        rows = zip(*(sight.see(cases) for sight in self._sights), strict=True)
+        return [[image for images in row for image in images] for row in rows]
 
 
 @final
@@ -267,7 +288,7 @@ class ExemplarSight:
 
 
 def encoded_empty(vlm: VLM, layer: int, empty: Empty, seed: int, gallery: Gallery) -> Encoded:
-    """An empty image, up to a block.
+    """An empty image, up to a block; of several the first.
 
     Args:
         vlm: who sees.
@@ -284,7 +305,7 @@ def encoded_empty(vlm: VLM, layer: int, empty: Empty, seed: int, gallery: Galler
     size = vlm.encoder.image_size
     if empty == "mean":
         return vlm.encode_to([gallery.mean_image(size)], layer)
-    return vlm.encode_to([blank_image(empty, size, seed)], layer)
+    return vlm.encode_to([blank_image(SEVERAL[0] if empty == "several" else empty, size, seed)], layer)
 
 
 def _chosen(blank: Encoded, setting: Setting) -> Bool[Tensor, "image position"] | None:

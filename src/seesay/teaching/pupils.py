@@ -1,6 +1,6 @@
 """Pupils: patches of natural images, each together with its likes from other images.
 
-Shape suffixes: n patch (of all images), d d_model, i image.
+Shape suffixes: n patch (of all images), d d_model, i image; or d drawn, where there is no d_model.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +20,7 @@ from seesay.vlm import VLM
 from seesay.vlm.geometry import Geometry
 
 _IMAGES_AT_ONCE = 32
+_DRAWN_AT_ONCE = 32
 
 
 @final
@@ -110,11 +111,12 @@ def find_pupils(patches: Patches, teaching: Teaching) -> list[Pupil]:
     generator = torch.Generator().manual_seed(teaching.seed)
     n_pupils = min(teaching.n_pupils, len(patches))
     drawn = torch.randperm(len(patches), generator=generator)[:n_pupils]
-    return [_pupil(patches, directions_nd, int(each), teaching) for each in drawn]
+    # several at once: all patches are read from memory for each product
+    products = (directions_nd[some] @ directions_nd.T for some in drawn.split(_DRAWN_AT_ONCE))
+    return [_pupil(patches, likeness_n, teaching) for likeness_dn in products for likeness_n in likeness_dn]
 
 
-def _pupil(patches: Patches, directions_nd: Tensor, drawn: int, teaching: Teaching) -> Pupil:
-    likeness_n = directions_nd @ directions_nd[drawn]
+def _pupil(patches: Patches, likeness_n: Float[Tensor, " patch"], teaching: Teaching) -> Pupil:
     n_images = len(patches.geometries)
     best_i = torch.full((n_images,), -torch.inf).scatter_reduce(0, patches.image, likeness_n, "amax")
     chosen = best_i.topk(min(teaching.n_images, n_images)).indices.tolist()

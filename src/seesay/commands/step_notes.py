@@ -1,21 +1,36 @@
-"""What a folder notes of a reproduction: what it is of, which steps were done, and what came of each."""
+"""What a folder notes of work in steps: what it is of, which steps were done, and what came of each."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from seesay.commands.explaining_options import ExplainerOptions
-from seesay.commands.options import Options
 from seesay.errors import UnusablePath
 from seesay.facts import hash_of
 from seesay.files import write_json
-from seesay.reproduction.protocol import Protocol
 
 FILE = "notes.json"
 _PARTS = ("of", "steps", "features")
+
+
+@final
+@dataclass(frozen=True)
+class Work:
+    """What is done in a folder.
+
+    Args:
+        kind: for people: a reproduction, or what else it is.
+        asked: all that its tables depend on but weights and seesay's version, as plain data.
+        runs: names of the runs that may be there before there are notes, if the making of the first was killed.
+        models: names of all that has weights.
+    """
+
+    kind: str
+    asked: Mapping[str, Any]
+    runs: Sequence[str]
+    models: Sequence[str]
 
 
 @final
@@ -24,36 +39,29 @@ class Notes:
 
     Args:
         out: the folder.
-        protocol: what is done in it.
-        max_features: test features of each block, at most; None for all that can be scored.
-        who: options of explaining models.
-        common: options of every command.
+        work: what is done in it.
 
     Raises:
-        UnusablePath: they are damaged, cannot be read or written, or of a reproduction of something else; or there are
-            none in a folder that holds something else.
+        UnusablePath: they are damaged, cannot be read or written, or of something else; or there are none in a folder
+            that holds something else.
     """
 
-    def __init__(
-        self, out: Path, protocol: Protocol, max_features: int | None, who: ExplainerOptions, common: Options
-    ) -> None:
-        self._path = out / FILE
-        noted = _read(self._path)
+    def __init__(self, out: Path, work: Work) -> None:
+        self._path, self._kind = out / FILE, work.kind
+        noted = _read(self._path, work.kind)
         if not any(noted.values()):
-            _check_free(out, [each.name for each in protocol.blocks])
-        saes, explainers = [each.sae for each in protocol.blocks], [each.name for each in protocol.explainers]
-        models = list(dict.fromkeys([protocol.subject, *saes, *explainers]))
-        asked = _asked(protocol, max_features, who, common, models)
+            _check_free(out, work)
+        asked: dict[str, Any] = json.loads(json.dumps(dict(work.asked)))
         of = noted["of"]
         if of and of != asked:
             differs = next((name for name in asked if of.get(name) != asked[name]), next(iter(of)))
             raise UnusablePath(
-                f"{out} holds a reproduction with another {differs}: {of.get(differs)!r}",
+                f"{out} holds a {work.kind} with another {differs}: {of.get(differs)!r}",
                 expected=f"{asked.get(differs)!r}",
                 remedy="give another --out",
             )
         self._noted: dict[str, dict[str, Any]] = {**noted, "of": asked}
-        self.weights = hash_of({name: _stamp(name) for name in models})
+        self.weights = hash_of({name: _stamp(name) for name in work.models})
         """A hash of the files of weights on this machine, as far as sizes and times tell."""
 
     def step(self, name: str) -> Mapping[str, Any]:
@@ -127,45 +135,24 @@ class Notes:
         Args:
             what: is wrong.
         """
-        return _damage(self._path, what)
+        return _damage(self._path, self._kind, what)
 
     def _write(self) -> None:
         write_json(self._path, self._noted)
 
 
-def _check_free(out: Path, blocks: Sequence[str]) -> None:
+def _check_free(out: Path, work: Work) -> None:
     """Refuse a folder that is of something else; a first run may be there, if its making was killed."""
     try:
-        foreign = next((each.name for each in sorted(out.iterdir()) if each.name not in blocks), None)
+        foreign = next((each.name for each in sorted(out.iterdir()) if each.name not in work.runs), None)
     except FileNotFoundError:
         return
     if foreign is not None:
         raise UnusablePath(
-            f"{out} holds {foreign}, and no notes of a reproduction",
+            f"{out} holds {foreign}, and no notes of a {work.kind}",
             expected="a folder that is new or empty",
             remedy="give another --out",
         )
-
-
-def _asked(
-    protocol: Protocol, max_features: int | None, who: ExplainerOptions, common: Options, models: Sequence[str]
-) -> dict[str, Any]:
-    """What a folder is of: all that its tables depend on but weights and seesay's version, as JSON has it."""
-    return json.loads(
-        json.dumps({
-            "preset": protocol.name,
-            "images": f"{protocol.images}, at most {protocol.n_images}",
-            "seed": common.seed,
-            "models": models,
-            "max_features": max_features,
-            "n_controls": protocol.n_controls,
-            "n_validation": protocol.n_validation,
-            "calibrating": {method: asdict(how) for method, how in protocol.calibrating.items()},
-            "dtype": common.dtype,
-            "prompts": None if who.prompts is None else str(who.prompts),
-            "quantize": who.quantize,
-        })
-    )  # fmt: skip
 
 
 def _stamp(name: str) -> list[list[Any]]:
@@ -174,7 +161,7 @@ def _stamp(name: str) -> list[list[Any]]:
     return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
+def _read(path: Path, kind: str) -> dict[str, dict[str, Any]]:
     if path.parent.exists() and not path.parent.is_dir():
         raise UnusablePath(f"{path.parent} is a file", expected="a folder: --out DIR")
     try:
@@ -185,15 +172,15 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     except OSError as error:
         raise UnusablePath(f"{path} cannot be read: {error.strerror}", expected="a folder: --out DIR") from error
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise _damage(path) from error
+        raise _damage(path, kind) from error
     if not is_sound:
-        raise _damage(path)
+        raise _damage(path, kind)
     return {name: found.get(name, {}) for name in _PARTS}
 
 
-def _damage(path: Path, what: str = "") -> UnusablePath:
+def _damage(path: Path, kind: str, what: str = "") -> UnusablePath:
     where = f"{path} is damaged{f': {what}' if what else ''}"
-    return UnusablePath(where, expected="notes of a reproduction", remedy="remove it")
+    return UnusablePath(where, expected=f"notes of a {kind}", remedy="remove it")
 
 
 def _is_sound(found: Mapping[str, Any]) -> bool:
