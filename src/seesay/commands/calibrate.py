@@ -115,6 +115,7 @@ class Calibrate:
         from seesay.store.calibrations import calibrations
         from seesay.store.gallery import explainable
 
+        self.steering.check_no_adapter("calibrate")
         if self.steering.coarse != 1:
             raise InvalidSetting(f"--coarse {self.steering.coarse} for calibrating", expected="1: strengths are exact")
         setting = setting_of(self.method, None, None, self.steering, self.showing, self.words, self.common.seed)

@@ -25,7 +25,7 @@ from seesay.commands.output import Output
 from seesay.commands.planning import Planned, PlanOptions, left_in, tell_plan
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.sharing import SharingOptions
-from seesay.commands.speaking import Named, check_names, speaking, stopping, taught_lens, together
+from seesay.commands.speaking import Named, check_names, speaking, stopping, taught_adapter, taught_lens, together
 from seesay.errors import FeatureNotFound, InvalidSetting, UnusablePath
 from seesay.explainers.config import IMAGES_AT_ONCE, METHODS
 from seesay.records import Method, Split, StrengthUnit
@@ -163,7 +163,10 @@ class Explain:
             from seesay.pipeline.explaining import explain
             from seesay.store.explanations import explanations, n_explained
 
-            lens = None
+            lens = adapter = None
+            if self.steering.adapter:
+                adapter = taught_adapter(run, speaker.voice)
+                setting = replace(setting, adapter=adapter.identity, strength=setting.strength or adapter.strength)
             if setting.way.reads:
                 lens = taught_lens(run, speaker.voice)
                 setting = replace(setting, lens=lens.identity)
@@ -187,6 +190,7 @@ class Explain:
                     images_at_once=self.images_at_once,
                     questions_at_once=self.questions_at_once,
                     lens=lens,
+                    adapter=adapter,
                     on_batch=advance,
                 )
             said = explanations(run, stored, feature_ids)

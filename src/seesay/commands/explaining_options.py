@@ -97,6 +97,10 @@ class SteeringOptions:
     """Push at several strengths, half to double, and tell the answer that fits all of them best, unlike what is said
     where nothing is pushed."""
 
+    adapter: bool = False
+    """Steer by the adapter that seesay teach --adapter taught: a scale and a bias by which the model hears directions
+    better."""
+
     coarse: Count = 1
     """An approximation for speed: after the steered block, squares of so many patches a side go through the encoder as
     one. Every explanation names it. 1 is exact."""
@@ -104,6 +108,18 @@ class SteeringOptions:
     positions: Positions = "all"
     """Where an empty image is steered: at all positions, at patches alone, in a disc in the middle, or at a random half
     of the patches. Exemplars are at their active patches."""
+
+    def check_no_adapter(self, command: str) -> None:
+        """Refuse an adapter where a command knows of none.
+
+        Args:
+            command: its name.
+
+        Raises:
+            InvalidSetting: one is asked for.
+        """
+        if self.adapter:
+            raise InvalidSetting(f"--adapter for {command}", expected="explain, whose run has one that was taught")
 
 
 @dataclass(frozen=True)
@@ -221,7 +237,7 @@ def explaining_options(setting: Setting) -> tuple[SteeringOptions, ShowingOption
     elif not way.reads:
         steering = replace(steering, empty=setting.empty, positions=setting.positions)
     if way.generates:
-        steering = replace(steering, swept=setting.swept)
+        steering = replace(steering, swept=setting.swept, adapter=setting.adapter is not None)
         words = replace(
             words,
             temperature=decoding.temperature,
@@ -240,6 +256,7 @@ def _check_used(
     unused: tuple[tuple[bool, object, tuple[str, ...], str], ...] = (
         (not way.steers, steering, ("mode", "swept"), "steers nothing"),
         (not way.generates, steering, ("swept",), "lets no model speak"),
+        (method != "steering", steering, ("adapter",), "is not steering"),
         (way.shows, steering, ("empty", "positions", "coarse"), "shows exemplars"),
         (not way.shows, showing, ("shown", "overlay", "exemplars"), "shows no exemplars"),
         (

@@ -15,6 +15,7 @@ from seesay.commands.sharing import SharingOptions
 from seesay.errors import InvalidSetting, UnusablePath
 
 if TYPE_CHECKING:
+    from seesay.explainers.adapter import Adapter
     from seesay.explainers.lens import Lens
     from seesay.pipeline.speakers import Choir, Speaker, Voice
     from seesay.sae import SAE
@@ -271,6 +272,29 @@ def taught_lens(run: "Run", voice: "Voice") -> "Lens":
             remedy=f"seesay teach {run.folder} --explainer {voice.name}",
         )
     return lens
+
+
+def taught_adapter(run: "Run", voice: "Voice") -> "Adapter":
+    """The adapter that was taught in a run for who explains.
+
+    Args:
+        run: is looked into.
+        voice: of who explains.
+
+    Raises:
+        InvalidSetting: none was.
+        UnusablePath: it is damaged.
+    """
+    from seesay.store.lenses import find_adapter
+
+    adapter = find_adapter(run, voice.lens_key)
+    if adapter is None:
+        raise InvalidSetting(
+            f"{run.folder} has no adapter of {voice.name}, asked this way",
+            expected="one that was taught",
+            remedy=f"seesay teach {run.folder} --adapter --explainer {voice.name}",
+        )
+    return adapter
 
 
 def check_names(path: Path, noted: Mapping[str, Any], subject: str | None, sae: str | None, layer: int | None) -> None:

@@ -108,6 +108,7 @@ class Steer:
 
         output = Output(self.common, is_silent=self.who.is_silent)
         feature_ids = parse_features(self.features)
+        self.steering.check_no_adapter("steer")
         self.dry.check()
         if self.dry.plan:
             return self._plan(output, len(feature_ids))

@@ -113,7 +113,7 @@ def _came_of(command: Command, told: Sequence[Mapping[str, Any]]) -> dict[str, A
         case Timing():
             return {"rounds": command.rounds}
         case Teach():
-            return {"phrases": len(told[-1]["phrases"])}
+            return {"lens": told[-1]["identity"]}
         case Parting():
             return {"parts": command.parts}
         case _:

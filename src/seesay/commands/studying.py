@@ -96,6 +96,9 @@ class Studying:
                     self._stepper.do(self._teaching(explainer, block, seed), self._teach(block, seed, explainer))
         with keeping():
             for block in self._study.blocks:
+                adapter = replace(self._teach(block, 0, self._study.tried_on), adapter=True, pupils=Teach.pupils)
+                self._stepper.do(f"teach adapter, {self._study.tried_on.size}, {block.name}", adapter)
+            for block in self._study.blocks:
                 for name, setting in self._candidates(block):
                     command = self._explain(block, setting, self._study.tried_on, self._validation(block))
                     self._stepper.do(f"try {name}, {block.name}", command)
@@ -149,7 +152,7 @@ class Studying:
                 (block.name, seed): stack.enter_context(Run.open(self._run(block, seed)))
                 for block, seed in self._runs()
             }
-            said = {
+            said: dict[tuple[str, Method, Control | None, str, int], str] = {
                 (block.name, method, control, explainer.size, seed): self._came(
                     self._saying(method, control, explainer, block, seed)
                 )
@@ -164,11 +167,12 @@ class Studying:
             }
             parts = {block.name: self.parts(block) for block in study.blocks}
             reading = Reading(study, runs, parts, said, tried, seed=self._common.seed)
-            strengths = {
-                (method, explainer.size, block.name): self._strength(method, explainer, block)
+            strengths: dict[tuple[Method, str, str], Strength] = {
+                (method, explainer.size, block.name): chosen
                 for method in study.grids
                 for explainer in study.explainers
                 for block in study.blocks
+                if (chosen := self._strength(method, explainer, block))
             }
             seconds = self._stepper.seconds
             return Report.of(study, reading, strengths, parts, seconds, self._stepper.commits)

@@ -1,9 +1,10 @@
-"""`seesay teach`: a lens for steering+, by a run's images."""
+"""`seesay teach`: a lens for steering+ by a run's images, or an adapter by its explanations."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, final
+from typing import TYPE_CHECKING, Annotated, Any, final
 
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
@@ -16,14 +17,20 @@ from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.speaking import alone, speaking
-from seesay.records import StrengthUnit
+from seesay.records import Decoding, Method, StrengthUnit
 from seesay.selection import parse_features
 from seesay.teaching.config import Teaching
 
 if TYPE_CHECKING:
+    from seesay.explainers.adapter import Adapter
     from seesay.explainers.lens import Lens
+    from seesay.pipeline.speakers import Speaker
+    from seesay.records import Strength
+    from seesay.store.run import Run
 
 _N_TOLD = 12
+_MAX_TOKENS = 24
+_THERE = "It is taught already: --anew teaches it once more."
 
 
 @final
@@ -39,6 +46,7 @@ class Teach:
     Examples:
       seesay teach runs/x
       seesay teach runs/x --explainer world:L --pupils 1000
+      seesay teach runs/x --adapter
     """
 
     path: Positional[Annotated[Path, arg(metavar="RUN")]]
@@ -67,8 +75,12 @@ class Teach:
     strength_unit: Annotated[StrengthUnit | None, one_of(StrengthUnit)] = None
     """What a strength of 1 means, as for explain."""
 
+    adapter: bool = False
+    """Teach an adapter for explain --method steering --adapter instead: a scale and a bias by which the model hears in
+    a direction what it says of the feature's images, by hybrid."""
+
     anew: bool = False
-    """Teach once more, in the place of the lens that is there. Words that were found through that one stay."""
+    """Teach once more, in the place of what is there. Words that were found through that one stay."""
 
     who: Annotated[ExplainerOptions, OmitArgPrefixes] = field(default_factory=ExplainerOptions)
     finding: Annotated[SAEOptions, OmitArgPrefixes] = field(default_factory=SAEOptions)
@@ -91,10 +103,6 @@ class Teach:
             seed=self.common.seed,
         )
         selected = None if self.features is None else parse_features(self.features)
-        from seesay.explainers.config import Setting
-        from seesay.pipeline.teaching import teach_lens
-        from seesay.store.lenses import find_lens, lens_path
-
         with speaking(
             self.path,
             steers=True,
@@ -104,32 +112,97 @@ class Teach:
             check=lambda run: run.check_finished("collect"),
             begin=partial(alone, output=output),
         ) as (run, speaker, named, _):
-            found = None if self.anew else find_lens(run, speaker.voice.lens_key)
-            if found is None:
-                setting = Setting(method="steering")
-                strength = given or resolve_run_strength(run, speaker.voice, setting, named.sae)[0]
-                lens = teach_lens(
-                    run, speaker, strength, teaching=teaching, feature_ids=selected, progress=output.progress
-                )
-            else:
-                lens = found
-                output.console.print("It is taught already: --anew teaches it once more.")
-            path = lens_path(run, speaker.voice.lens_key)
-        self._report(output, lens, path)
-        return 0
+            taught = Taught(run, speaker, named.sae, given, selected, output)
+            return self._adapter(taught) if self.adapter else self._lens(taught, teaching)
 
-    def _report(self, output: Output, lens: "Lens", path: Path) -> None:
+    def _lens(self, by: "Taught", teaching: Teaching) -> int:
+        from seesay.pipeline.teaching import teach_lens
+        from seesay.store.lenses import find_lens, lens_path
+
+        key, output = by.speaker.voice.lens_key, by.output
+        lens = None if self.anew else find_lens(by.run, key)
+        if lens is None:
+            strength = by.strength("steering")
+            lens = teach_lens(
+                by.run, by.speaker, strength, teaching=teaching, feature_ids=by.selected, progress=output.progress
+            )
+        else:
+            output.console.print(_THERE)
         told = ", ".join(lens.phrases[:_N_TOLD]) + (", ..." if len(lens.phrases) > _N_TOLD else "")
         output.console.print(Text(f"{len(lens.phrases)} phrases: {told}"))
+        self._tell(output, lens, lens_path(by.run, key), "--method steering+", {"phrases": list(lens.phrases)})
+        return 0
+
+    def _adapter(self, by: "Taught") -> int:
+        from seesay.explainers.config import Setting
+        from seesay.pipeline.teaching import teach_adapter
+        from seesay.store.lenses import adapter_path, find_adapter
+        from seesay.teaching.config import Adapting
+
+        key, output = by.speaker.voice.lens_key, by.output
+        adapter = None if self.anew else find_adapter(by.run, key)
+        if adapter is None:
+            adapter = teach_adapter(
+                by.run,
+                by.speaker,
+                by.strength("steering"),
+                Setting("hybrid", by.strength("hybrid"), decoding=Decoding(_MAX_TOKENS)),
+                adapting=Adapting(seed=self.common.seed),
+                feature_ids=by.selected,
+                progress=output.progress,
+            )
+        else:
+            output.console.print(_THERE)
+        norm = adapter.bias.norm().item()
+        output.console.print(f"A scale of {adapter.scale.item():.3g}, and a bias of norm {norm:.3g}.")
+        came = {"scale": adapter.scale.item(), "norm_of_bias": norm}
+        self._tell(output, adapter, adapter_path(by.run, key), "--method steering --adapter", came)
+        return 0
+
+    def _tell(self, output: Output, taught: "Lens | Adapter", path: Path, asked: str, came: Mapping[str, Any]) -> None:
         output.console.print(Text(str(path)), soft_wrap=True)
         output.finish(
             {
                 "run": str(self.path),
                 "path": str(path),
-                "identity": lens.identity,
-                "phrases": list(lens.phrases),
-                "strength": {"value": lens.strength.value, "unit": lens.strength.unit},
-                "facts": dict(lens.facts),
+                "identity": taught.identity,
+                **came,
+                "strength": {"value": taught.strength.value, "unit": taught.strength.unit},
+                "facts": dict(taught.facts),
             },
-            next_steps=[f"seesay explain {self.path} --method steering+   words for features, without images"],
+            next_steps=[f"seesay explain {self.path} {asked}   words for features, without images"],
         )
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """What a lens or an adapter is taught by.
+
+    Args:
+        run: collected.
+        speaker: who explains.
+        sae_name: of its SAE.
+        given: the strength that was given for steering; None for none.
+        selected: features that take part; None for all validation features.
+        output: of the command.
+    """
+
+    run: "Run"
+    speaker: "Speaker"
+    sae_name: str
+    given: "Strength | None"
+    selected: Sequence[int] | None
+    output: Output
+
+    def strength(self, method: Method) -> "Strength":
+        """How hard a method pushes.
+
+        Args:
+            method: which.
+        """
+        from seesay.explainers.config import Setting
+
+        if method == "steering" and self.given is not None:
+            return self.given
+        return resolve_run_strength(self.run, self.speaker.voice, Setting(method), self.sae_name)[0]

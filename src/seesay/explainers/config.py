@@ -162,6 +162,7 @@ class Setting:
             token, from those of what is seen; greedy decoding alone.
         swept: push at several strengths around the one that is given, and tell the answer that fits all of them best;
             greedy decoding alone.
+        adapter: identity of the adapter by which an empty image is steered; None for the direction as it is.
         lens: identity of the lens that features are read through, for a method that reads; None while it is still to
             be chosen.
 
@@ -188,6 +189,7 @@ class Setting:
     lens: str | None = None
     contrast: float = 0.0
     swept: bool = False
+    adapter: str | None = None
 
     def __post_init__(self) -> None:
         for name, kind in _CHOICES.items():
@@ -228,6 +230,10 @@ class Setting:
         if self.swept and (self.decoding.temperature or self.contrast):
             raise InvalidSetting(
                 f"several strengths for {self.method} with a temperature or contrast", expected="one of them"
+            )
+        if self.adapter is not None and (self.method != "steering" or self.push != "add" or self.control == "none"):
+            raise InvalidSetting(
+                f"an adapter for {self.method}", expected="steering, which adds directions to an empty image"
             )
         if not 0 <= self.seed < 1 << 63:
             raise InvalidSetting(f"seed {self.seed}", expected="0 or more, below 2 to the 63rd")
@@ -270,6 +276,7 @@ class Setting:
             "lens": not way.reads,
             "contrast": not (way.generates and self.contrast),
             "swept": not self.swept,
+            "adapter": self.adapter is None,
         }
         values = {**asdict(self), "mode": self.push}
         facts = {name: value for name, value in values.items() if not unused.get(name)}

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seesay.errors import InvalidSetting, InvalidStrength, LayerNotFound, MismatchedSAE
+from seesay.explainers.adapter import Adapter
 from seesay.explainers.answering import (
     Agreeing,
     Answering,
@@ -60,6 +61,7 @@ class Explainer:
         questions_at_once: that the language model answers at a time, each of which makes room for the next when it is
             done; None takes all features of a batch.
         lens: what features are read through, for a method that reads; the one that the setting names.
+        adapter: by which the empty image is steered, if the setting names one.
 
     Raises:
         InvalidStrength: none given to a method that steers, or in a unit that cannot be had.
@@ -83,6 +85,7 @@ class Explainer:
         images_at_once: int = IMAGES_AT_ONCE,
         questions_at_once: int | None = None,
         lens: Lens | None = None,
+        adapter: Adapter | None = None,
     ) -> None:
         self.setting = setting
         self._ground, self._watch = ground, watch
@@ -111,7 +114,9 @@ class Explainer:
                 raise InvalidStrength(f"no strength for {setting.method}", expected="one", remedy="give one")
         if way.reads:
             _check_lens(setting, lens, sae)
-        self._lens = lens
+        if setting.adapter is not None:
+            _check_adapter(adapter, sae)
+        self._lens, self._adapter = lens, adapter
         if ground.along and (setting.push != "add" or setting.strength is None or setting.strength.unit not in _FIXED):
             raise InvalidSetting(
                 "features pushed along with others, and that not by adding so much",
@@ -240,7 +245,8 @@ class Explainer:
 
     def _empty_sight(self, seen: Encoded) -> EmptySight:
         assert self._sae is not None
-        return EmptySight(self._vlm, self._sae, seen, self.setting, self._along, self._images_at_once)
+        adapter = self._adapter if self.setting.adapter is not None else None
+        return EmptySight(self._vlm, self._sae, seen, self.setting, self._along, self._images_at_once, adapter)
 
     @cached_property
     def _answering(self) -> Answering:
@@ -353,6 +359,17 @@ class Explainer:
             reason=reason if status != "ok" else "",
             coarse=self.setting.coarse,
         )
+
+
+def _check_adapter(adapter: Adapter | None, sae: SAE | None) -> None:
+    """Refuse to steer without the adapter that a setting names."""
+    if adapter is None or sae is None:
+        raise InvalidSetting(
+            "steering by an adapter that is not there",
+            expected="one that was taught",
+            remedy="seesay teach RUN --adapter",
+        )
+    adapter.check_fits(sae)
 
 
 def _check_lens(setting: Setting, lens: Lens | None, sae: SAE | None) -> None:

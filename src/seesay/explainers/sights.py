@@ -15,6 +15,7 @@ from torch import Tensor
 
 from seesay.errors import MismatchedEncoder, NotEnoughMemory
 from seesay.exemplars.exemplar import Exemplar
+from seesay.explainers.adapter import Adapter
 from seesay.explainers.cases import Case, directions
 from seesay.explainers.config import IMAGES_AT_ONCE, SEVERAL, Empty, Setting
 from seesay.explainers.gallery import Gallery
@@ -74,6 +75,7 @@ class EmptySight:
         setting: how to push.
         along: what is added along with each feature; None for nothing.
         images_at_once: that are encoded in one pass, halved when memory runs out.
+        adapter: by which directions are heard better; None for the directions as they are.
     """
 
     def __init__(
@@ -84,9 +86,10 @@ class EmptySight:
         setting: Setting,
         along: Float[Tensor, " d_model"] | None = None,
         images_at_once: int = IMAGES_AT_ONCE,
+        adapter: Adapter | None = None,
     ) -> None:
         self._vlm, self._sae, self._blank, self._setting, self._along = vlm, sae, blank, setting, along
-        self._at_once = images_at_once
+        self._at_once, self._adapter = images_at_once, adapter
         self._scale_p = sae.activation_scale(self._blank.residual)[0]
         self._positions = _chosen(blank, setting)
 
@@ -119,8 +122,16 @@ class EmptySight:
                 scale=self._scale_p[None],
                 activations=_activations(self._codes, cases).to(residual.device) if mode == "clamp" else None,
             )
-            steered = self._with_others(steered)
+            steered = self._adapted(self._with_others(steered))
         return self._vlm.encode_from(self._blank.with_residual(steered), coarse=self._setting.coarse)
+
+    def _adapted(self, steered: Float[Tensor, "row position d_model"]) -> Float[Tensor, "row position d_model"]:
+        """What was pushed, by as much as the adapter says, and its bias beside it."""
+        if self._adapter is None:
+            return steered
+        residual, scale, bias = self._blank.residual, self._adapter.scale, self._adapter.bias
+        pushed_rpd = scale.to(steered) * (steered - residual) + bias.to(steered) * self._scale_p[:, None].to(steered)
+        return residual + (pushed_rpd if self._positions is None else pushed_rpd * self._positions[:, :, None])
 
     def _with_others(self, steered: Float[Tensor, "row position d_model"]) -> Float[Tensor, "row position d_model"]:
         if self._along is None:

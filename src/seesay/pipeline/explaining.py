@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from seesay.explainers.adapter import Adapter
 from seesay.explainers.cases import donors
 from seesay.explainers.config import IMAGES_AT_ONCE, Setting
 from seesay.explainers.gallery import Gallery
@@ -26,6 +27,7 @@ def explain(
     images_at_once: int = IMAGES_AT_ONCE,
     questions_at_once: int | None = None,
     lens: Lens | None = None,
+    adapter: Adapter | None = None,
     on_batch: Callable[[int], None] = lambda _n: None,
 ) -> StoredSetting:
     """Put features into words, and write them into the run after every batch.
@@ -45,6 +47,7 @@ def explain(
         images_at_once: that the encoder takes in one pass.
         questions_at_once: that the language model answers at a time; None for all of a batch.
         lens: that features are read through, the one that the setting names; None for a method that does not read.
+        adapter: by which an empty image is steered, the one that the setting names; None for none.
         on_batch: told how many more features are done, those of earlier times too.
 
     Returns:
@@ -60,7 +63,7 @@ def explain(
     left = shared(list(feature_ids) if before is None else missing(run, before, feature_ids, setting.n_answers))
     copied = shared(_of_donors(run, choir.voice, setting, gallery, left))
     done = {each.feature_id for each in copied}
-    task = Explaining(setting, choir.crew.lend(gallery), batch_size, images_at_once, questions_at_once, lens)
+    task = Explaining(setting, choir.crew.lend(gallery), batch_size, images_at_once, questions_at_once, lens, adapter)
     with gently_interrupted() as is_interrupted:
 
         def is_over() -> bool:

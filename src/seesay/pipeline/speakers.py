@@ -6,6 +6,7 @@ from typing import Any, final
 
 from seesay.backends.crew import Crew
 from seesay.backends.local import Local
+from seesay.explainers.adapter import Adapter
 from seesay.explainers.config import IMAGES_AT_ONCE, Setting
 from seesay.explainers.explainer import Explainer
 from seesay.explainers.gallery import Gallery
@@ -155,8 +156,9 @@ class Speaker:
         images_at_once: int = IMAGES_AT_ONCE,
         questions_at_once: int | None = None,
         lens: Lens | None = None,
+        adapter: Adapter | None = None,
     ) -> Explainer:
-        """The same with whatever has the exemplars and statistics, so much at a time, through a lens if it reads."""
+        """The same with whatever has the exemplars and statistics, so much at a time, by what was taught for it."""
         return Explainer(
             self.vlm,
             setting,
@@ -167,6 +169,7 @@ class Speaker:
             images_at_once=images_at_once,
             questions_at_once=questions_at_once,
             lens=lens,
+            adapter=adapter,
         )
 
 
@@ -224,6 +227,7 @@ class Explaining:
         images_at_once: that the encoder takes in one pass.
         questions_at_once: that the language model answers at a time.
         lens: that features are read through, for a method that reads.
+        adapter: by which an empty image is steered, if the setting names one.
     """
 
     setting: Setting
@@ -232,6 +236,7 @@ class Explaining:
     images_at_once: int = IMAGES_AT_ONCE
     questions_at_once: int | None = None
     lens: Lens | None = None
+    adapter: Adapter | None = None
 
     def begin(self, speaker: Speaker) -> "_Explainer":
         """Make the explainer.
@@ -249,6 +254,7 @@ class Explaining:
             images_at_once=self.images_at_once,
             questions_at_once=self.questions_at_once,
             lens=self.lens,
+            adapter=self.adapter,
         )
         return _Explainer(explainer, facts, self.batch_size)
 

@@ -8,7 +8,7 @@ from typing import final
 from seesay.explainers.config import DEFAULT_GRIDS, Setting
 from seesay.records import Control, Decoding, Method, Strength, StrengthUnit
 from seesay.reproduction.protocol import WORLD, Block, Explainer
-from seesay.scorers.config import KnownScore
+from seesay.scorers.config import SCORES, KnownScore
 
 TESTED: tuple[Method, ...] = ("steering", "topk", "hybrid", "steering+", "topk+", "hybrid+")
 """What is looked at on test features: the paper's methods, and what a lens makes of the same three sights."""
@@ -18,13 +18,44 @@ OURS: Method = "steering+"
 
 RIVALS: tuple[Method, ...] = ("steering", "topk", "hybrid", "topk+", "hybrid+")
 
+ADAPTED = "adapter"
+"""The candidate that is taught by explanations."""
+
 CONTROLS: tuple[Control, ...] = ("random", "permuted")
 
 JUDGED_BY: tuple[KnownScore, ...] = ("ground_truth", "counterfactual")
 """What the target is set in."""
 
+MANY = 2000
+"""Test features with which the bound is the narrower one."""
+
 CHOSEN_BY: KnownScore = "ground_truth"
 """What every choice looks at, on validation features alone."""
+
+
+TARGET_SIZES = ("M", "L")
+"""The explainers that the target is set for."""
+
+MOST_ABOVE_CHANCE = 0.05
+"""What controls may get by a score, above what words get that say nothing."""
+
+
+def bound_of(n_features: int) -> float:
+    """What the interval of the lead over the hybrid must lie above.
+
+    Args:
+        n_features: on which it is measured.
+    """
+    return -0.02 if n_features >= MANY else -0.05
+
+
+def most_by_controls(score: KnownScore) -> float:
+    """What random directions and other features' words may get.
+
+    Args:
+        score: by which.
+    """
+    return (SCORES[score].chance or 0.0) + MOST_ABOVE_CHANCE
 
 
 @final
@@ -130,6 +161,7 @@ def _tried(n_tokens: int) -> tuple[Candidate, ...]:
     found += [Candidate(f"on {empty}", steering(empty=empty)) for empty in ("black", "grey", "noise", "mean", "zeros")]
     found += [Candidate("on white, grey and black at once", steering(empty="several"))]
     found += [Candidate(f"at {where}", steering(positions=where)) for where in ("patches", "disc", "half")]
+    found += [Candidate(ADAPTED, steering(adapter="that was taught"))]
     found += [Candidate("lens", Setting(OURS, decoding=decoding))]
     found += [Candidate("lens, nothing pushed", Setting(OURS, control="none", decoding=decoding))]
     return tuple(found)

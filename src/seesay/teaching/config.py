@@ -63,3 +63,46 @@ class Teaching:
         ):
             if not holds:
                 raise InvalidSetting(f"{name} {getattr(self, name)}", expected=expected)
+
+
+@final
+@dataclass(frozen=True)
+class Adapting:
+    """How an adapter is taught.
+
+    Args:
+        n_epochs: times that all features are gone through, at most.
+        batch_size: features of which it learns at a time.
+        scale_rate: learning rate of the scale.
+        bias_rate: of the bias.
+        decay: weight decay of the bias.
+        held_back: share of the features by which it is told when to stop.
+        patience: times that words of those may become less probable before it does.
+        seed: of what is drawn.
+
+    Raises:
+        InvalidSetting: numbers that nothing can be taught by.
+    """
+
+    n_epochs: int = 40
+    batch_size: int = 32
+    scale_rate: float = 0.03
+    bias_rate: float = 0.003
+    decay: float = 0.01
+    held_back: float = 0.25
+    patience: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, holds, expected in (
+            ("n_epochs", 1 <= self.n_epochs <= MOST, f"1 to {MOST}"),
+            ("batch_size", 1 <= self.batch_size <= MOST, f"1 to {MOST}"),
+            ("scale_rate", 0 < self.scale_rate < math.inf, "a finite number above 0"),
+            ("bias_rate", 0 < self.bias_rate < math.inf, "a finite number above 0"),
+            ("decay", 0 <= self.decay < math.inf, "a finite number"),
+            ("held_back", 0 < self.held_back < 1, "between 0 and 1"),
+            ("patience", 0 <= self.patience <= MOST, f"0 to {MOST}"),
+            ("seed", 0 <= self.seed < 1 << 63, "0 or more, below 2 to the 63rd"),
+        ):
+            if not holds:
+                raise InvalidSetting(f"{name} {getattr(self, name)}", expected=expected)

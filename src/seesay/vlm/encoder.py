@@ -225,7 +225,6 @@ class Encoder:
 
         return list(self._in_batches(images, batch_size, run_batch))
 
-    @torch.no_grad()
     def run_from(self, encoded: Encoded, *, coarse: int = 1) -> Any:
         """Run the rest of it, and what comes after it, on residuals.
 
@@ -237,10 +236,16 @@ class Encoder:
             coarse: squares of so many patches a side go through the remaining blocks as one, the mean of theirs; each
                 of them then gets what has become of it. An approximation, unless they are equal.
 
+        Gradients are known of residuals that ask for them, which are then needed with `coarse` at 1.
+
         Raises:
             LayerNotFound: a block that what comes after the encoder cannot see.
             InvalidSetting: an encoder, or a grid of patches, that cannot be coarsened.
         """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and encoded.residual.requires_grad):
+            return self._run_from(encoded, coarse)
+
+    def _run_from(self, encoded: Encoded, coarse: int) -> Any:
         self.check_layer(encoded.layer, steered=True)
         if coarse != 1:
             return self._run_coarsely(encoded, coarse)

@@ -90,6 +90,39 @@ def phrase_likelihoods(
     return found.where(is_said.reshape(found.shape), -torch.inf)
 
 
+def answer_losses(
+    vlm: VLM, prompt: str, rows: Sequence[Sequence[ImageTokens]], answers: Sequence[str]
+) -> Float[Tensor, " row"]:
+    """How improbable an answer is to a question about each row of images, with gradients of what the images are.
+
+    Args:
+        vlm: who is asked.
+        prompt: text of the user's turn, which follows the images.
+        rows: the images of each turn: as many for every row, of one size.
+        answers: one for each row, of at least one word.
+
+    Returns:
+        Of each answer the mean negative natural log-probability of its tokens, that which ends it included.
+
+    Raises:
+        UnreadablePrompt: a prompt that holds one of the model's own tokens for an image.
+    """
+    ends = vlm.end_ids[-1:]
+    token_ids = [_tokens(vlm, answer, "") + ends for answer in answers]
+    inputs = dict(vlm.asking_all(prompt, rows, Forced([])).inputs_of(range(len(rows))))
+    n_most = max(map(len, token_ids))
+    place = inputs["input_ids"].device
+    told = torch.tensor([ids + [0] * (n_most - len(ids)) for ids in token_ids], device=place)
+    is_told = torch.tensor([[True] * len(ids) + [False] * (n_most - len(ids)) for ids in token_ids], device=place)
+    n_asked = inputs["input_ids"].shape[1]
+    appended = {"input_ids": told, "attention_mask": is_told.long()}
+    appended |= {name: torch.zeros_like(told) for name in ("token_type_ids", "mm_token_type_ids")}
+    whole = {name: torch.cat([inputs[name], more], dim=1) for name, more in appended.items() if name in inputs}
+    logits = vlm.model(**(inputs | whole), use_cache=False).logits[:, n_asked - 1 : -1].float()
+    losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), told, reduction="none")
+    return (losses * is_told).sum(-1) / is_told.sum(-1)
+
+
 def _tokens(vlm: VLM, answer: str, start: str) -> list[int]:
     """An answer's tokens as they follow its start, without those that mean something to the model itself."""
     words = " ".join(answer.split())
