@@ -26,6 +26,7 @@ BARE = {
     "features": ["x"],
     "calibrate": ["x"],
     "teach": ["x"],
+    "study": ["steering-plus"],
     "explain": ["x"],
     "import": ["x", "y.csv"],
     "show": ["x", "42"],

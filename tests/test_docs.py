@@ -30,6 +30,7 @@ NOT_RUN = (
     "seesay features",
     "seesay calibrate",
     "seesay teach",
+    "seesay study",
     "seesay explain",
     "seesay import",
     "seesay show",

@@ -29,6 +29,7 @@ LAYERS = (
     {"asking"},
     {"pipeline", "viewer", "planning", "importing"},
     {"reproduction"},
+    {"study"},
     {"world"},
     {"demo"},
     {"commands"},

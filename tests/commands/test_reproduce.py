@@ -137,7 +137,7 @@ def test_the_kill_of_a_step_leaves_it_to_be_done(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(Timing, "run", lambda self: self.rounds.append([1.0, 2.0]))
     monkeypatch.setattr("seesay.commands.step_notes.write_json", broken)
     with pytest.raises(KeyboardInterrupt):
-        steps._do("time, S, middle", timing)
+        steps._stepper.do("time, S, middle", timing)
     assert not notes_in(tmp_path).step("time, S, middle")
     monkeypatch.undo()
     monkeypatch.setattr(Timing, "run", lambda self: self.rounds.append([3.0, 4.0]))
@@ -280,12 +280,12 @@ def test_a_reproduction_goes_on_and_a_second_one_gives_the_same_tables(
 
 def stop_before(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """Let Ctrl-C be pressed once, before a step is done."""
-    do = Steps._do
+    do = Stepper.do
 
-    def stopped(self: Steps, name: str, command: Command) -> None:
+    def stopped(self: Stepper, name: str, command: Command) -> None:
         if name == step:
-            monkeypatch.setattr(Steps, "_do", do)
+            monkeypatch.setattr(Stepper, "do", do)
             raise KeyboardInterrupt
         do(self, name, command)
 
-    monkeypatch.setattr(Steps, "_do", stopped)
+    monkeypatch.setattr(Stepper, "do", stopped)

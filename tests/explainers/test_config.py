@@ -18,7 +18,7 @@ CONTROLS = ["none", "random", "permuted", "random-direction", "permuted-directio
 STRENGTHS = [None, Strength(2.0), Strength(2.0, "kl")]
 OTHERS: dict[str, list[Any]] = {
     "mode": ["add", "replace", "clamp"],
-    "empty": ["white", "noise", "mean", "zeros"],
+    "empty": ["white", "noise", "several", "mean", "zeros"],
     "positions": ["all", "patches", "disc", "half"],
     "n_images": [1, 5],
     "overlay": ["mask", "crop"],

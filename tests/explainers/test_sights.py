@@ -10,8 +10,9 @@ from PIL import Image
 
 from seesay.errors import InvalidSetting
 from seesay.explainers.cases import Case
-from seesay.explainers.config import Setting
+from seesay.explainers.config import SEVERAL, SWEPT, Setting
 from seesay.explainers.explainer import Explainer
+from seesay.explainers.gallery import NoImages
 from seesay.explainers.sharing import Shared
 from seesay.explainers.sights import ExemplarSight, _chosen
 from seesay.explainers.steering import steer
@@ -19,6 +20,7 @@ from seesay.images.blank import blank_image
 from seesay.records import Decoding, Method, Strength
 from seesay.vlm import ImageTokens
 from seesay.vlm.contrast import say_unlike
+from seesay.vlm.likelihood import phrase_likelihoods
 from tests.explainers.galleries import PROMPTS, Shelf, active_on, asked, shelf, vlm_of
 from tests.families import BUILDERS, D_MODEL, N_BLOCKS, SIDE
 from tests.tiny import tiny_sae
@@ -235,3 +237,59 @@ def test_words_are_unlike_those_of_the_white_image_where_that_is_asked_for() -> 
     expected = say_unlike(vlm, PROMPTS["steering"], rows, white, 1.0, max_new_tokens=5)
     assert said == [each.text for each in expected]
     assert said != [each.text for each in vlm.say(PROMPTS["steering"], rows, SHORT)]
+
+
+def test_several_empty_images_are_steered_in_one_turn() -> None:
+    vlm, sae = vlm_of(), tiny_sae()
+    setting = Setting("steering", Strength(ALPHA), empty="several", decoding=SHORT)
+    explainer = Explainer(vlm, setting, NoImages([3, 5]), sae=sae, layer=LAYER)
+    for feature_id, row in zip((3, 5), explainer.see([3, 5]), strict=True):
+        assert len(row) == len(SEVERAL) == 3
+        for empty, image in zip(SEVERAL, row, strict=True):
+            alone = Explainer(vlm, replace(setting, empty=empty), NoImages([3, 5]), sae=sae, layer=LAYER)
+            ((expected,),) = alone.see([feature_id])
+            assert torch.allclose(image.tokens, expected.tokens, atol=1e-5)
+    expected = vlm.say(PROMPTS["steering"], explainer.see([3]), SHORT)
+    (said,) = steer(vlm, sae, 3, ALPHA, layer=LAYER, empty="several", decoding=SHORT)
+    assert said.raw_text == expected[0].text
+
+
+@pytest.mark.parametrize("method", ["steering", "hybrid"])
+def test_one_answer_of_several_strengths_is_the_one_that_gains_most_by_all_of_them(method: Method) -> None:
+    vlm, sae = vlm_of(), tiny_sae()
+    gallery = same_pictures()
+    setting = Setting(method, Strength(ALPHA), n_images=2, decoding=SHORT)
+
+    def at(strength: float, **more: Any) -> Explainer:
+        changed = replace(setting, strength=Strength(strength), **more)
+        return Explainer(vlm, changed, gallery, sae=sae, layer=LAYER)
+
+    name = setting.way.prompt
+    assert name is not None
+    ids = [3, 4, 5, 6]
+    said = [[each.raw_text for batch in at(ALPHA * times).explain(ids) for each in batch] for times in SWEPT]
+    found = [each.raw_text for batch in at(ALPHA, swept=True).explain(ids, 3) for each in batch]
+    unpushed = Explainer(vlm, replace(setting, strength=None, control="none"), gallery, sae=sae, layer=LAYER)
+    for place, feature_id in enumerate(ids):
+        candidates = list(dict.fromkeys(each[place] for each in said))
+        gained: list[float] = []
+        for candidate in candidates:
+            seen = [*(at(ALPHA * times).see([feature_id]) for times in SWEPT), unpushed.see([feature_id])]
+            *own, without = (phrase_likelihoods(vlm, PROMPTS[name], rows, [[candidate]])[0, 0].item() for rows in seen)
+            gained.append(sum(own) / len(own) - without)
+        assert found[place] == candidates[gained.index(max(gained))]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"method": "topk"},
+        {"method": "vocabulary"},
+        {"control": "none"},
+        {"contrast": 0.5},
+        {"decoding": Decoding(temperature=1.0)},
+    ],
+)
+def test_several_strengths_are_for_what_is_pushed_and_said_greedily(setting: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSetting, match="several strengths for"):
+        Setting(**{"method": "steering", **setting}, swept=True)

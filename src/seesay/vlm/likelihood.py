@@ -116,7 +116,9 @@ def answer_losses(
     is_told = torch.tensor([[True] * len(ids) + [False] * (n_most - len(ids)) for ids in token_ids], device=place)
     n_asked = inputs["input_ids"].shape[1]
     appended = {"input_ids": told, "attention_mask": is_told.long()}
-    appended |= {name: torch.zeros_like(told) for name in ("token_type_ids", "mm_token_type_ids")}
+    # an answer's words look back alone, where those of a question look both ways
+    of_type = torch.full_like(told, int(vlm.reads_prompt_both_ways))
+    appended |= {"token_type_ids": of_type, "mm_token_type_ids": torch.zeros_like(told)}
     whole = {name: torch.cat([inputs[name], more], dim=1) for name, more in appended.items() if name in inputs}
     logits = vlm.model(**(inputs | whole), use_cache=False).logits[:, n_asked - 1 : -1].float()
     losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), told, reduction="none")

@@ -288,6 +288,11 @@ class VLM:
             },
         }
 
+    @property
+    def reads_prompt_both_ways(self) -> bool:
+        """Whether each word of a question is read with those that follow it in mind, too."""
+        return self._family.reads_prompt_both_ways
+
     def tokenize(self, text: str) -> list[int]:
         """Turn words into tokens, as they stand in an answer: nothing is put before or after them."""
         return self._tokenizer(text, add_special_tokens=False)["input_ids"]
