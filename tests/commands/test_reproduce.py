@@ -143,7 +143,7 @@ def test_the_kill_of_a_step_leaves_it_to_be_done(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(Timing, "run", lambda self: self.rounds.append([3.0, 4.0]))
     timing.rounds.clear()
     again = Steps(tmp_path, WORLD, Means(ExplainerOptions(), SharingOptions(), Options()), None, None, OUTPUT)
-    again._do("time, S, middle", timing)
+    again._stepper.do("time, S, middle", timing)
     assert notes_in(tmp_path).came_of("time, S, middle") == {"rounds": [[3.0, 4.0]]}
 
 

@@ -146,3 +146,42 @@ def test_a_damaged_lens_is_one_line(
 def test_a_lens_needs_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["teach", str(tmp_path / "none"), *FEW]) == 2
     assert "no run" in capsys.readouterr().err
+
+
+def test_an_adapter_is_learnt_from_what_is_said_of_images_and_steers(
+    collected_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(collected_world, tmp_path / "run"))
+    way = ("--method", "steering", "--adapter")
+    assert "has no adapter of world:M, asked this way; expected one that was taught" in refusal(way, run, capsys)
+    adapter = told(run, capsys, "--adapter")
+    assert {split_of(each) for each in adapter["facts"]["features"]} == {"validation"}
+    assert told(run, capsys, "--adapter") == adapter
+    assert told(run, capsys, "--adapter", "--anew", "--seed", "1")["identity"] != adapter["identity"]
+    adapted = result(run, capsys, *way)
+    plain = result(run, capsys, "--method", "steering")
+    assert [each["text"] for each in adapted["explanations"]] != [each["text"] for each in plain["explanations"]]
+    assert result(run, capsys, *way, "--control", "random")["explanations"]
+    with Run.open(run) as opened:
+        assert len({each.identity for each in settings(opened) if each.method == "steering"}) == 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--method", "hybrid", "--adapter"), "--adapter for hybrid, which is not steering"),
+        (("--method", "topk", "--swept"), "--swept for topk, which steers nothing"),
+        (("--method", "vocabulary", "--swept"), "--swept for vocabulary, which lets no model speak"),
+        (("--method", "steering", "--swept", "--contrast", "0.5"), "several strengths for steering"),
+    ],
+)
+def test_what_an_adapter_and_several_strengths_are_not_for_is_one_line(
+    flags: tuple[str, ...], message: str, taught: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refusal(flags, taught, capsys)
+
+
+@pytest.mark.parametrize("command", [["steer", "--features", "1"], ["calibrate", "x"]])
+def test_an_adapter_is_for_a_run_that_has_one(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*command, "--adapter"]) == 2
+    assert f"--adapter for {command[0]}; expected explain" in capsys.readouterr().err
