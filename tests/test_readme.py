@@ -15,6 +15,7 @@ import pytest
 from seesay import cli
 from seesay.reproduction.protocol import PRESETS
 from tests.commands.test_reproduce import SMALL
+from tests.commands.test_study import SMALL as SMALL_STUDY
 from tests.test_docs import DEMO, EVALUATE, ROOT, blocks
 
 ELSEWHERE = ("google/", "seesay world train", "seesay trust", DEMO, EVALUATE)
@@ -28,6 +29,7 @@ LESS = {
     "teach": ["--pupils", "20", "--references", "8"],
     "explain": ["--limit", "60"],
     "score": ["--scores", "iou,ground_truth"],
+    "study": ["--pupils", "20", "--max-features", "4", "--seeds", "1"],
     "train-sae": ["--steps", "20", "--features", "64"],
 }
 """What is asked for besides, so that a command takes seconds."""
@@ -35,6 +37,15 @@ LESS = {
 
 TINY = replace(SMALL, explainers=SMALL.explainers[:1])
 """What is reproduced here: tests/commands/test_reproduce.py goes further."""
+
+TINY_STUDY = replace(
+    SMALL_STUDY,
+    blocks=SMALL_STUDY.blocks[:1],
+    explainers=SMALL_STUDY.explainers[1:],
+    tried_on=SMALL_STUDY.explainers[1],
+    candidates=SMALL_STUDY.candidates[:1],
+)
+"""What is studied: tests/commands/test_study.py goes further."""
 
 
 def commands() -> list[str]:
@@ -63,6 +74,7 @@ def test_the_commands_of_the_readme_go_one_after_the_other(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("seesay.commands.reproduce.PRESETS", {**PRESETS, "world": TINY})
+    monkeypatch.setattr("seesay.commands.study.STEERING_PLUS", TINY_STUDY)
     Path("words.csv").write_text("feature_id,text\n42,a red car\n43,a tree\n")
     for line in commands():
         if any(each in line for each in ELSEWHERE):

@@ -1,6 +1,7 @@
 """Adapters: what is pushed by them, what they are kept as, and what is refused."""
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,7 @@ def test_what_is_no_adapter_is_refused_in_one_line(
     save_file(held, tmp_path / "adapter", metadata)
     with pytest.raises(UnusablePath, match="holds no adapter: .*expected what seesay teach writes"):
         Adapter.read_from(tmp_path / "adapter")
+
+
+def test_it_goes_to_another_process_as_it_is() -> None:
+    assert pickle.loads(pickle.dumps(an_adapter())).identity == an_adapter().identity

@@ -1,6 +1,7 @@
 """Lenses as files, which may be strangers', and what they say of rows."""
 
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -109,3 +110,7 @@ def test_a_lens_for_another_width_does_not_fit() -> None:
     odd = replace(lens_of(), weights=torch.zeros(4, 3), centre=torch.zeros(3))
     with pytest.raises(MismatchedSAE, match="a lens for residuals of width 3; expected"):
         odd.check_fits(tiny_sae())
+
+
+def test_it_goes_to_another_process_as_it_is() -> None:
+    assert pickle.loads(pickle.dumps(lens_of())).identity == lens_of().identity
