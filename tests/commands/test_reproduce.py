@@ -14,7 +14,7 @@ from seesay.commands.explaining_options import ExplainerOptions
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.reproduce import Reproduce, commit_of_sources
-from seesay.commands.reproducing import Command, Means, Steps, work_of
+from seesay.commands.reproducing import Means, Steps, work_of
 from seesay.commands.sharing import SharingOptions
 from seesay.commands.step_notes import Notes
 from seesay.commands.timing import Timing
@@ -24,6 +24,7 @@ from seesay.reproduction.ablations import images_of, variations
 from seesay.reproduction.protocol import METHODS, PRESETS, WORLD, Calibrating
 from seesay.reproduction.reading import base
 from seesay.world import DATA
+from tests.commands.stopping import stop_before
 
 SMALL = replace(
     WORLD,
@@ -276,16 +277,3 @@ def test_a_reproduction_goes_on_and_a_second_one_gives_the_same_tables(
     assert {"base", "empty image", "strength", "overlay", "images to choose from", "scored on"} <= factors
     assert Reproduce(out=tmp_path / "two").run() == 0
     assert claims_in(tmp_path / "one") == claims_in(tmp_path / "two")
-
-
-def stop_before(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """Let Ctrl-C be pressed once, before a step is done."""
-    do = Stepper.do
-
-    def stopped(self: Stepper, name: str, command: Command) -> None:
-        if name == step:
-            monkeypatch.setattr(Stepper, "do", do)
-            raise KeyboardInterrupt
-        do(self, name, command)
-
-    monkeypatch.setattr(Stepper, "do", stopped)

@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from seesay import cli
-from seesay.commands.stepping import Command, Stepper
+from seesay.explainers.adapter import Adapter
 from seesay.explainers.config import Setting
+from seesay.explainers.lens import Lens
 from seesay.records import Decoding
 from seesay.split import split_of
 from seesay.store.explanations import explanations, settings
-from seesay.store.lenses import find_adapter, find_lens, lens_path
 from seesay.store.run import Run
+from seesay.store.taught import find_taught, taught_path
 from seesay.study.protocol import ADAPTED, OURS, STEERING_PLUS, TESTED, Candidate, Grid, Study, bound_of
+from tests.commands.stopping import stop_before
 
 KEPT = ("as published", "several strengths, one answer", ADAPTED, "lens")
 SMALL: Study = replace(
@@ -40,19 +42,6 @@ SMALL: Study = replace(
 """The protocol with less of everything, so that it takes a minute."""
 
 LITTLE = ("--pupils", "30", "--max-features", "8", "--seeds", "2", "--device", "cpu")
-
-
-def stop_before(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """Let Ctrl-C be pressed once, before a step is done."""
-    do = Stepper.do
-
-    def stopped(self: Stepper, name: str, command: Command) -> None:
-        if name == step:
-            monkeypatch.setattr(Stepper, "do", do)
-            raise KeyboardInterrupt
-        do(self, name, command)
-
-    monkeypatch.setattr(Stepper, "do", stopped)
 
 
 def study(out: Path, *more: str) -> int:
@@ -78,14 +67,14 @@ def test_a_study_goes_on_and_what_is_judged_touches_neither_teaching_nor_choosin
                 said = {each for setting in settings(run) for each in explanations(run, setting)}
                 assert not said & judged
                 assert said <= {*own["teaching"], *own["validation"]}
-                for path in lens_path(run, "x").parent.iterdir():
+                for path in taught_path(run, "x", Lens).parent.iterdir():
                     key = path.name.removesuffix(".safetensors")
                     if key.endswith("-adapter"):
-                        adapter = find_adapter(run, key.removesuffix("-adapter"))
+                        adapter = find_taught(run, key.removesuffix("-adapter"), Adapter)
                         assert adapter is not None
                         taught = adapter.facts["features"]
                     else:
-                        lens = find_lens(run, key)
+                        lens = find_taught(run, key, Lens)
                         assert lens is not None
                         taught = lens.facts["references"]
                     assert set(taught) <= set(own["teaching"])

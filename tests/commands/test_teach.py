@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from seesay import cli
+from seesay.explainers.lens import Lens
 from seesay.split import split_of
 from seesay.store.explanations import explanations, settings
-from seesay.store.lenses import lens_path
 from seesay.store.run import Run
+from seesay.store.taught import taught_path
 from tests.commands.test_explain import refusal, result
 
 FEW = ("--pupils", "20", "--references", "6", "--device", "cpu")
@@ -138,7 +139,7 @@ def test_a_damaged_lens_is_one_line(
 ) -> None:
     run = Path(shutil.copytree(taught, tmp_path / "run"))
     with Run.open(run) as opened:
-        (path,) = lens_path(opened, "x").parent.iterdir()
+        (path,) = taught_path(opened, "x", Lens).parent.iterdir()
     path.write_bytes(content)
     assert "holds no lens" in refusal(PLUS, run, capsys)
 

@@ -18,8 +18,8 @@ from seesay.records import Strength
 from seesay.sae import SAE, load_sae
 from seesay.split import split_of
 from seesay.store.exemplars import features
-from seesay.store.lenses import find_lens, lens_path
 from seesay.store.run import Run
+from seesay.store.taught import find_taught, taught_path
 from seesay.store.thumbnails import Thumbnails
 from seesay.teaching.config import Teaching
 from seesay.teaching.teaching import teach
@@ -90,15 +90,17 @@ def test_a_lens_is_kept_for_who_was_asked(collected_world: Path, tmp_path: Path)
     folder = Path(shutil.copytree(collected_world, tmp_path / "run"))
     speaker = a_speaker()
     with Run.writing(folder) as run:
-        assert find_lens(run, speaker.voice.lens_key) is None
+        assert find_taught(run, speaker.voice.lens_key, Lens) is None
         lens = taught(run, speaker)
-        found = find_lens(run, speaker.voice.lens_key)
+        found = find_taught(run, speaker.voice.lens_key, Lens)
         assert found is not None
         assert found.identity == lens.identity
         another = replace(speaker.voice, prompts=speaker.voice.prompts.instead("topk", "what is it ?"))
-        assert find_lens(run, another.lens_key) is None
+        assert find_taught(run, another.lens_key, Lens) is None
         assert taught(run, speaker, replace(FEW, seed=1)).identity != lens.identity
-        assert [path.name for path in lens_path(run, "x").parent.iterdir()] == [f"{speaker.voice.lens_key}.safetensors"]
+        assert [path.name for path in taught_path(run, "x", Lens).parent.iterdir()] == [
+            f"{speaker.voice.lens_key}.safetensors"
+        ]
 
 
 def test_what_is_said_of_the_empty_image_is_no_phrase(collected_world: Path, tmp_path: Path) -> None:

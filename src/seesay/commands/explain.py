@@ -25,7 +25,7 @@ from seesay.commands.output import Output
 from seesay.commands.planning import Planned, PlanOptions, left_in, tell_plan
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.sharing import SharingOptions
-from seesay.commands.speaking import Named, check_names, speaking, stopping, taught_adapter, taught_lens, together
+from seesay.commands.speaking import Named, check_names, speaking, stopping, taught_for, together
 from seesay.errors import FeatureNotFound, InvalidSetting, UnusablePath
 from seesay.explainers.config import IMAGES_AT_ONCE, METHODS
 from seesay.records import Method, Split, StrengthUnit
@@ -160,15 +160,17 @@ class Explain:
                 feature_ids=selected or (),
             ) as (run, speaker, named, feature_ids),
         ):
+            from seesay.explainers.adapter import Adapter
+            from seesay.explainers.lens import Lens
             from seesay.pipeline.explaining import explain
             from seesay.store.explanations import explanations, n_explained
 
             lens = adapter = None
             if self.steering.adapter:
-                adapter = taught_adapter(run, speaker.voice)
+                adapter = taught_for(run, speaker.voice, Adapter)
                 setting = replace(setting, adapter=adapter.identity, strength=setting.strength or adapter.strength)
             if setting.way.reads:
-                lens = taught_lens(run, speaker.voice)
+                lens = taught_for(run, speaker.voice, Lens)
                 setting = replace(setting, lens=lens.identity)
                 if not setting.way.shows and setting.control != "none":
                     setting = replace(setting, strength=setting.strength or lens.strength)

@@ -15,11 +15,10 @@ from seesay.commands.sharing import SharingOptions
 from seesay.errors import InvalidSetting, UnusablePath
 
 if TYPE_CHECKING:
-    from seesay.explainers.adapter import Adapter
-    from seesay.explainers.lens import Lens
     from seesay.pipeline.speakers import Choir, Speaker, Voice
     from seesay.sae import SAE
     from seesay.store.run import Run
+    from seesay.store.taught import Taught
     from seesay.vlm import VLM, Encoder
 
 Checked = TypeVar("Checked")
@@ -251,50 +250,30 @@ def load_together(
     return Together(vlm, sae.to(vlm.encoder.device), layer, differs_in, eyes or vlm.encoder)
 
 
-def taught_lens(run: "Run", voice: "Voice") -> "Lens":
-    """The lens that was taught in a run for who explains.
+def taught_for(run: "Run", voice: "Voice", kind: "type[Taught]") -> "Taught":
+    """The lens or the adapter that was taught in a run for who explains.
 
     Args:
         run: is looked into.
         voice: of who explains.
+        kind: which of the two.
 
     Raises:
         InvalidSetting: none was.
         UnusablePath: it is damaged.
     """
-    from seesay.store.lenses import find_lens
+    from seesay.explainers.lens import Lens
+    from seesay.store.taught import find_taught
 
-    lens = find_lens(run, voice.lens_key)
-    if lens is None:
+    found = find_taught(run, voice.lens_key, kind)
+    if found is None:
+        what, asked = ("lens", "") if kind is Lens else ("adapter", "--adapter ")
         raise InvalidSetting(
-            f"{run.folder} has no lens of {voice.name}, asked this way",
+            f"{run.folder} has no {what} of {voice.name}, asked this way",
             expected="one that was taught",
-            remedy=f"seesay teach {run.folder} --explainer {voice.name}",
+            remedy=f"seesay teach {run.folder} {asked}--explainer {voice.name}",
         )
-    return lens
-
-
-def taught_adapter(run: "Run", voice: "Voice") -> "Adapter":
-    """The adapter that was taught in a run for who explains.
-
-    Args:
-        run: is looked into.
-        voice: of who explains.
-
-    Raises:
-        InvalidSetting: none was.
-        UnusablePath: it is damaged.
-    """
-    from seesay.store.lenses import find_adapter
-
-    adapter = find_adapter(run, voice.lens_key)
-    if adapter is None:
-        raise InvalidSetting(
-            f"{run.folder} has no adapter of {voice.name}, asked this way",
-            expected="one that was taught",
-            remedy=f"seesay teach {run.folder} --adapter --explainer {voice.name}",
-        )
-    return adapter
+    return found
 
 
 def check_names(path: Path, noted: Mapping[str, Any], subject: str | None, sae: str | None, layer: int | None) -> None:

@@ -116,11 +116,12 @@ class Teach:
             return self._adapter(taught) if self.adapter else self._lens(taught, teaching)
 
     def _lens(self, by: "Taught", teaching: Teaching) -> int:
+        from seesay.explainers.lens import Lens
         from seesay.pipeline.teaching import teach_lens
-        from seesay.store.lenses import find_lens, lens_path
+        from seesay.store.taught import find_taught, taught_path
 
         key, output = by.speaker.voice.lens_key, by.output
-        lens = None if self.anew else find_lens(by.run, key)
+        lens = None if self.anew else find_taught(by.run, key, Lens)
         if lens is None:
             strength = by.strength("steering")
             lens = teach_lens(
@@ -130,17 +131,18 @@ class Teach:
             output.console.print(_THERE)
         told = ", ".join(lens.phrases[:_N_TOLD]) + (", ..." if len(lens.phrases) > _N_TOLD else "")
         output.console.print(Text(f"{len(lens.phrases)} phrases: {told}"))
-        self._tell(output, lens, lens_path(by.run, key), "--method steering+", {"phrases": list(lens.phrases)})
+        self._tell(output, lens, taught_path(by.run, key, Lens), "--method steering+", {"phrases": list(lens.phrases)})
         return 0
 
     def _adapter(self, by: "Taught") -> int:
+        from seesay.explainers.adapter import Adapter
         from seesay.explainers.config import Setting
         from seesay.pipeline.teaching import teach_adapter
-        from seesay.store.lenses import adapter_path, find_adapter
+        from seesay.store.taught import find_taught, taught_path
         from seesay.teaching.config import Adapting
 
         key, output = by.speaker.voice.lens_key, by.output
-        adapter = None if self.anew else find_adapter(by.run, key)
+        adapter = None if self.anew else find_taught(by.run, key, Adapter)
         if adapter is None:
             adapter = teach_adapter(
                 by.run,
@@ -156,7 +158,7 @@ class Teach:
         norm = adapter.bias.norm().item()
         output.console.print(f"A scale of {adapter.scale.item():.3g}, and a bias of norm {norm:.3g}.")
         came = {"scale": adapter.scale.item(), "norm_of_bias": norm}
-        self._tell(output, adapter, adapter_path(by.run, key), "--method steering --adapter", came)
+        self._tell(output, adapter, taught_path(by.run, key, Adapter), "--method steering --adapter", came)
         return 0
 
     def _tell(self, output: Output, taught: "Lens | Adapter", path: Path, asked: str, came: Mapping[str, Any]) -> None:

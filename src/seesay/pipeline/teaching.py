@@ -12,8 +12,8 @@ from seesay.pipeline.speakers import Speaker
 from seesay.records import Strength
 from seesay.store.explanations import explanations
 from seesay.store.gallery import RunGallery, explainable
-from seesay.store.lenses import keep_adapter, keep_lens
 from seesay.store.run import Run
+from seesay.store.taught import keep_taught
 from seesay.teaching.adapting import adapt
 from seesay.teaching.config import Adapting, Teaching
 from seesay.teaching.teaching import teach
@@ -61,7 +61,7 @@ def teach_lens(
         teaching=teaching,
         progress=lambda name, total: progress(f"teaching: {name}", total=total),
     )
-    keep_lens(run, speaker.voice.lens_key, lens)
+    keep_taught(run, speaker.voice.lens_key, lens)
     return lens
 
 
@@ -111,5 +111,5 @@ def teach_adapter(
         adapting=adapting,
         progress=lambda name, total: progress(f"teaching: {name}", total=total),
     )
-    keep_adapter(run, speaker.voice.lens_key, adapter)
+    keep_taught(run, speaker.voice.lens_key, adapter)
     return adapter

@@ -1,0 +1,18 @@
+"""Work in steps, stopped in between."""
+
+import pytest
+
+from seesay.commands.stepping import Command, Stepper
+
+
+def stop_before(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Let Ctrl-C be pressed once, before a step is done."""
+    do = Stepper.do
+
+    def stopped(self: Stepper, name: str, command: Command) -> None:
+        if name == step:
+            monkeypatch.setattr(Stepper, "do", do)
+            raise KeyboardInterrupt
+        do(self, name, command)
+
+    monkeypatch.setattr(Stepper, "do", stopped)
