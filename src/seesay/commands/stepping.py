@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, final
 
@@ -25,6 +26,9 @@ from seesay.facts import hash_of
 
 Command = Collect | Calibrate | Teach | Explain | ScoreCommand | Label | Timing | Parting
 """What a step does."""
+
+_LENSES = "lenses"
+"""The folder of a run that holds what was taught; see [seesay.store.taught][], which needs torch."""
 
 
 @final
@@ -51,12 +55,13 @@ class Stepper:
         """Of the sources that did the steps, each once."""
         return sorted({each for name in self._own if (each := self._notes.step(name).get("commit"))})
 
-    def do(self, name: str, command: Command) -> None:
+    def do(self, name: str, command: Command, *, after: Sequence[str] = ()) -> None:
         """Do a step, unless it was done with all that its numbers depend on.
 
         Args:
             name: of the step.
             command: that does it.
+            after: identities of what earlier steps made, on which its numbers depend, too.
 
         Raises:
             SeesayError: whatever is wrong with what it needs.
@@ -67,10 +72,12 @@ class Stepper:
         folder = command.out if isinstance(command, Collect) else command.path
         if isinstance(command, Collect) and self._notes.step(name) and not exists(folder):
             self._notes.forget(folder.name)
+        is_there = not isinstance(command, Teach) or self._is_taught(name, folder)
         asked = repr(_as_far_as_numbers_go(command))
-        identity = hash_of({"version": __version__, "command": asked, "weights": self._notes.weights})
+        facts = {"version": __version__, "command": asked, "weights": self._notes.weights}
+        identity = hash_of({**facts, "after": list(after)} if after else facts)
         self._own[name] = None
-        if self._notes.step(name).get("identity") == identity:
+        if is_there and self._notes.step(name).get("identity") == identity:
             return
         started = time.monotonic()
         with self._output.progress(name, total=None), muted() as told:
@@ -78,6 +85,13 @@ class Stepper:
         seconds = round(time.monotonic() - started, 1)
         self._notes.add_step(name, identity, seconds, self._commit, _came_of(command, told))
         self._output.console.print(Text(f"{name}: {seconds:.0f} s"))
+
+    def _is_taught(self, name: str, run: Path) -> bool:
+        """Whether the run still has what a step taught, and nothing else in its place."""
+        came = self._notes.step(name).get("came", {})
+        # what notes say is no path
+        file = run / _LENSES / Path(str(came.get("file"))).name
+        return file.is_file() and sha256(file.read_bytes()).hexdigest() == came.get("taught")
 
     def came(self, name: str, what: str) -> Any:
         """Something that came of a step, whose kind is whatever the notes say.
@@ -113,7 +127,7 @@ def _came_of(command: Command, told: Sequence[Mapping[str, Any]]) -> dict[str, A
         case Timing():
             return {"rounds": command.rounds}
         case Teach():
-            return {"lens": told[-1]["identity"]}
+            return {"taught": told[-1]["identity"], "file": Path(told[-1]["path"]).name}
         case Parting():
             return {"parts": command.parts}
         case _:

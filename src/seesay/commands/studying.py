@@ -96,15 +96,15 @@ class Studying:
                     self._stepper.do(self._teaching(explainer, block, seed), self._teach(block, seed, explainer))
         with keeping():
             for block in self._study.blocks:
-                adapter = replace(self._teach(block, 0, self._study.tried_on), adapter=True, pupils=Teach.pupils)
-                self._stepper.do(f"teach adapter, {self._study.tried_on.size}, {block.name}", adapter)
+                self._stepper.do(self._adapting(block), self._teach_adapter(block))
             for block in self._study.blocks:
                 for name, setting in self._candidates(block):
                     command = self._explain(block, setting, self._study.tried_on, self._validation(block))
-                    self._stepper.do(f"try {name}, {block.name}", command)
+                    self._stepper.do(f"try {name}, {block.name}", command, after=self._after(setting, block))
         for block in self._study.blocks:
             score = replace(self._score(block, 0, JUDGED_BY, self._validation(block)), tried=True, controls=True)
-            self._stepper.do(f"score {len(self._study.candidates)} candidates, {block.name}", score)
+            tried = [self._came(f"try {name}, {block.name}") for name, _ in self._candidates(block)]
+            self._stepper.do(f"score candidates, {block.name}", score, after=tried)
 
     def test(self) -> None:
         """Explain test features, and score what is said of them.
@@ -125,7 +125,8 @@ class Studying:
                         command = self._explain(
                             block, setting, explainer, ids[: self._study.n_controls] if control else ids, seed
                         )
-                        self._stepper.do(self._saying(method, control, explainer, block, seed), command)
+                        after = [self._taught(explainer, block, seed)] if setting.way.reads else []
+                        self._stepper.do(self._saying(method, control, explainer, block, seed), command, after=after)
         for block, seed in self._runs():
             ids, few = self.parts(block).test, self._study.at_most
             name = self._name(block, seed)
@@ -255,6 +256,19 @@ class Studying:
     def _run(self, block: "Block", seed: int) -> Path:
         return self._out / self._name(block, seed)
 
+    def _adapting(self, block: "Block") -> str:
+        return f"teach adapter, {self._study.tried_on.size}, {block.name}"
+
+    def _taught(self, explainer: "Explainer", block: "Block", seed: int) -> str:
+        """The identity of a lens."""
+        return str(self._stepper.came(self._teaching(explainer, block, seed), "taught"))
+
+    def _after(self, setting: "Setting", block: "Block") -> list[str]:
+        """What a candidate needs that was taught for it."""
+        if setting.way.reads:
+            return [self._taught(self._study.tried_on, block, 0)]
+        return [] if setting.adapter is None else [str(self._stepper.came(self._adapting(block), "taught"))]
+
     def _teaching(self, explainer: "Explainer", block: "Block", seed: int) -> str:
         return f"teach, {explainer.size}, {self._name(block, seed)}"
 
@@ -294,6 +308,12 @@ class Studying:
             common=replace(self._common, seed=self._common.seed + seed),
         )
         return command if self._pupils is None else replace(command, pupils=self._pupils)
+
+    def _teach_adapter(self, block: "Block") -> Teach:
+        strength = self._strength("hybrid", self._study.tried_on, block)
+        assert strength is not None
+        command = self._teach(block, 0, self._study.tried_on)
+        return replace(command, adapter=True, pupils=Teach.pupils, teacher_strength=strength.value)
 
     def _explain(
         self, block: "Block", setting: "Setting", explainer: "Explainer", feature_ids: Sequence[int], seed: int = 0

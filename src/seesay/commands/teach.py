@@ -17,7 +17,7 @@ from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.speaking import alone, speaking
-from seesay.records import Decoding, Method, StrengthUnit
+from seesay.records import Decoding, Method, Strength, StrengthUnit
 from seesay.selection import parse_features
 from seesay.teaching.config import Teaching
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from seesay.explainers.adapter import Adapter
     from seesay.explainers.lens import Lens
     from seesay.pipeline.speakers import Speaker
-    from seesay.records import Strength
     from seesay.store.run import Run
 
 _N_TOLD = 12
@@ -79,6 +78,10 @@ class Teach:
     """Teach an adapter for explain --method steering --adapter instead: a scale and a bias by which the model hears in
     a direction what it says of the feature's images, by hybrid."""
 
+    teacher_strength: Annotated[float | None, arg(metavar="X")] = None
+    """With --adapter, how hard hybrid pushes, in the feature's own largest activation; by default what seesay calibrate
+    chose for it, or what the world's SAEs come with."""
+
     anew: bool = False
     """Teach once more, in the place of what is there. Words that were found through that one stay."""
 
@@ -112,10 +115,10 @@ class Teach:
             check=lambda run: run.check_finished("collect"),
             begin=partial(alone, output=output),
         ) as (run, speaker, named, _):
-            taught = Taught(run, speaker, named.sae, given, selected, output)
-            return self._adapter(taught) if self.adapter else self._lens(taught, teaching)
+            lesson = Lesson(run, speaker, named.sae, given, selected, output)
+            return self._adapter(lesson) if self.adapter else self._lens(lesson, teaching)
 
-    def _lens(self, by: "Taught", teaching: Teaching) -> int:
+    def _lens(self, by: "Lesson", teaching: Teaching) -> int:
         from seesay.explainers.lens import Lens
         from seesay.pipeline.teaching import teach_lens
         from seesay.store.taught import find_taught, taught_path
@@ -134,7 +137,7 @@ class Teach:
         self._tell(output, lens, taught_path(by.run, key, Lens), "--method steering+", {"phrases": list(lens.phrases)})
         return 0
 
-    def _adapter(self, by: "Taught") -> int:
+    def _adapter(self, by: "Lesson") -> int:
         from seesay.explainers.adapter import Adapter
         from seesay.explainers.config import Setting
         from seesay.pipeline.teaching import teach_adapter
@@ -148,7 +151,7 @@ class Teach:
                 by.run,
                 by.speaker,
                 by.strength("steering"),
-                Setting("hybrid", by.strength("hybrid"), decoding=Decoding(_MAX_TOKENS)),
+                Setting("hybrid", self._of_teacher(by), decoding=Decoding(_MAX_TOKENS)),
                 adapting=Adapting(seed=self.common.seed),
                 feature_ids=by.selected,
                 progress=output.progress,
@@ -160,6 +163,11 @@ class Teach:
         came = {"scale": adapter.scale.item(), "norm_of_bias": norm}
         self._tell(output, adapter, taught_path(by.run, key, Adapter), "--method steering --adapter", came)
         return 0
+
+    def _of_teacher(self, by: "Lesson") -> Strength:
+        if self.teacher_strength is None:
+            return by.strength("hybrid")
+        return Strength(self.teacher_strength, "max_activation")
 
     def _tell(self, output: Output, taught: "Lens | Adapter", path: Path, asked: str, came: Mapping[str, Any]) -> None:
         output.console.print(Text(str(path)), soft_wrap=True)
@@ -178,7 +186,7 @@ class Teach:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Taught:
+class Lesson:
     """What a lens or an adapter is taught by.
 
     Args:
@@ -193,11 +201,11 @@ class Taught:
     run: "Run"
     speaker: "Speaker"
     sae_name: str
-    given: "Strength | None"
+    given: Strength | None
     selected: Sequence[int] | None
     output: Output
 
-    def strength(self, method: Method) -> "Strength":
+    def strength(self, method: Method) -> Strength:
         """How hard a method pushes.
 
         Args:

@@ -100,7 +100,9 @@ def teach_adapter(
     said = {
         feature_id: samples[0].raw_text
         for feature_id, samples in explanations(run, stored, chosen).items()
+        # what has come to no end would teach the model to stop in the middle
         if samples[0].status == "ok"
+        and len(speaker.vlm.tokenize(samples[0].raw_text)) < teacher.decoding.max_new_tokens
     }
     adapter = adapt(
         speaker.vlm,
