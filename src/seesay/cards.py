@@ -27,6 +27,11 @@ _TOLD_ELSEWHERE = frozenset(
     {"method", "control", "strength", "seed", "explainer", "encoder", "encoder_differs_in", "algorithm"}
 )
 _TELL_NOTHING = frozenset({"opening", "start", "mask_fill"})  # parts of a prompt file, which its question stands for
+_ALWAYS_TOLD = frozenset({"swept", "contrast", "adapter"})
+"""Other ways of one method: whoever lacks them has nothing to tell it by."""
+
+_HASHES = frozenset({"lens", "adapter"})
+_SHORT = 8
 _MOST_ALIKE = 3
 """Strengths of one way of explaining that are all told; calibrating tries more."""
 
@@ -252,7 +257,7 @@ def particulars(settings: Sequence[StoredSetting]) -> dict[int, list[tuple[str, 
         each.setting_id: [
             (name, value)
             for name, value in facts[each.setting_id].items()
-            if value != values[each.method, name].most_common(1)[0][0]
+            if name in _ALWAYS_TOLD or value != values[each.method, name].most_common(1)[0][0]
         ]
         + ([("another encoder", "")] if each.facts.get("encoder_differs_in") else [])
         for each in settings
@@ -264,4 +269,5 @@ def _told(facts: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         if isinstance(value, dict) and name not in _TOLD_ELSEWHERE:
             yield from _told(value)
         elif name not in _TOLD_ELSEWHERE | _TELL_NOTHING and value is not None:
-            yield ("asked" if name == "prompt" else name.replace("_", " ")), str(value)
+            told = str(value)[:_SHORT] if name in _HASHES else "" if value is True else str(value)
+            yield ("asked" if name == "prompt" else name.replace("_", " ")), told

@@ -24,6 +24,29 @@ def to_json(content: Any) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+DAMAGE = (
+    OSError, KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError
+)  # fmt: skip
+"""What comes of reading what a stranger has written, if it is not what it should be."""
+
+
+def from_json(text: str) -> Any:
+    """Read plain data from JSON, which may be a stranger's.
+
+    Args:
+        text: of the file.
+
+    Raises:
+        ValueError: it is none, or holds what JSON has no words for: NaN and infinity.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(text, parse_constant=_no_constant)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} in JSON")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write plain data as JSON.
 

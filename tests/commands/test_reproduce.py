@@ -97,10 +97,14 @@ def test_damaged_notes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
         '{"steps": {"collect, early": {"seconds": NaN}}}',
         '{"steps": {"collect, early": {"commit": 5}}}',
         '{"steps": {"collect, early": {"came": []}}}',
+        '{"steps": {"collect, early": {"came": {"x": NaN}}}}',
+        '{"steps": {"collect, early": {"seconds": 1' + 400 * "0" + "}}}",
     ):
         (tmp_path / "notes.json").write_text(text)
         assert cli.main(["reproduce", "--out", str(tmp_path)]) == 2
         assert "notes.json is damaged" in capsys.readouterr().err
+    assert cli.main(["reproduce", "--out", str(tmp_path / ("x" * 300))]) == 2
+    assert "cannot be" in capsys.readouterr().err
 
 
 def notes_in(folder: Path) -> Notes:

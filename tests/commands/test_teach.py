@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ def taught(collected_world: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def told(run: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
-    assert cli.main(["teach", str(run), *FEW, "--json", "-", *more]) == 0
+    few = FEW if "--adapter" not in more else FEW[-2:]
+    assert cli.main(["teach", str(run), *few, "--json", "-", *more]) == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -120,7 +122,7 @@ def test_a_run_is_scored_shown_and_reported_with_these_words(
         ("--shown 3", "--shown for steering+, which shows no exemplars"),
         ("--control random-images", "random-images for steering+, which does not join images and steering"),
         ("--explainer world:L", "has no lens of world:L, asked this way; expected one that was taught"),
-        ("--plan", "a plan for steering+"),
+        ("--plan", "a plan for steering+; expected a method that generates; plan for steering"),
     ],
 )
 def test_what_steering_plus_has_no_use_for_is_one_line(
@@ -181,6 +183,62 @@ def test_what_an_adapter_and_several_strengths_are_not_for_is_one_line(
     flags: tuple[str, ...], message: str, taught: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert message in refusal(flags, taught, capsys)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--adapter", "--pupils", "30"], "--pupils beside --adapter, where it changes nothing; expected none"),
+        (["--teacher-strength", "2"], "--teacher-strength without --adapter, where it changes nothing"),
+        (["--features", "x"], "x"),
+    ],
+)
+def test_what_teaching_has_no_use_for_is_refused(
+    flags: list[str], message: str, taught: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["teach", str(taught), *flags]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_strangers_phrases_steer_no_terminal(
+    taught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(taught, tmp_path / "run"))
+    with Run.open(run) as opened:
+        (path,) = taught_path(opened, "x", Lens).parent.iterdir()
+    lens = Lens.read_from(path)
+    path.write_bytes(replace(lens, phrases=("\x1b]0;pwn\x07a cat", *lens.phrases[1:])).content())
+    assert cli.main(["teach", str(run), "--device", "cpu"]) == 0
+    told = capsys.readouterr().out
+    assert "a cat" in told
+    assert "\x1b" not in told
+    assert "\x07" not in told
+
+
+def test_test_features_that_teach_are_told(taught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Path(shutil.copytree(taught, tmp_path / "run"))
+    test = [each for each in range(200) if split_of(each) == "test"][:4]
+    ids = ",".join(map(str, test))
+    assert cli.main(["teach", str(run), *FEW, "--anew", "--features", ids]) == 0
+    assert "no figure may come from these" in capsys.readouterr().out
+
+
+def test_words_that_are_decoded_otherwise_take_the_strength_that_was_chosen(
+    collected_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(collected_world, tmp_path / "run"))
+    assert cli.main(["calibrate", str(run), "--grid", "2,8", "--by", "kl", "--device", "cpu"]) == 0
+    for flags in ([], ["--contrast", "0.5"], ["--swept"]):
+        told = result(run, capsys, "--method", "steering", *flags)
+        assert {each["strength"]["value"] for each in told["explanations"]} <= {2.0, 8.0}, flags
+
+
+@pytest.mark.parametrize("flags", [["--adapter"], ["--swept"], ["--contrast", "0.5"]])
+def test_what_cannot_be_planned_is_said(
+    flags: list[str], collected_world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["explain", str(collected_world), "--plan", *flags]) == 2
+    assert "plan" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["steer", "--features", "1"], ["calibrate", "x"]])

@@ -115,7 +115,20 @@ def test_which_concepts_are_held_out_hangs_on_their_names_alone(names: list[str]
     assert concepts_held_out(names, STUDY) == concepts_held_out(NAMES, STUDY)
 
 
-@pytest.mark.parametrize("noted", [{}, {"teaching": 1}, dict.fromkeys(vars(Parts([], [], [], [], [])), ["x"])])
+NONE: dict[str, list[int]] = vars(Parts([], [], [], [], []))
+
+
+@pytest.mark.parametrize(
+    "noted",
+    [
+        {},
+        {"teaching": 1},
+        dict.fromkeys(NONE, ["x"]),
+        {**NONE, "teaching": [1], "test": [1]},
+        {**NONE, "validation": [2, 2]},
+        {**NONE, "test": [1], "apart": [3]},
+    ],
+)
 def test_notes_that_hold_no_parts_are_refused(noted: dict[str, object]) -> None:
     with pytest.raises((KeyError, ValueError)):
         Parts.read_from(noted)

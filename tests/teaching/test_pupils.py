@@ -45,8 +45,7 @@ def test_a_pupil_is_a_patch_with_those_like_it(n_images: int, likeness: float) -
         drawn = [
             int(each)
             for each in own[0]
-            if [int(cosines[each][patches.image == image].argmax()) >= 0 for image in pupil.images]
-            and all(
+            if all(
                 set(rows[torch.from_numpy(active.reshape(-1))].tolist())
                 == {
                     int(row)

@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 
 from seesay import world
+from seesay.errors import NotEnoughMemory
 from seesay.images.blank import blank_image
 from seesay.records import Decoding
-from seesay.vlm import VLM, likelihood
+from seesay.vlm import VLM, generation, likelihood
 from seesay.vlm.answers import Forced
 from seesay.vlm.generation import Said
 from seesay.vlm.likelihood import log_likelihoods, phrase_likelihoods
@@ -18,7 +19,7 @@ from seesay.world.rendering import render
 from seesay.world.scenes import sample
 from seesay.world.streams import seeds
 from tests.explainers.galleries import noise, vlm_of
-from tests.families import IDS, QUESTION
+from tests.families import IDS, QUESTION, SIDE
 
 TINY_WORDS = ["w1", "a w5 w9 w9", "w63 w2"]
 WORLD_WORDS = ["a frog on a white background", "the colour red", "a dotted star"]
@@ -149,3 +150,30 @@ def test_an_answer_without_words_is_never_said() -> None:
     found = phrase_likelihoods(vlm, QUESTION, rows, [["w1", " ", "<eos>"]])
     assert found.isfinite().tolist() == [[True, False, False]]
     assert phrase_likelihoods(vlm, QUESTION, [], []).shape == (0, 0)
+
+
+def test_answers_go_by_halves_where_memory_runs_out_for_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    vlm = vlm_of()
+    rows = [[image] for image in vlm.encode([noise((SIDE, SIDE), seed) for seed in range(2)])]
+    phrases = [["w1", "a w5 w9", "w63 w2", "w7", "w2"]] * 2
+    expected = phrase_likelihoods(vlm, QUESTION, rows, phrases)
+    asked: list[int] = []
+    weighed = generation._weighed  # pyright: ignore[reportPrivateUsage]
+
+    def short(model: object, batch: object, answers: list[list[list[int]]]) -> list[list[float]]:
+        asked.append(max(map(len, answers)))
+        if asked[-1] > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return weighed(model, batch, answers)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(generation, "_weighed", short)
+    found = phrase_likelihoods(vlm, QUESTION, rows, phrases, at_once=2)
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert asked[:3] == [5, 5, 2]
+    monkeypatch.setattr(generation, "_weighed", lambda *_: _raise())
+    with pytest.raises(NotEnoughMemory):
+        phrase_likelihoods(vlm, QUESTION, rows, phrases, at_once=2)
+
+
+def _raise() -> list[list[float]]:
+    raise torch.OutOfMemoryError("CUDA out of memory")

@@ -138,6 +138,8 @@ class Explain:
         self.sharing.check(self.common, spread=self.who.spread, tensor_parallel=self.who.tensor_parallel)
         selected = None if self.features is None else parse_features(self.features)
         self.dry.check()
+        if self.dry.plan and self.steering.adapter:
+            raise InvalidSetting("--plan with --adapter", expected="one of the two: steering without it takes the same")
         if self.dry.plan and not self.sharing.is_local:
             raise InvalidSetting("--plan with --backend ray", expected="one of the two: plan for one worker's share")
         if self.dry.plan:
@@ -174,12 +176,14 @@ class Explain:
                 setting = replace(setting, lens=lens.identity)
                 if not setting.way.shows and setting.control != "none":
                     setting = replace(setting, strength=setting.strength or lens.strength)
+            taught = adapter or (lens if not setting.way.shows else None)
             if setting.way.steers and setting.strength is None and setting.control != "none":
                 strength, source = resolve_run_strength(run, speaker.voice, setting, named.sae)
                 setting = replace(setting, strength=strength)
             else:
                 strength = setting.strength
-                source = "as given" if lens is None or lens.strength != strength else "as when the lens was taught"
+                is_as_taught = taught is not None and taught.strength == strength and self.strength is None
+                source = "as when it was taught" if is_as_taught else "as given"
             if strength is not None:
                 output.console.print(Text(f"Strength: {strength.value:g} ({strength.unit}), {source}."))
             with stopping(output), output.progress(setting.method, total=len(feature_ids)) as advance:

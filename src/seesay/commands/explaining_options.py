@@ -230,16 +230,19 @@ def explaining_options(setting: Setting) -> tuple[SteeringOptions, ShowingOption
     way, decoding = setting.way, setting.decoding
     steering, showing = SteeringOptions(), ShowingOptions()
     words = DecodingOptions(max_new_tokens=decoding.max_new_tokens)
+    if not (way.generates or way.reads):
+        words = replace(words, words=setting.n_words)
     if way.steers and not (way.reads and not way.shows):
         steering = replace(steering, mode=setting.mode)
     if way.shows:
         showing = ShowingOptions(setting.n_images, setting.overlay, setting.selection)
     elif not way.reads:
-        steering = replace(steering, empty=setting.empty, positions=setting.positions)
+        steering = replace(steering, empty=setting.empty, positions=setting.positions, coarse=setting.coarse)
     if way.generates:
         steering = replace(steering, swept=setting.swept, adapter=setting.adapter is not None)
         words = replace(
             words,
+            samples=decoding.n_samples,
             temperature=decoding.temperature,
             top_p=decoding.top_p,
             top_k=decoding.top_k or None,

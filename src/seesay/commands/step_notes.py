@@ -9,7 +9,7 @@ from typing import Any, final
 
 from seesay.errors import UnusablePath
 from seesay.facts import hash_of
-from seesay.files import write_json
+from seesay.files import from_json, write_json
 
 FILE = "notes.json"
 _PARTS = ("of", "steps", "features")
@@ -162,16 +162,16 @@ def _stamp(name: str) -> list[list[Any]]:
 
 
 def _read(path: Path, kind: str) -> dict[str, dict[str, Any]]:
-    if path.parent.exists() and not path.parent.is_dir():
-        raise UnusablePath(f"{path.parent} is a file", expected="a folder: --out DIR")
     try:
-        found = json.loads(path.read_text("utf-8"))
+        if path.parent.exists() and not path.parent.is_dir():
+            raise UnusablePath(f"{path.parent} is a file", expected="a folder: --out DIR")
+        found = from_json(path.read_text("utf-8"))
         is_sound = _is_sound(found)
     except FileNotFoundError:
         return {name: {} for name in _PARTS}
     except OSError as error:
         raise UnusablePath(f"{path} cannot be read: {error.strerror}", expected="a folder: --out DIR") from error
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+    except (ValueError, AttributeError, TypeError, OverflowError, RecursionError) as error:
         raise _damage(path, kind) from error
     if not is_sound:
         raise _damage(path, kind)

@@ -69,7 +69,12 @@ class StudyCommand:
         output = Output(self.common)
         study = replace(STEERING_PLUS, n_seeds=self.seeds)
         if self.images is not None:
-            study = replace(study, images=f"world:{self.images}", n_images=self.images)
+            study = replace(
+                study,
+                images=f"world:{self.images}",
+                n_images=self.images,
+                n_linked_by=min(study.n_linked_by, self.images // 2),
+            )
         steps = Studying(
             self.out, study, self.common, commit_of_sources(), output, pupils=self.pupils, at_most=self.max_features
         )

@@ -17,9 +17,12 @@ from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.sae_options import SAEOptions
 from seesay.commands.speaking import alone, speaking
+from seesay.errors import InvalidSetting
 from seesay.records import Decoding, Method, Strength, StrengthUnit
 from seesay.selection import parse_features
+from seesay.split import split_of
 from seesay.teaching.config import Teaching
+from seesay.texts import one_line
 
 if TYPE_CHECKING:
     from seesay.explainers.adapter import Adapter
@@ -39,8 +42,8 @@ class Teach:
 
     The model looks at patches of the run's images that are alike, and tells how probable it finds each of many phrases:
     those that it says of features that are steered. What residuals look like for each phrase is the lens; features are
-    then read through it by what their encoder looks for. Only images of the explaining half and validation features
-    take part, so that all that is scored later is new to it. A lens that is there already is not taught again.
+    then read through it by what their encoder looks for. Only images of the explaining half and, by default, validation
+    features take part, so that all that is scored later is new to it. A lens that is there already is not taught again.
 
     Examples:
       seesay teach runs/x
@@ -61,7 +64,7 @@ class Teach:
     """Phrases that the lens knows, at most: those that are said most often."""
 
     references: Count = Teaching().n_references
-    """Of these, features that phrases are taken from and the lens is held against, at most."""
+    """Features, of those that take part, that phrases are taken from and the lens is held against, at most."""
 
     features: Annotated[str | None, arg(metavar="IDS")] = None
     """Features that take part, by ids and ranges, none of which is to be judged; by default all validation features
@@ -106,6 +109,9 @@ class Teach:
             seed=self.common.seed,
         )
         selected = None if self.features is None else parse_features(self.features)
+        self._check_used()
+        if selected is not None and any(split_of(each) == "test" for each in selected):
+            output.console.print("Test features are among those that take part: no figure may come from these.")
         with speaking(
             self.path,
             steers=True,
@@ -117,6 +123,15 @@ class Teach:
         ) as (run, speaker, named, _):
             lesson = Lesson(run, speaker, named.sae, given, selected, output)
             return self._adapter(lesson) if self.adapter else self._lens(lesson, teaching)
+
+    def _check_used(self) -> None:
+        """Refuse what has no use: whoever gives it expects something of it."""
+        of_lens, of_adapter = ("pupils", "images", "phrases", "references"), ("teacher_strength",)
+        for name in of_lens if self.adapter else of_adapter:
+            if getattr(self, name) != getattr(Teach, name):
+                option = f"--{name.replace('_', '-')}"
+                what = "beside --adapter" if self.adapter else "without --adapter"
+                raise InvalidSetting(f"{option} {what}, where it changes nothing", expected="none")
 
     def _lens(self, by: "Lesson", teaching: Teaching) -> int:
         from seesay.explainers.lens import Lens
@@ -132,7 +147,7 @@ class Teach:
             )
         else:
             output.console.print(_THERE)
-        told = ", ".join(lens.phrases[:_N_TOLD]) + (", ..." if len(lens.phrases) > _N_TOLD else "")
+        told = ", ".join(map(one_line, lens.phrases[:_N_TOLD])) + (", ..." if len(lens.phrases) > _N_TOLD else "")
         output.console.print(Text(f"{len(lens.phrases)} phrases: {told}"))
         self._tell(output, lens, taught_path(by.run, key, Lens), "--method steering+", {"phrases": list(lens.phrases)})
         return 0

@@ -18,6 +18,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from seesay.errors import MismatchedSAE, UnusablePath
+from seesay.explainers.lens import real
+from seesay.files import DAMAGE, from_json
 from seesay.records import Strength, StrengthUnit
 from seesay.sae import SAE
 
@@ -49,7 +51,7 @@ class Adapter:
     def content(self) -> bytes:
         """As a file holds it: safetensors, with the rest as JSON in its header."""
         header = {"strength": {"value": self.strength.value, "unit": self.strength.unit}, "facts": dict(self.facts)}
-        tensors = {"scale": self.scale.float().cpu(), "bias": self.bias.float().cpu()}
+        tensors = {"scale": self.scale.detach().float().cpu(), "bias": self.bias.detach().float().cpu()}
         return save(tensors, metadata={"adapter": json.dumps(header)})
 
     @classmethod
@@ -64,15 +66,15 @@ class Adapter:
         """
         try:
             with safe_open(path, framework="pt") as file:
-                header = json.loads((file.metadata() or {})["adapter"])
-                scale, bias = (file.get_tensor(name).float() for name in ("scale", "bias"))
+                header = from_json((file.metadata() or {})["adapter"])
+                scale, bias = (real(file.get_tensor(name)) for name in ("scale", "bias"))
             strength = Strength(float(header["strength"]["value"]), header["strength"]["unit"])
             if scale.dim() or bias.dim() != 1 or not (scale.isfinite() and bias.isfinite().all()):
                 raise ValueError("numbers that are none, or too many of them")
             if strength.unit not in get_args(StrengthUnit) or not math.isfinite(strength.value):
                 raise ValueError(f"a strength of {strength.value} {strength.unit}")
             return cls(scale, bias, strength, dict(header["facts"]))
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (SafetensorError, *DAMAGE) as error:
             raise UnusablePath(
                 f"{path} holds no adapter: {error}",
                 expected="what seesay teach writes",

@@ -82,12 +82,12 @@ class Saying:
 
 @final
 class Contrasting:
-    """The language model is asked, and says what it would not say of the unsteered empty image.
+    """The language model is asked, and says what it would not say of a white image.
 
     Args:
         vlm: who is asked.
         prompt: what.
-        unsteered: the empty image with nothing pushed.
+        white: a white image, with nothing pushed.
         share: how much what is said of it counts; see [seesay.vlm.contrast.say_unlike][].
         max_new_tokens: where an answer is cut off.
         watch: listens while it speaks.
@@ -98,13 +98,13 @@ class Contrasting:
         self,
         vlm: VLM,
         prompt: str,
-        unsteered: Sequence[ImageTokens],
+        white: Sequence[ImageTokens],
         share: float,
         max_new_tokens: int,
         watch: Watch | None = None,
         at_once: int | None = None,
     ) -> None:
-        self._vlm, self._prompt, self._unsteered, self._share = vlm, prompt, unsteered, share
+        self._vlm, self._prompt, self._white, self._share = vlm, prompt, white, share
         self._max_new_tokens, self._watch, self._at_once = max_new_tokens, watch, at_once
 
     def answer(self, rows: Rows, cases: Sequence[Case]) -> list[Answer]:
@@ -113,7 +113,7 @@ class Contrasting:
             self._vlm,
             self._prompt,
             rows,
-            self._unsteered,
+            self._white,
             self._share,
             max_new_tokens=self._max_new_tokens,
             batch_size=self._at_once,

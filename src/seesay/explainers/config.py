@@ -158,7 +158,7 @@ class Setting:
         n_words: tokens to tell, for methods that take them from the vocabulary.
         decoding: how words are chosen; its seed is of the draw alone.
         seed: of random controls, of a noise image, and of a random half of the patches.
-        contrast: how much the log-probabilities of what is said of the empty image itself are taken away, token by
+        contrast: how much the log-probabilities of what is said of a white image are taken away, token by
             token, from those of what is seen; greedy decoding alone.
         swept: push at several strengths around the one that is given, and tell the answer that fits all of them best;
             greedy decoding alone.
@@ -233,7 +233,8 @@ class Setting:
             )
         if self.adapter is not None and (self.method != "steering" or self.push != "add" or self.control == "none"):
             raise InvalidSetting(
-                f"an adapter for {self.method}", expected="steering, which adds directions to an empty image"
+                f"an adapter for {', '.join(filter(None, (self.method, self.mode, self.control)))}",
+                expected="steering, which adds directions to an empty image",
             )
         if not 0 <= self.seed < 1 << 63:
             raise InvalidSetting(f"seed {self.seed}", expected="0 or more, below 2 to the 63rd")

@@ -115,7 +115,7 @@ class Explainer:
         if way.reads:
             _check_lens(setting, lens, sae)
         if setting.adapter is not None:
-            _check_adapter(adapter, sae)
+            _check_adapter(setting, adapter, sae)
         self._lens, self._adapter = lens, adapter
         if ground.along and (setting.push != "add" or setting.strength is None or setting.strength.unit not in _FIXED):
             raise InvalidSetting(
@@ -265,9 +265,9 @@ class Explainer:
     def _generating(self) -> Answering:
         setting, at_once = self.setting, self._questions_at_once
         if setting.contrast:
-            unsteered = self._vlm.encode([blank_image("white", self._vlm.encoder.image_size)])
+            white = self._vlm.encode([blank_image("white", self._vlm.encoder.image_size)])
             n_most = setting.decoding.max_new_tokens
-            return Contrasting(self._vlm, self._prompt, unsteered, setting.contrast, n_most, self._watch, at_once)
+            return Contrasting(self._vlm, self._prompt, white, setting.contrast, n_most, self._watch, at_once)
         saying = Saying(self._vlm, self._prompt, setting.decoding, self._watch, at_once)
         return Agreeing(self._vlm, self._prompt, saying, self._sight.see, at_once) if setting.swept else saying
 
@@ -361,9 +361,9 @@ class Explainer:
         )
 
 
-def _check_adapter(adapter: Adapter | None, sae: SAE | None) -> None:
+def _check_adapter(setting: Setting, adapter: Adapter | None, sae: SAE | None) -> None:
     """Refuse to steer without the adapter that a setting names."""
-    if adapter is None or sae is None:
+    if adapter is None or sae is None or adapter.identity != setting.adapter:
         raise InvalidSetting(
             "steering by an adapter that is not there",
             expected="one that was taught",

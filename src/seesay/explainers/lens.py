@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from seesay.errors import MismatchedSAE, UnusablePath
+from seesay.files import DAMAGE, from_json
 from seesay.records import Strength, StrengthUnit
 from seesay.sae import SAE
 
@@ -139,8 +140,8 @@ class Lens:
         """
         try:
             with safe_open(path, framework="pt") as file:
-                header = json.loads((file.metadata() or {})["lens"])
-                weights, centre, steered, pupils = (file.get_tensor(name).float() for name in _TENSORS)
+                header = from_json((file.metadata() or {})["lens"])
+                weights, centre, steered, pupils = (real(file.get_tensor(name)) for name in _TENSORS)
             found = cls(
                 phrases=tuple(header["phrases"]),
                 weights=weights,
@@ -152,7 +153,7 @@ class Lens:
                 facts=dict(header["facts"]),
             )
             found._check()
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (SafetensorError, *DAMAGE) as error:
             raise UnusablePath(
                 f"{path} holds no lens: {error}", expected="what seesay teach writes", remedy="seesay teach --anew"
             ) from error
@@ -163,9 +164,13 @@ class Lens:
         n = len(self.phrases)
         if not 1 <= n <= _MOST_PHRASES or not all(isinstance(each, str) and each.strip() for each in self.phrases):  # pyright: ignore[reportUnnecessaryIsInstance] (JSON may hold anything)
             raise ValueError(f"{n} phrases, or some without words")
+        for each in self.phrases:
+            each.encode()  # half of a surrogate pair is no word
         expected = (self.of_steered, self.of_pupils)
-        if self.weights.dim() != 2 or any(
-            each.shape != (n,) for each in (self.weights[:, 0], *(e.mean for e in expected))
+        if (
+            self.weights.dim() != 2
+            or not self.weights.shape[1]
+            or any(each.shape != (n,) for each in (self.weights[:, 0], *(e.mean for e in expected)))
         ):
             raise ValueError(f"weights of shape {list(self.weights.shape)} for {n} phrases")
         if self.centre.shape != (self.d_model,):
@@ -188,6 +193,20 @@ class Lens:
         """
         if sae.d_model != self.d_model:
             raise MismatchedSAE(f"a lens for residuals of width {self.d_model}", expected=f"{sae.d_model}, the SAE's")
+
+
+def real(tensor: Tensor) -> Tensor:
+    """A stranger's numbers, in 32 bits.
+
+    Args:
+        tensor: of any kind.
+
+    Raises:
+        ValueError: it holds other numbers than real ones.
+    """
+    if not tensor.is_floating_point():
+        raise ValueError(f"numbers of the kind {tensor.dtype}")
+    return tensor.float()
 
 
 def encoder_rows(sae: SAE, feature_ids: list[int]) -> Float[Tensor, "chosen d_model"]:

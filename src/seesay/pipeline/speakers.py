@@ -20,7 +20,7 @@ from seesay.vlm import VLM
 from seesay.vlm.identity import digest, fingerprint, model_digest
 from seesay.vlm.prompts import Prompts
 
-_NO_MATTER_OF_STRENGTH = frozenset({"start", "decoding", "n_words", "coarse"})
+_NO_MATTER_OF_STRENGTH = frozenset({"start", "decoding", "n_words", "coarse", "contrast", "swept", "adapter"})
 
 _ALGORITHM = 1
 """Raised when the same models, images and settings would give other words."""

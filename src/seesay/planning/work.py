@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from seesay.errors import InvalidSetting
-from seesay.explainers.config import Setting
+from seesay.explainers.config import SEVERAL, Setting
 from seesay.images.blank import blank_image
 from seesay.planning.hollow import hollow
 from seesay.planning.outline import Outline
@@ -82,6 +82,13 @@ class Work:
         return max(self.prefill.peak, self.token.peak) + self.cache - self.cache_at_first - self.cache_per_token
 
 
+def _n_images(setting: Setting) -> int:
+    """In one turn."""
+    if setting.way.shows:
+        return setting.n_images
+    return len(SEVERAL) if setting.empty == "several" else 1
+
+
 def work_of(outline: Outline, layer: int, setting: Setting, batches: Batches) -> Work:
     """Count what a setting takes.
 
@@ -97,20 +104,27 @@ def work_of(outline: Outline, layer: int, setting: Setting, batches: Batches) ->
         UnreadablePrompt: no prompt for the method.
     """
     way, vlm = setting.way, outline.vlm
-    if way.shows and not way.generates:
-        raise InvalidSetting(f"a plan for {setting.method}, which asks no vision-language model", expected="none")
-    if setting.way.reads:
+    if way.reads:
+        like = {"topk+": "topk", "hybrid+": "hybrid"}.get(setting.method, "steering")
         raise InvalidSetting(
             f"a plan for {setting.method}",
             expected="a method that generates",
-            remedy="plan for steering: it takes that at least, and eight phrases more a feature",
+            remedy=f"plan for {like}: it takes that at least, and eight phrases more a feature",
+        )
+    if way.shows and not way.generates:
+        raise InvalidSetting(f"a plan for {setting.method}, which asks no vision-language model", expected="none")
+    if setting.swept or setting.contrast:
+        raise InvalidSetting(
+            f"a plan for {'several strengths' if setting.swept else 'contrast'}",
+            expected="none",
+            remedy="plan without: several strengths take ten times as long, contrast twice, and more memory",
         )
     layer = layer if way.steers else vlm.encoder.last_layer_read
     vlm.encoder.check_layer(layer, steered=True)
     blank = vlm.encoder.prepare([blank_image("white", vlm.encoder.image_size)])
     once, start = _encoded(vlm, blank, layer)
     encoding, tokens = _encoding(vlm, start, batches.images, from_the_start=way.shows, coarse=setting.coarse)
-    n_images, n_answers = setting.n_images if way.shows else 1, setting.n_answers
+    n_images, n_answers = _n_images(setting), setting.n_answers
     if way.prompt is None:
         heard = _Heard(_NOTHING, _NOTHING, 0, 0, 0)
     else:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -63,11 +64,14 @@ def keep_taught(run: Run, key: str, taught: Lens | Adapter) -> Path:
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(exist_ok=True)
+        if path.parent.is_symlink():
+            raise OSError(f"{path.parent} leads elsewhere")
         aside.write_bytes(taught.content())
         sync(aside)
         aside.replace(path)
     except OSError as error:
         raise unwritable(path, error.strerror or str(error)) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong is told already
+            aside.unlink(missing_ok=True)
     return path

@@ -69,6 +69,11 @@ class Parts:
         parts = [noted[name] for name in ("teaching", "validation", "test", "held_out", "apart")]
         if not all(isinstance(part, list) and all(type(each) is int for each in part) for part in parts):
             raise ValueError("parts that are no lists of ids")
+        teaching, validation, test, *within = parts
+        if len({*teaching, *validation, *test}) != sum(map(len, (teaching, validation, test))):
+            raise ValueError("features in two parts")
+        if not all(set(each) <= set(test) for each in within):
+            raise ValueError("a group of test features that are none")
         return cls(*parts)
 
 
@@ -99,7 +104,7 @@ def part_features(blocks: Sequence[BlockFeatures], study: Study, held_out: froze
     """Part the features of all blocks, cluster by cluster.
 
     A cluster goes to one part whole: to test, if it is too large to be drawn or a held-out concept fits any of it, or
-    else where a hash says. Test features are those of the cluster that anyone's validation features are not.
+    else where a hash says. Of its test features those are judged that [seesay.split.split_of][] counts among such.
 
     Args:
         blocks: in their order.

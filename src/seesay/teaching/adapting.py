@@ -21,8 +21,6 @@ from seesay.teaching.teaching import Progress
 from seesay.vlm import VLM
 from seesay.vlm.likelihood import answer_losses
 
-_BEING_TAUGHT = "being taught"
-
 
 def adapt(
     vlm: VLM,
@@ -60,7 +58,7 @@ def adapt(
     scale = torch.ones((), device=device, requires_grad=True)
     bias = torch.zeros(sae.d_model, device=device, requires_grad=True)
     adapter = Adapter(scale, bias, strength, {})
-    setting = Setting("steering", strength, adapter=_BEING_TAUGHT)
+    setting = Setting("steering", strength, adapter=adapter.identity)
     explainer = Explainer(vlm, setting, NoImages(ids), sae=sae, layer=layer, adapter=adapter)
     prompt = vlm.prompts.filled_in("steering")
 

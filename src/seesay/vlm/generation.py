@@ -168,7 +168,13 @@ def weigh(
 
     def run(questions: Sequence[int]) -> list[list[float]]:
         asked = Asked(len(answers), 1, inputs_of, _Nobody())
-        return _weighed(model, _Batch.begin(model, asked, questions), [answers[each] for each in questions])
+
+        def weighed(some: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
+            return _weighed(model, _Batch.begin(model, asked, questions), some)
+
+        if len(questions) > 1:
+            return weighed([answers[each] for each in questions])
+        return [_in_parts(answers[questions[0]], lambda part: weighed([part])[0])]
 
     def too_large(_question: int) -> NotEnoughMemory:
         return NotEnoughMemory(
@@ -176,6 +182,20 @@ def weigh(
         )
 
     return [each for some in fitting(range(len(answers)), at_once, run, too_large) for each in some]
+
+
+def _in_parts(
+    own: Sequence[Sequence[int]], weigh_some: Callable[[Sequence[Sequence[int]]], list[float]]
+) -> list[float]:
+    """Go through one question's answers, by halves where memory runs out: each beginning is a row in the cache."""
+    n = max(1, len(own))
+    while True:
+        try:
+            return [each for start in range(0, len(own), n) for each in weigh_some(own[start : start + n])]
+        except (RuntimeError, MemoryError) as error:
+            if n == 1 or not is_out_of_memory(error):
+                raise
+            n //= 2
 
 
 def _weighed(model: Any, batch: "_Batch", answers: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
