@@ -284,7 +284,7 @@ def stored(run: Run, identity: str | None) -> StoredSetting:
         raise UnusablePath(
             f"{run.folder} lacks what was said in it",
             expected="all that was noted",
-            remedy="reproduce into another --out",
+            remedy="give another --out",
         )
     return found
 
