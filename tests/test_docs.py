@@ -128,6 +128,28 @@ def test_the_readme_tells_what_the_kept_report_says() -> None:
     assert verdicts == ["not supported", "undecided", "not supported"], "README and docs/reproduction.md say so"
 
 
+def test_the_figures_of_steering_plus_are_those_of_the_study() -> None:
+    report = (ROOT / "docs" / "steering-plus" / "world.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "steering-plus.md").read_text(encoding="utf-8")
+    assert re.search("Commit [0-9a-f]{40} and [0-9a-f]{40}", report), "of changed sources"
+
+    def rows_of(section: str) -> list[list[str]]:
+        table = report.partition(f"\n## {section}")[2].partition("\n## ")[0]
+        lines = [line.replace("*", "") for line in table.splitlines() if line.startswith("| ")]
+        return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
+
+    means = {(row[0], row[1]): float(row[2]) for row in rows_of("ground\\_truth")}
+    assert len(means) == 18
+    for method in ("steering", "topk", "hybrid", "steering+"):
+        told = " | ".join(f"{100 * means[method, size]:.1f} %" for size in "SML")
+        assert f"| {method} | {told} |" in readme
+    for size in "SML":
+        told = [f"{means[method, size]:.3f}".removeprefix("0") for method in ("topk", "hybrid", "steering+", "topk+")]
+        assert " | ".join([*told[:2], f"**{told[2]}**", told[3]]) in page
+    assert [row[-1] for row in rows_of("The target")] == ["yes"] * 4, "README and docs/steering-plus.md say so"
+
+
 def test_every_family_has_a_row_in_the_table() -> None:
     rows = re.findall(r"^\| (`.*?`) \|", (ROOT / "docs" / "families.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} - {"model_type"} == {*VLMS, *ENCODERS}
