@@ -41,8 +41,6 @@ TINY = replace(SMALL, explainers=SMALL.explainers[:1])
 TINY_STUDY = replace(
     SMALL_STUDY,
     blocks=SMALL_STUDY.blocks[:1],
-    explainers=SMALL_STUDY.explainers[1:],
-    tried_on=SMALL_STUDY.explainers[1],
     candidates=SMALL_STUDY.candidates[:1],
 )
 """What is studied: tests/commands/test_study.py goes further."""

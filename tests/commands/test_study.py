@@ -26,7 +26,7 @@ KEPT = ("as published", "several strengths, one answer", ADAPTED, "lens")
 SMALL: Study = replace(
     STEERING_PLUS,
     blocks=STEERING_PLUS.blocks[1:],
-    explainers=STEERING_PLUS.explainers[:2],
+    explainers=STEERING_PLUS.explainers[1:2],
     images="world:400",
     n_images=400,
     n_linked_by=200,
@@ -49,14 +49,14 @@ def study(out: Path, *more: str) -> int:
     return cli.main(["study", "steering-plus", "--out", str(out), *LITTLE, *more])
 
 
-@pytest.mark.slow(seconds=120)
+@pytest.mark.slow(seconds=70)
 @pytest.mark.usefixtures("unchecked", "rough_truth")
 def test_a_study_goes_on_and_what_is_judged_touches_neither_teaching_nor_choosing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("seesay.commands.study.STEERING_PLUS", SMALL)
     out = tmp_path / "out"
-    stop_before(monkeypatch, "steering, S, middle")
+    stop_before(monkeypatch, "steering, M, middle")
     assert study(out) == 130
     parts = json.loads((out / "notes.json").read_text())["steps"]["part"]["came"]["parts"]
     # nothing but teaching and validation features was asked about until all was chosen
@@ -85,7 +85,7 @@ def test_a_study_goes_on_and_what_is_judged_touches_neither_teaching_nor_choosin
     capsys.readouterr()
     file = tmp_path / "told.json"
     assert study(out, "--json", str(file)) == 0
-    assert "teach, S, middle: " not in capsys.readouterr().out, "that was done before"
+    assert "teach, M, middle: " not in capsys.readouterr().out, "that was done before"
     told: dict[str, Any] = json.loads(file.read_text())
     check_report(told, parts)
     tables = (out / "study.md").read_text()
@@ -114,7 +114,7 @@ def check_report(told: dict[str, Any], parts: dict[str, dict[str, Sequence[int]]
     assert ours["mean"]["n"] == n
     assert {*ours["controls"]} == {"random", "permuted"}
     assert ours["controls"]["random"]["n"] == 4 * len(parts)
-    assert standings["auroc", "topk", "S"]["mean"]["n"] <= 2 * len(parts)
+    assert standings["auroc", "topk", "M"]["mean"]["n"] <= 2 * len(parts)
     # of lenses of several seeds each feature's mean counts
     seeds = [each["mean"] for each in told["seeds"] if (each["score"], each["size"]) == ("ground_truth", "M")]
     assert len(seeds) == 2
