@@ -1,4 +1,4 @@
-"""What the study does, written before it was run. Free of torch."""
+"""What the study does, fixed before any test feature was scored. Free of torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
