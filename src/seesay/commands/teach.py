@@ -41,9 +41,10 @@ class Teach:
     """Teach a lens, by which explain --method steering+ finds words without images, and keep it in the run.
 
     The model looks at patches of the run's images that are alike, and tells how probable it finds each of many phrases:
-    those that it says of features that are steered. What residuals look like for each phrase is the lens; features are
-    then read through it by what their encoder looks for. Only images of the explaining half and, by default, validation
-    features take part, so that all that is scored later is new to it. A lens that is there already is not taught again.
+    those that it says of such patches, and of features that are steered. What residuals look like for each phrase is
+    the lens; features are then read through it by what their encoder looks for. Only images of the explaining half and,
+    by default, validation features take part, so that all that is scored later is new to it. A lens that is there
+    already is not taught again.
 
     Examples:
       seesay teach runs/x

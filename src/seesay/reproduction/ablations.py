@@ -47,7 +47,7 @@ def variations(bases: Sequence[Setting], sizes: Sequence[int]) -> Iterator[Varia
         yield Variation("base", "", each)
     steering, hybrid = by_method["steering"], by_method["hybrid"]
     for empty in get_args(Empty):
-        if empty != steering.empty:
+        if empty not in (steering.empty, "several"):  # one image at a time, as the paper
             yield Variation("empty image", empty, replace(steering, empty=empty))
     yield Variation("positions", "patches", replace(steering, positions="patches"))
     for method in _STEERED:
