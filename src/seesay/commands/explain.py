@@ -32,7 +32,10 @@ from seesay.records import Method, Split, StrengthUnit
 from seesay.selection import parse_features
 
 if TYPE_CHECKING:
+    from seesay.explainers.adapter import Adapter
     from seesay.explainers.config import Setting
+    from seesay.explainers.lens import Lens
+    from seesay.pipeline.speakers import Voice
     from seesay.records import Explanation, Status
     from seesay.store.explanations import StoredSetting
     from seesay.store.run import Run
@@ -162,20 +165,10 @@ class Explain:
                 feature_ids=selected or (),
             ) as (run, speaker, named, feature_ids),
         ):
-            from seesay.explainers.adapter import Adapter
-            from seesay.explainers.lens import Lens
             from seesay.pipeline.explaining import explain
             from seesay.store.explanations import explanations, n_explained
 
-            lens = adapter = None
-            if self.steering.adapter:
-                adapter = taught_for(run, speaker.voice, Adapter)
-                setting = replace(setting, adapter=adapter.identity, strength=setting.strength or adapter.strength)
-            if setting.way.reads:
-                lens = taught_for(run, speaker.voice, Lens)
-                setting = replace(setting, lens=lens.identity)
-                if not setting.way.shows and setting.control != "none":
-                    setting = replace(setting, strength=setting.strength or lens.strength)
+            setting, lens, adapter = self._with_taught(run, speaker.voice, setting)
             taught = adapter or (lens if not setting.way.shows else None)
             if setting.way.steers and setting.strength is None and setting.control != "none":
                 strength, source = resolve_run_strength(run, speaker.voice, setting, named.sae)
@@ -203,6 +196,24 @@ class Explain:
             counts = n_explained(run, stored)
         self._report(output, stored, said, counts)
         return 0
+
+    def _with_taught(
+        self, run: "Run", voice: "Voice", setting: "Setting"
+    ) -> "tuple[Setting, Lens | None, Adapter | None]":
+        """The setting by what was taught in the run for it, and that itself."""
+        from seesay.explainers.adapter import Adapter
+        from seesay.explainers.lens import Lens
+
+        lens = adapter = None
+        if self.steering.adapter:
+            adapter = taught_for(run, voice, Adapter)
+            setting = replace(setting, adapter=adapter.identity, strength=setting.strength or adapter.strength)
+        if setting.way.reads:
+            lens = taught_for(run, voice, Lens)
+            setting = replace(setting, lens=lens.identity)
+            if not setting.way.shows and setting.control != "none":
+                setting = replace(setting, strength=setting.strength or lens.strength)
+        return setting, lens, adapter
 
     def _plan(self, output: Output, setting: "Setting", selected: Sequence[int] | None) -> int:
         """Tell what it would take."""

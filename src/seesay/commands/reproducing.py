@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, final
 from seesay.commands.calibrate import Calibrate
 from seesay.commands.collect import Collect
 from seesay.commands.explain import Explain
-from seesay.commands.explaining_options import DecodingOptions, ExplainerOptions, explaining_options
+from seesay.commands.explaining_options import DecodingOptions, ExplainerOptions
 from seesay.commands.images import ImageOptions
 from seesay.commands.instruments import InstrumentOptions
 from seesay.commands.label import Label
@@ -20,7 +20,7 @@ from seesay.commands.sae_options import SAEOptions
 from seesay.commands.score import ScoreCommand
 from seesay.commands.sharing import SharingOptions
 from seesay.commands.step_notes import Notes, Work
-from seesay.commands.stepping import Command, Stepper
+from seesay.commands.stepping import Command, Stepper, explaining
 from seesay.commands.timing import N_TIMED, Timing
 from seesay.reproduction.protocol import CONTROLS, METHODS, Block, Explainer, Protocol
 
@@ -352,21 +352,14 @@ class Steps:
 
     def _explain(self, path: Path, setting: "Setting", explainer: Explainer, block: Block) -> Explain:
         """The command that explains in a setting."""
-        strength, decoding = setting.strength, setting.decoding
-        steering, showing, words = explaining_options(setting)
-        return Explain(
+        decoding = setting.decoding
+        return explaining(
             path,
-            method=setting.method,
-            features=self._ids(block, self._protocol.n_controls if setting.control == "random" else None),
-            strength=None if strength is None else strength.value,
-            strength_unit=None if strength is None else strength.unit,
-            control=setting.control,
-            who=replace(self._means.who, explainer=explainer.name),
-            steering=steering,
-            showing=showing,
-            words=words,
-            sharing=self._means.sharing,
-            common=replace(self._common, seed=decoding.seed if decoding.temperature else setting.seed),
+            setting,
+            self._ids(block, self._protocol.n_controls if setting.control == "random" else None),
+            replace(self._means.who, explainer=explainer.name),
+            replace(self._common, seed=decoding.seed if decoding.temperature else setting.seed),
+            self._means.sharing,
         )
 
     @property

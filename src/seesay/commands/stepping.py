@@ -3,9 +3,8 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from rich.text import Text
 
@@ -13,6 +12,7 @@ from seesay import __version__
 from seesay.commands.calibrate import Calibrate
 from seesay.commands.collect import Collect
 from seesay.commands.explain import Explain
+from seesay.commands.explaining_options import ExplainerOptions, explaining_options
 from seesay.commands.label import Label
 from seesay.commands.options import Options
 from seesay.commands.output import Output, muted
@@ -24,11 +24,11 @@ from seesay.commands.teach import Teach
 from seesay.commands.timing import Timing
 from seesay.facts import hash_of
 
+if TYPE_CHECKING:
+    from seesay.explainers.config import Setting
+
 Command = Collect | Calibrate | Teach | Explain | ScoreCommand | Label | Timing | Parting
 """What a step does."""
-
-_LENSES = "lenses"
-"""The folder of a run that holds what was taught; see [seesay.store.taught][], which needs torch."""
 
 
 @final
@@ -88,10 +88,10 @@ class Stepper:
 
     def _is_taught(self, name: str, run: Path) -> bool:
         """Whether the run still has what a step taught, and nothing else in its place."""
+        from seesay.store.taught import holds
+
         came = self._notes.step(name).get("came", {})
-        # what notes say is no path
-        file = run / _LENSES / Path(str(came.get("file"))).name
-        return file.is_file() and sha256(file.read_bytes()).hexdigest() == came.get("taught")
+        return holds(run, str(came.get("file")), str(came.get("taught")))
 
     def came(self, name: str, what: str) -> Any:
         """Something that came of a step, whose kind is whatever the notes say.
@@ -104,6 +104,41 @@ class Stepper:
             UnusablePath: the notes do not say.
         """
         return self._notes.came_of(name).get(what)
+
+
+def explaining(
+    path: Path,
+    setting: "Setting",
+    features: str,
+    who: ExplainerOptions,
+    common: Options,
+    sharing: SharingOptions = SharingOptions(),  # noqa: B008 (frozen)
+) -> Explain:
+    """The command that explains in a setting.
+
+    Args:
+        path: of the run.
+        setting: the way to explain, but for its seed.
+        features: ids, as the command line takes them.
+        who: explains.
+        common: options of every command, the seed among them.
+        sharing: where it is done.
+    """
+    steering, showing, words = explaining_options(setting)
+    return Explain(
+        path,
+        method=setting.method,
+        features=features,
+        strength=None if setting.strength is None else setting.strength.value,
+        strength_unit=None if setting.strength is None else setting.strength.unit,
+        control=setting.control,
+        who=who,
+        steering=steering,
+        showing=showing,
+        words=words,
+        sharing=sharing,
+        common=common,
+    )
 
 
 def _as_far_as_numbers_go(command: Command) -> Command:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, final
 
 from seesay.commands.collect import Collect
 from seesay.commands.explain import Explain
-from seesay.commands.explaining_options import ExplainerOptions, explaining_options
+from seesay.commands.explaining_options import ExplainerOptions
 from seesay.commands.loading import keeping
 from seesay.commands.options import Options
 from seesay.commands.output import Output
 from seesay.commands.parting import Parting
 from seesay.commands.score import ScoreCommand
 from seesay.commands.step_notes import Notes, Work
-from seesay.commands.stepping import Stepper
+from seesay.commands.stepping import Stepper, explaining
 from seesay.commands.teach import Teach
 from seesay.facts import hash_of
 from seesay.study.protocol import CHOSEN_BY, CONTROLS, JUDGED_BY, OURS, TESTED, Study, setting_of
@@ -69,6 +69,7 @@ class Studying:
         runs = [self._name(block, seed) for block in study.blocks for seed in range(study.n_seeds)]
         self._notes = Notes(out, Work("study", asked, runs, list(dict.fromkeys(models))))
         self._stepper = Stepper(self._notes, commit, output)
+        self._strengths: dict[tuple[Method, str, str], Strength] = {}
 
     def choose(self) -> None:
         """Collect, part, and do all that validation features decide; lenses are taught for it.
@@ -78,7 +79,7 @@ class Studying:
             KeyboardInterrupt: after Ctrl-C, when the batch is written.
         """
         for block, seed in self._runs():
-            self._stepper.do(f"collect, {self._name(block, seed)}", self._collect(self._run(block, seed)))
+            self._stepper.do(f"collect, {self._name(block, seed)}", self._collect(block, seed))
         self._stepper.do("part", Parting(self._out, replace(self._study, n_seeds=1, candidates=()), self._common))
         for explainer in self._study.explainers:
             with keeping():
@@ -118,10 +119,7 @@ class Studying:
                 for block, seed in self._runs():
                     for method, control in self._asked(seed):
                         ids = self.parts(block).test
-                        setting = replace(
-                            setting_of(self._study, method, self._strength(method, explainer, block), control),
-                            seed=self._common.seed,
-                        )
+                        setting = setting_of(self._study, method, self._strength(method, explainer, block), control)
                         command = self._explain(
                             block, setting, explainer, ids[: self._study.n_controls] if control else ids, seed
                         )
@@ -227,19 +225,25 @@ class Studying:
     def _strength(self, method: "Method", explainer: "Explainer", block: "Block") -> "Strength | None":
         """The strength by which most of what is said of validation features is true; of equals the weakest."""
         from seesay.explainers.config import METHODS
-        from seesay.store.run import Run
-        from seesay.study.reading import known
 
         like = METHODS[method].like or method
         if like not in self._study.grids:
             return None
+        of = (like, explainer.size, block.name)
+        if of not in self._strengths:
+            self._strengths[of] = self._best(like, explainer, block)
+        return self._strengths[of]
+
+    def _best(self, method: "Method", explainer: "Explainer", block: "Block") -> "Strength":
+        from seesay.store.run import Run
+        from seesay.study.reading import known, shelf_of
+
         with Run.open(self._run(block, 0)) as run:
+            shelf = shelf_of(run, self._validation(block))
             found = {
-                strength: known(
-                    run, self._came(self._trying(like, strength, explainer, block)), CHOSEN_BY, self._validation(block)
-                )
+                strength: known(run, shelf, self._came(self._trying(method, strength, explainer, block)), CHOSEN_BY)
                 for name, strength in self._grid()
-                if name == like
+                if name == method
             }
         return max(found, key=lambda strength: sum(found[strength].values()) / max(1, len(found[strength])))
 
@@ -280,20 +284,16 @@ class Studying:
     ) -> str:
         return ", ".join(filter(None, (method, control, explainer.size, self._name(block, seed))))
 
-    def _collect(self, out: Path) -> Collect:
-        (block,) = (each for each in self._study.blocks if out.name in (each.name, *self._seeded(each)))
+    def _collect(self, block: "Block", seed: int) -> Collect:
         return Collect(
             images=self._study.images,
-            out=out,
+            out=self._run(block, seed),
             subject=self._study.subject,
             sae=block.sae,
             layer=block.layer,
             n_images=self._study.n_images,
             common=self._common,
         )
-
-    def _seeded(self, block: "Block") -> list[str]:
-        return [self._name(block, seed) for seed in range(1, self._study.n_seeds)]
 
     def _teach(self, block: "Block", seed: int, explainer: "Explainer") -> Teach:
         strength = self._strength("steering", explainer, block)
@@ -318,20 +318,8 @@ class Studying:
     def _explain(
         self, block: "Block", setting: "Setting", explainer: "Explainer", feature_ids: Sequence[int], seed: int = 0
     ) -> Explain:
-        steering, showing, words = explaining_options(setting)
-        return Explain(
-            self._run(block, seed),
-            method=setting.method,
-            features=_ids(feature_ids),
-            strength=None if setting.strength is None else setting.strength.value,
-            strength_unit=None if setting.strength is None else setting.strength.unit,
-            control=setting.control,
-            who=ExplainerOptions(explainer=explainer.name),
-            steering=steering,
-            showing=showing,
-            words=words,
-            common=self._common,
-        )
+        who = ExplainerOptions(explainer=explainer.name)
+        return explaining(self._run(block, seed), setting, _ids(feature_ids), who, self._common)
 
     def _score(self, block: "Block", seed: int, scores: Sequence[str], feature_ids: Sequence[int]) -> ScoreCommand:
         return ScoreCommand(

@@ -116,7 +116,7 @@ class Explainer:
             _check_lens(setting, lens, sae)
         if setting.adapter is not None:
             _check_adapter(setting, adapter, sae)
-        self._lens, self._adapter = lens, adapter
+        self._lens, self._adapter = lens, None if setting.adapter is None else adapter
         if ground.along and (setting.push != "add" or setting.strength is None or setting.strength.unit not in _FIXED):
             raise InvalidSetting(
                 "features pushed along with others, and that not by adding so much",
@@ -245,8 +245,7 @@ class Explainer:
 
     def _empty_sight(self, seen: Encoded) -> EmptySight:
         assert self._sae is not None
-        adapter = self._adapter if self.setting.adapter is not None else None
-        return EmptySight(self._vlm, self._sae, seen, self.setting, self._along, self._images_at_once, adapter)
+        return EmptySight(self._vlm, self._sae, seen, self.setting, self._along, self._images_at_once, self._adapter)
 
     @cached_property
     def _answering(self) -> Answering:

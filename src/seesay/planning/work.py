@@ -105,7 +105,7 @@ def work_of(outline: Outline, layer: int, setting: Setting, batches: Batches) ->
     """
     way, vlm = setting.way, outline.vlm
     if way.reads:
-        like = {"topk+": "topk", "hybrid+": "hybrid"}.get(setting.method, "steering")
+        like = setting.method.removesuffix("+")
         raise InvalidSetting(
             f"a plan for {setting.method}",
             expected="a method that generates",

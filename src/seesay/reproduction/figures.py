@@ -1,5 +1,6 @@
 """The report as a page: what is claimed, drawn, and all tables below."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def _by_explainer(figure: Any, report: "Report") -> None:
             go.Scatter(
                 x=names,
                 y=[each.mean.mean for each in own],
-                error_y=_whiskers([each.mean for each in own]),
+                error_y=whiskers([each.mean for each in own]),
                 mode="lines+markers",
                 name=method,
                 line={"color": colour},
@@ -127,7 +128,7 @@ def _differences(figure: Any, found: "list[Figure]", row: int) -> None:
             go.Scatter(
                 x=[each.mean for each in estimates],
                 y=heights,
-                error_x=_whiskers(estimates),
+                error_x=whiskers(estimates),
                 mode="markers",
                 marker={"color": colour, "size": 9},
                 showlegend=False,
@@ -143,7 +144,12 @@ def _differences(figure: Any, found: "list[Figure]", row: int) -> None:
     figure.update_xaxes(title="difference (black: what decides)", row=row, col=1)
 
 
-def _whiskers(found: "list[Estimate]") -> dict[str, Any]:
+def whiskers(found: "Sequence[Estimate]") -> dict[str, Any]:
+    """Intervals as plotly draws them about means.
+
+    Args:
+        found: the means.
+    """
     return {
         "array": [each.high - each.mean for each in found],
         "arrayminus": [each.mean - each.low for each in found],

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -47,6 +48,18 @@ def find_taught(run: Run, key: str, kind: type[Taught]) -> Taught | None:
     """
     path = taught_path(run, key, kind)
     return kind.read_from(path) if path.exists() else None
+
+
+def holds(run: Path, name: str, identity: str) -> bool:
+    """Whether a run's folder holds a lens or an adapter, and no other in its place.
+
+    Args:
+        run: the folder.
+        name: of the file, from anyone: whatever it leads to beside that is left out.
+        identity: of the lens or the adapter.
+    """
+    file = run / _FOLDER / Path(name).name
+    return file.is_file() and sha256(file.read_bytes()).hexdigest() == identity
 
 
 def keep_taught(run: Run, key: str, taught: Lens | Adapter) -> Path:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from seesay.plots import write_plots
 from seesay.report.sections import as_html
+from seesay.reproduction.figures import whiskers
 from seesay.study.protocol import JUDGED_BY, OURS, RIVALS
 from seesay.study.reading import ALL
 
@@ -61,10 +62,7 @@ def figure_of(report: "Report") -> Any:
                     x=[each.mean for each in differences],
                     # side by side, so that none hides another
                     y=[RIVALS.index(each.rival) + 0.2 * (place - (len(sizes) - 1) / 2) for each in found],
-                    error_x={
-                        "array": [each.high - each.mean for each in differences],
-                        "arrayminus": [each.mean - each.low for each in differences],
-                    },
+                    error_x=whiskers(differences),
                     mode="markers",
                     name=f"explainer {size}",
                     showlegend=row == 1,

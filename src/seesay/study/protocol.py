@@ -16,7 +16,7 @@ TESTED: tuple[Method, ...] = ("steering", "topk", "hybrid", "steering+", "topk+"
 OURS: Method = "steering+"
 """What is held against the others."""
 
-RIVALS: tuple[Method, ...] = ("steering", "topk", "hybrid", "topk+", "hybrid+")
+RIVALS: tuple[Method, ...] = tuple(method for method in TESTED if method != OURS)
 
 ADAPTED = "adapter"
 """The candidate that is taught by explanations."""

@@ -30,19 +30,29 @@ Said = Mapping[tuple[str, Method, Control | None, str, int], str]
 """The identities of settings, by block, method, control, size of the explainer, and seed of the lens."""
 
 
-def known(run: Run, identity: str, score: KnownScore, feature_ids: Sequence[int]) -> dict[int, float]:
+def shelf_of(run: Run, feature_ids: Sequence[int]) -> Shelf:
+    """What a run holds of some features.
+
+    Args:
+        run: may be a stranger's.
+        feature_ids: of these.
+    """
+    return Shelf(run, 0, frozenset(feature_ids).__contains__)
+
+
+def known(run: Run, shelf: Shelf, identity: str, score: KnownScore) -> dict[int, float]:
     """What the words of a setting got, of those features that were scored.
 
     Args:
         run: that they are in.
+        shelf: of it, with the features that are asked for.
         identity: of the setting.
         score: which.
-        feature_ids: of these.
 
     Raises:
         UnusablePath: there is no such setting, or the run is damaged.
     """
-    setting, shelf = stored(run, identity), Shelf(run, 0, frozenset(feature_ids).__contains__)
+    setting = stored(run, identity)
     scored = [each for each in shelf.scorings(score, setting) if not each.is_shared]
     if not scored:
         return {}
@@ -101,6 +111,7 @@ class Reading:
     ) -> None:
         self._study, self._runs, self._parts, self._said, self._tried = study, runs, parts, said, tried
         self._seed, self._blocks = seed, [each.name for each in study.blocks]
+        self._shelves: dict[tuple[str, int], Shelf] = {}
         self._known: dict[tuple[KnownScore, Method, Control | None, str, int], dict[FeatureKey, float]] = {}
 
     def values(
@@ -127,9 +138,9 @@ class Reading:
                 for number, block in enumerate(self._blocks)
                 for feature_id, value in known(
                     self._runs[block, seed],
+                    self._shelf(block, seed),
                     self._said[block, method, control, size, seed],
                     score,
-                    self._parts[block].test,
                 ).items()
             }
         return self._known[of]
@@ -174,7 +185,7 @@ class Reading:
             FeatureKey(number, feature_id): value
             for number, block in enumerate(self._blocks)
             for feature_id, value in known(
-                self._runs[block, 0], self._tried[block, name], score, self._parts[block].validation
+                self._runs[block, 0], self._validated[block], self._tried[block, name], score
             ).items()
         }
 
@@ -192,6 +203,17 @@ class Reading:
             said = explanations(run, setting, self._parts[block].test)
             took += [each.seconds for samples in said.values() for each in samples]
         return float(np.mean(took)) if took else 0.0
+
+    def _shelf(self, block: str, seed: int) -> Shelf:
+        """What a run holds of its test features."""
+        if (block, seed) not in self._shelves:
+            self._shelves[block, seed] = shelf_of(self._runs[block, seed], self._parts[block].test)
+        return self._shelves[block, seed]
+
+    @cached_property
+    def _validated(self) -> dict[str, Shelf]:
+        """The same of validation features."""
+        return {block: shelf_of(self._runs[block, 0], self._parts[block].validation) for block in self._blocks}
 
     def _is_in(self, key: FeatureKey, block: str, group: Group) -> bool:
         return block in (ALL, self._blocks[key.origin]) and key in self._groups[group]
