@@ -2,11 +2,9 @@
 
 import gc
 
-from jaxtyping import install_import_hook
+from tests.checking import check_calls_of
 
-import tests.checking  # noqa: F401 (the hook looks its checker up, but does not import it)
-
-install_import_hook("seesay", "tests.checking.typechecker")
+check_calls_of("seesay")
 
 # What is imported now stays: looking through it for garbage, over and over, takes a fifth of the time.
 gc.disable()

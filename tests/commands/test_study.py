@@ -49,7 +49,7 @@ def study(out: Path, *more: str) -> int:
     return cli.main(["study", "steering-plus", "--out", str(out), *LITTLE, *more])
 
 
-@pytest.mark.slow(seconds=70)
+@pytest.mark.slow(seconds=100)
 @pytest.mark.usefixtures("unchecked", "rough_truth")
 def test_a_study_goes_on_and_what_is_judged_touches_neither_teaching_nor_choosing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -273,8 +273,8 @@ def test_one_answer_of_several_strengths_is_the_one_that_gains_most_by_all_of_th
     for place, feature_id in enumerate(ids):
         candidates = list(dict.fromkeys(each[place] for each in said))
         gained: list[float] = []
+        seen = [*(at(ALPHA * times).see([feature_id]) for times in SWEPT), unpushed.see([feature_id])]
         for candidate in candidates:
-            seen = [*(at(ALPHA * times).see([feature_id]) for times in SWEPT), unpushed.see([feature_id])]
             *own, without = (phrase_likelihoods(vlm, PROMPTS[name], rows, [[candidate]])[0, 0].item() for rows in seen)
             gained.append(sum(own) / len(own) - without)
         assert found[place] == candidates[gained.index(max(gained))]

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seesay.errors import FeatureNotFound, MismatchedSAE
@@ -59,6 +59,7 @@ ACTIVATIONS = ["relu", "topk", "signed_topk", "magnitude_topk", "batch_topk", "j
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("normalization", ["none", "layer_norm", "constant_norm"])
+@settings(max_examples=40)  # of each of eighteen
 @given(
     seed=st.integers(0, 1000),
     rows_at_once=st.integers(1, 40),

@@ -98,9 +98,10 @@ def test_the_same_batch_is_the_same() -> None:
 
 
 def test_every_kind_of_question_and_every_number_of_pictures_is_met() -> None:
-    met = {(example.turns[0][0].split()[0], len(example.pictures)) for example in some(200)}
+    examples = some(200)
+    met = {(example.turns[0][0].split()[0], len(example.pictures)) for example in examples}
     assert met >= {("describe", 1), ("is", 0), ("is", 1), *(("what", n) for n in range(1, 6))}
-    assert any("highlighted ?" in example.turns[0][0] and len(example.turns) > 1 for example in some(200))
+    assert any("highlighted ?" in example.turns[0][0] and len(example.turns) > 1 for example in examples)
 
 
 @pytest.mark.parametrize("curriculum", [EXPLAINER, JUDGE])

@@ -11,6 +11,7 @@ from transformers import SiglipVisionModel
 
 from seesay.errors import UnusablePath
 from seesay.images.blank import blank_image
+from seesay.records import Decoding
 from seesay.vlm import load_vlm
 from seesay.world import examination
 from seesay.world.questions import EXPLAINER, JUDGE, Curriculum, Part, ask
@@ -32,6 +33,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(language, "_N_CAPTIONS", 4)
     monkeypatch.setattr(language, "_N_PER_KIND", 1)
     monkeypatch.setattr(language, "_N_DETECTIONS", 1)
+    monkeypatch.setattr(examination, "_DECODING", Decoding(max_new_tokens=4))  # who has learnt nothing ends nowhere
     monkeypatch.setattr(loop, "DataLoader", lambda data, **_: DataLoader(data, batch_size=None))
 
 
