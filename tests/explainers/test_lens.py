@@ -9,20 +9,18 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 
 from seesay.errors import MismatchedSAE, UnusablePath
 from seesay.explainers.lens import Lens, encoder_rows
 from tests.explainers.test_answering import lens_of
 from tests.tiny import tiny_sae
 
-HEADER: dict[str, Any] = json.loads(json.dumps(lens_of()._header))
-TENSORS = {
-    "weights": lens_of().weights,
-    "centre": lens_of().centre,
-    "of_steered": lens_of().of_steered.mean,
-    "of_pupils": lens_of().of_pupils.mean,
-}
+CONTENT = lens_of().content()
+TENSORS = load(CONTENT)
+HEADER: dict[str, Any] = json.loads(
+    json.loads(CONTENT[8 : 8 + int.from_bytes(CONTENT[:8], "little")])["__metadata__"]["lens"]
+)
 
 
 def written(folder: Path, header: object = HEADER, tensors: dict[str, torch.Tensor] = TENSORS) -> Path:

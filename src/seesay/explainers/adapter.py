@@ -4,23 +4,18 @@ How they are taught: [seesay.teaching.adapting][].
 """
 
 import hashlib
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final, get_args
+from typing import Any, final
 
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from seesay.errors import MismatchedSAE, UnusablePath
-from seesay.explainers.lens import real
-from seesay.files import DAMAGE, from_json
-from seesay.records import Strength, StrengthUnit
+from seesay.errors import MismatchedSAE
+from seesay.explainers.taught_files import content_of, reading
+from seesay.records import Strength
 from seesay.sae import SAE
 
 
@@ -50,9 +45,7 @@ class Adapter:
 
     def content(self) -> bytes:
         """As a file holds it: safetensors, with the rest as JSON in its header."""
-        header = {"strength": {"value": self.strength.value, "unit": self.strength.unit}, "facts": dict(self.facts)}
-        tensors = {"scale": self.scale.detach().float().cpu(), "bias": self.bias.detach().float().cpu()}
-        return save(tensors, metadata={"adapter": json.dumps(header)})
+        return content_of("adapter", {"scale": self.scale, "bias": self.bias}, self.strength, self.facts)
 
     @classmethod
     def read_from(cls, path: Path) -> "Adapter":
@@ -64,22 +57,11 @@ class Adapter:
         Raises:
             UnusablePath: it is no adapter, or a damaged one.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                header = from_json((file.metadata() or {})["adapter"])
-                scale, bias = (real(file.get_tensor(name)) for name in ("scale", "bias"))
-            strength = Strength(float(header["strength"]["value"]), header["strength"]["unit"])
+        with reading(path, "adapter", "seesay teach --adapter --anew") as kept:
+            scale, bias = kept.tensor("scale"), kept.tensor("bias")
             if scale.dim() or bias.dim() != 1 or not (scale.isfinite() and bias.isfinite().all()):
                 raise ValueError("numbers that are none, or too many of them")
-            if strength.unit not in get_args(StrengthUnit) or not math.isfinite(strength.value):
-                raise ValueError(f"a strength of {strength.value} {strength.unit}")
-            return cls(scale, bias, strength, dict(header["facts"]))
-        except (SafetensorError, *DAMAGE) as error:
-            raise UnusablePath(
-                f"{path} holds no adapter: {error}",
-                expected="what seesay teach writes",
-                remedy="seesay teach --adapter --anew",
-            ) from error
+            return cls(scale, bias, kept.strength(), dict(kept.header["facts"]))
 
     def check_fits(self, sae: SAE) -> None:
         """Check that it was taught on residuals as wide as an SAE's.

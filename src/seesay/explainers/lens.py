@@ -5,23 +5,20 @@ without any image. How it is taught: [seesay.teaching][].
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final, get_args
+from typing import Any, final
 
 from jaxtyping import Float, Int
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from seesay.errors import MismatchedSAE, UnusablePath
-from seesay.files import DAMAGE, from_json
-from seesay.records import Strength, StrengthUnit
+from seesay.errors import MismatchedSAE
+from seesay.explainers.taught_files import content_of, reading
+from seesay.records import Strength
 from seesay.sae import SAE
 
 _COMMON_SHARE = 0.5
@@ -111,22 +108,19 @@ class Lens:
         """
         return (normalize(rows.float().cpu(), dim=-1) - self.centre) @ self.weights.T / self.spread
 
-    @property
-    def _header(self) -> dict[str, Any]:
-        return {
-            "phrases": list(self.phrases),
-            "spread": self.spread,
-            "of_steered": self.of_steered.spread,
-            "of_pupils": self.of_pupils.spread,
-            "strength": {"value": self.strength.value, "unit": self.strength.unit},
-            "facts": dict(self.facts),
-        }
-
     def content(self) -> bytes:
         """As a file holds it: safetensors, with the rest as JSON in its header."""
         own = (self.weights, self.centre, self.of_steered.mean, self.of_pupils.mean)
-        tensors = {name: value.float().contiguous() for name, value in zip(_TENSORS, own, strict=True)}
-        return save(tensors, metadata={"lens": json.dumps(self._header)})
+        return content_of(
+            "lens",
+            dict(zip(_TENSORS, own, strict=True)),
+            self.strength,
+            self.facts,
+            phrases=list(self.phrases),
+            spread=self.spread,
+            of_steered=self.of_steered.spread,
+            of_pupils=self.of_pupils.spread,
+        )
 
     @classmethod
     def read_from(cls, path: Path) -> "Lens":
@@ -138,10 +132,9 @@ class Lens:
         Raises:
             UnusablePath: it is no lens, or a damaged one.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                header = from_json((file.metadata() or {})["lens"])
-                weights, centre, steered, pupils = (real(file.get_tensor(name)) for name in _TENSORS)
+        with reading(path, "lens", "seesay teach --anew") as kept:
+            weights, centre, steered, pupils = map(kept.tensor, _TENSORS)
+            header = kept.header
             found = cls(
                 phrases=tuple(header["phrases"]),
                 weights=weights,
@@ -149,15 +142,11 @@ class Lens:
                 spread=float(header["spread"]),
                 of_steered=Expected(steered, float(header["of_steered"])),
                 of_pupils=Expected(pupils, float(header["of_pupils"])),
-                strength=Strength(float(header["strength"]["value"]), header["strength"]["unit"]),
+                strength=kept.strength(),
                 facts=dict(header["facts"]),
             )
             found._check()
-        except (SafetensorError, *DAMAGE) as error:
-            raise UnusablePath(
-                f"{path} holds no lens: {error}", expected="what seesay teach writes", remedy="seesay teach --anew"
-            ) from error
-        return found
+            return found
 
     def _check(self) -> None:
         """Refuse what would go wrong later; whoever wrote the file may have written anything."""
@@ -179,8 +168,6 @@ class Lens:
         tensors = (self.weights, self.centre, *(each.mean for each in expected))
         if not all(map(math.isfinite, (*spreads, *(each.sum().item() for each in tensors)))) or min(spreads) <= 0:
             raise ValueError("numbers that are none")
-        if self.strength.unit not in get_args(StrengthUnit) or not math.isfinite(self.strength.value):
-            raise ValueError(f"a strength of {self.strength.value} {self.strength.unit}")
 
     def check_fits(self, sae: SAE) -> None:
         """Check that it was taught on residuals as wide as an SAE's.
@@ -193,20 +180,6 @@ class Lens:
         """
         if sae.d_model != self.d_model:
             raise MismatchedSAE(f"a lens for residuals of width {self.d_model}", expected=f"{sae.d_model}, the SAE's")
-
-
-def real(tensor: Tensor) -> Tensor:
-    """A stranger's numbers, in 32 bits.
-
-    Args:
-        tensor: of any kind.
-
-    Raises:
-        ValueError: it holds other numbers than real ones.
-    """
-    if not tensor.is_floating_point():
-        raise ValueError(f"numbers of the kind {tensor.dtype}")
-    return tensor.float()
 
 
 def encoder_rows(sae: SAE, feature_ids: list[int]) -> Float[Tensor, "chosen d_model"]:
