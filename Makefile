@@ -33,7 +33,7 @@ slow: $(VENV)/.installed-train  ## the slow tests: the wheel, the demo, every co
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 browser: $(VENV)/.installed-train  ## the tests of the viewer in a real browser: Debian's chromium
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/browser
 
 docs: $(VENV)/.installed-docs  ## the documentation as a site, strictly: open site/index.html
 	$(BIN)/python tools/make_pages.py
