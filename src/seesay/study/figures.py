@@ -74,7 +74,7 @@ def figure_of(report: "Report") -> Any:
         figure.add_vline(x=0, line_color=_GREY, row=row, col=1)
         figure.update_yaxes(
             tickvals=list(range(len(RIVALS))),
-            ticktext=[f"less {rival}" for rival in RIVALS],
+            ticktext=[f"minus {rival}" for rival in RIVALS],
             range=[len(RIVALS) - 0.5, -0.5],
             automargin=True,
             row=row,
