@@ -49,6 +49,8 @@ def test_a_lens_is_taught_once_and_anew_when_that_is_asked_for(
     assert before["phrases"]
     assert {split_of(each) for each in before["facts"]["references"]} == {"validation"}
     assert told(run, capsys, "--pupils", "30") == before
+    assert cli.main(["teach", str(run), *FEW, "--pupils", "30"]) == 0
+    assert "It is taught already, by pupils 20, not 30: --anew" in " ".join(capsys.readouterr().out.split())
     after = told(run, capsys, "--pupils", "30", "--anew", "--strength", "1", "--strength-unit", "residual_norm")
     assert after["facts"]["n_pupils"] == 30
     assert after["strength"] == {"value": 1.0, "unit": "residual_norm"}
@@ -150,6 +152,13 @@ def test_a_damaged_lens_is_one_line(
     assert "holds no lens" in refusal(PLUS, run, capsys)
 
 
+def test_what_needs_a_lens_begins_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "new"
+    assert cli.main(["explain", str(run), *PLUS, "--features", "3"]) == 2
+    assert "seesay collect first, then seesay teach" in capsys.readouterr().err
+    assert not run.exists()
+
+
 def test_a_lens_needs_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["teach", str(tmp_path / "none"), *FEW]) == 2
     assert "no run" in capsys.readouterr().err
@@ -177,7 +186,7 @@ def test_an_adapter_is_learnt_from_what_is_said_of_images_and_steers(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--method", "hybrid", "--adapter"), "--adapter for hybrid, which is not steering"),
+        (("--method", "hybrid", "--adapter"), "--adapter for hybrid, which is not the method steering"),
         (("--method", "topk", "--swept"), "--swept for topk, which steers nothing"),
         (("--method", "vocabulary", "--swept"), "--swept for vocabulary, which lets no model speak"),
         (("--method", "steering", "--swept", "--contrast", "0.5"), "several strengths for steering"),
@@ -195,6 +204,7 @@ def test_what_an_adapter_and_several_strengths_are_not_for_is_one_line(
         (["--adapter", "--pupils", "30"], "--pupils beside --adapter, where it changes nothing; expected none"),
         (["--teacher-strength", "2"], "--teacher-strength without --adapter, where it changes nothing"),
         (["--features", "x"], "x"),
+        (["--features", "99999", "--device", "cpu"], "feature 99999; expected 0 to 1535"),
     ],
 )
 def test_what_teaching_has_no_use_for_is_refused(

@@ -149,6 +149,7 @@ class Explain:
             return self._plan(output, setting, selected)
         if self.method == "dissect":
             return self._dissect(output, selected)
+        self._check_teachable(setting)
         with (
             ExitStack() as stack,
             speaking(
@@ -196,6 +197,17 @@ class Explain:
             counts = n_explained(run, stored)
         self._report(output, stored, said, counts)
         return 0
+
+    def _check_teachable(self, setting: "Setting") -> None:
+        """Refuse what needs something taught where there is no run to have it, before one is begun."""
+        from seesay.store.run import exists
+
+        if (setting.way.reads or self.steering.adapter) and not exists(self.path):
+            raise UnusablePath(
+                f"no run {self.path} for {self.method}, by what was taught in it",
+                expected="one that is collected",
+                remedy="seesay collect first, then seesay teach",
+            )
 
     def _with_taught(
         self, run: "Run", voice: "Voice", setting: "Setting"

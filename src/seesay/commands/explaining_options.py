@@ -259,7 +259,7 @@ def _check_used(
     unused: tuple[tuple[bool, object, tuple[str, ...], str], ...] = (
         (not way.steers, steering, ("mode", "swept"), "steers nothing"),
         (not way.generates, steering, ("swept",), "lets no model speak"),
-        (method != "steering", steering, ("adapter",), "is not steering"),
+        (method != "steering", steering, ("adapter",), "is not the method steering"),
         (way.shows, steering, ("empty", "positions", "coarse"), "shows exemplars"),
         (not way.shows, showing, ("shown", "overlay", "exemplars"), "shows no exemplars"),
         (

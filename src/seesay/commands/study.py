@@ -81,7 +81,7 @@ class StudyCommand:
         with stopping(output), remembering_truth():
             steps.choose()
             steps.test()
-            report = steps.report()
+            report = steps.report(self._cut())
         self._write(report)
         print_sections(output.console, report.in_short())
         output.console.print(Text(f"\nReport: {self.out / _REPORT}, {_TABLES} and {_JSON}"), soft_wrap=True)
@@ -93,6 +93,13 @@ class StudyCommand:
             ],
         )
         return 0
+
+    def _cut(self) -> str:
+        """What was asked for that makes less of it than the protocol says, in a sentence; empty for nothing."""
+        options = {"max-features": self.max_features, "pupils": self.pupils, "images": self.images}
+        options |= {"seeds": self.seeds} if self.seeds < STEERING_PLUS.n_seeds else {}
+        given = " ".join(f"--{name} {value}" for name, value in options.items() if value is not None)
+        return f"Not as the protocol says, but with {given}: it speaks neither for nor against." if given else ""
 
     def _write(self, report: "Report") -> None:
         from seesay.files import write_json, write_text

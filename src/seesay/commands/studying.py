@@ -135,8 +135,11 @@ class Studying:
                     command = self._score(block, 0, (score,), ids[: few[score]])
                     self._stepper.do(f"score {score}, {name}", command)
 
-    def report(self) -> "Report":
+    def report(self, cut: str = "") -> "Report":
         """What came of it.
+
+        Args:
+            cut: in what there was less of it than the protocol says, in a sentence.
 
         Raises:
             UnusablePath: what was noted is not there.
@@ -174,7 +177,7 @@ class Studying:
                 if (chosen := self._strength(method, explainer, block))
             }
             seconds = self._stepper.seconds
-            return Report.of(study, reading, strengths, parts, seconds, self._stepper.commits)
+            return Report.of(study, reading, strengths, parts, seconds, self._stepper.commits, cut)
 
     def parts(self, block: "Block") -> "Parts":
         """The features of a block, by what they are for.

@@ -1,7 +1,8 @@
 """`seesay teach`: a lens for steering+ by a run's images, or an adapter by its explanations."""
 
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final
@@ -33,6 +34,14 @@ if TYPE_CHECKING:
 _N_TOLD = 12
 _MAX_TOKENS = 24
 _THERE = "It is taught already: --anew teaches it once more."
+_OPTIONS = {
+    "n_pupils": "pupils",
+    "n_looked_at": "images",
+    "n_phrases": "phrases",
+    "n_references": "references",
+    "seed": "seed",
+}
+"""What numbers of a lens's facts are called on the command line."""
 
 
 @final
@@ -111,8 +120,6 @@ class Teach:
         )
         selected = None if self.features is None else parse_features(self.features)
         self._check_used()
-        if selected is not None and any(split_of(each) == "test" for each in selected):
-            output.console.print("Test features are among those that take part: no figure may come from these.")
         with speaking(
             self.path,
             steers=True,
@@ -122,6 +129,10 @@ class Teach:
             check=lambda run: run.check_finished("collect"),
             begin=partial(alone, output=output),
         ) as (run, speaker, named, _):
+            if selected is not None and speaker.sae is not None:
+                speaker.sae.directions(selected)  # told before anything is begun, if it has not all of them
+                if any(split_of(each) == "test" for each in selected):
+                    output.console.print("Test features are among those that take part: no figure may come from these.")
             lesson = Lesson(run, speaker, named.sae, given, selected, output)
             return self._adapter(lesson) if self.adapter else self._lens(lesson, teaching)
 
@@ -147,7 +158,7 @@ class Teach:
                 by.run, by.speaker, strength, teaching=teaching, feature_ids=by.selected, progress=output.progress
             )
         else:
-            output.console.print(_THERE)
+            output.console.print(Text(_as_it_was(lens, teaching, by.given)))
         told = ", ".join(map(one_line, lens.phrases[:_N_TOLD])) + (", ..." if len(lens.phrases) > _N_TOLD else "")
         output.console.print(Text(f"{len(lens.phrases)} phrases: {told}"))
         self._tell(output, lens, taught_path(by.run, key, Lens), "--method steering+", {"phrases": list(lens.phrases)})
@@ -186,7 +197,9 @@ class Teach:
         return Strength(self.teacher_strength, "max_activation")
 
     def _tell(self, output: Output, taught: "Lens | Adapter", path: Path, asked: str, came: Mapping[str, Any]) -> None:
-        output.console.print(Text(str(path)), soft_wrap=True)
+        output.console.print(Text(f"Taught at strength {_pushed(taught.strength)}: {path}"), soft_wrap=True)
+        who = f" --explainer {shlex.quote(self.who.explainer)}" if self.who.explainer else ""
+        who += f" --prompts {shlex.quote(str(self.who.prompts))}" if self.who.prompts else ""
         output.finish(
             {
                 "run": str(self.path),
@@ -196,8 +209,23 @@ class Teach:
                 "strength": {"value": taught.strength.value, "unit": taught.strength.unit},
                 "facts": dict(taught.facts),
             },
-            next_steps=[f"seesay explain {self.path} {asked}   words for features, without images"],
+            next_steps=[f"seesay explain {self.path} {asked}{who}   words for features, without images"],
         )
+
+
+def _as_it_was(lens: "Lens", asked: Teaching, given: Strength | None) -> str:
+    """That a lens is there already, and in what it differs from the one that was asked for."""
+    numbers = asdict(asked)
+    wanted = [(option, lens.facts.get(name), numbers[name]) for name, option in _OPTIONS.items()]
+    if given is not None:
+        wanted.append(("strength", _pushed(lens.strength), _pushed(given)))
+    others = [f"{option} {one_line(str(had))}, not {value}" for option, had, value in wanted if had != value]
+    return f"It is taught already, by {'; '.join(others)}: --anew teaches it as asked." if others else _THERE
+
+
+def _pushed(strength: Strength) -> str:
+    """How hard, in words."""
+    return f"{strength.value:g} ({strength.unit})"
 
 
 @final

@@ -382,5 +382,6 @@ def _check_lens(setting: Setting, lens: Lens | None, sae: SAE | None) -> None:
         raise InvalidStrength(
             f"strength {setting.strength.value:g} ({setting.strength.unit}) for {setting.method}",
             expected=f"{lens.strength.value:g} ({lens.strength.unit}), by which the lens was taught",
-            remedy="leave it out, or teach with another: seesay teach RUN --anew --strength X",
+            remedy="leave it out, or seesay teach --anew with "
+            f"--strength {setting.strength.value:g} --strength-unit {setting.strength.unit}",
         )

@@ -104,6 +104,7 @@ class Report:
         taught: seconds that a lens takes, by explainer.
         seconds: that each step took.
         commits: of the sources that did the steps.
+        cut: in what there was less of it than the protocol says, in a sentence; empty for nothing.
     """
 
     study: Study
@@ -118,6 +119,7 @@ class Report:
     taught: Mapping[str, float]
     seconds: Mapping[str, float]
     commits: Sequence[str]
+    cut: str = ""
 
     @classmethod
     def of(
@@ -128,6 +130,7 @@ class Report:
         parts: Mapping[str, Parts],
         seconds: Mapping[str, float],
         commits: Sequence[str],
+        cut: str = "",
     ) -> "Report":
         """Gather it.
 
@@ -138,6 +141,7 @@ class Report:
             parts: of the features.
             seconds: that each step took.
             commits: of the sources that did the steps.
+            cut: in what there was less of it than the protocol says, in a sentence; empty for nothing.
         """
         sizes = [each.size for each in study.explainers]
         blocks = [each.name for each in study.blocks]
@@ -178,6 +182,7 @@ class Report:
             taught={size: _mean_of(seconds, f"teach, {size}, ") for size in sizes},
             seconds=seconds,
             commits=commits,
+            cut=cut,
         )
 
     @property
@@ -215,7 +220,8 @@ class Report:
             f"{bound_of(MANY):g}; and random directions and other features' words, of which the better are told, must "
             f"get at most {MOST_ABOVE_CHANCE:g} more than words that say nothing."
         )
-        yield Section("The target", sentences=(Sentence(told),), tables=(Table(columns, rows),))
+        sentences = (Sentence(told), *((Sentence(self.cut),) if self.cut else ()))
+        yield Section("The target", sentences=sentences, tables=(Table(columns, rows),))
 
     def sections(self) -> Iterator[Section]:
         """Everything, in the order in which one reads it."""
@@ -257,6 +263,7 @@ class Report:
             "seconds_a_lens": dict(self.taught),
             "seconds": dict(self.seconds),
             "commits": list(self.commits),
+            "cut": self.cut,
         }
 
     def _of_score(self, score: KnownScore) -> Section:
