@@ -12,6 +12,7 @@ from rich.console import Console
 from seesay.commands.score_table import remarks, rows_of, table_of
 from seesay.explainers.config import Setting
 from seesay.pipeline.scoring import Scored
+from seesay.records import Strength
 from seesay.statistics import estimate
 from seesay.store.run import Run
 from seesay.store.scores import scorings
@@ -107,6 +108,15 @@ def test_who_explained_is_told_in_the_table_only_if_there_are_several(tmp_path: 
     assert "small" not in printed(of_one)
     assert [words in printed(of_two) for words in ("topk by small", "hybrid by small", "topk by large")] == [True] * 3
     assert "features by" not in printed(of_two)
+
+
+def test_what_differs_in_strength_alone_is_told_apart(tmp_path: Path) -> None:
+    with making(tmp_path, N) as run:
+        for strength in (2.0, 4.0):
+            scored(run, "iou", said(run, WORDS, Setting("steering", Strength(strength, "residual_norm"))), HALF)
+        scored(run, "iou", said(run, WORDS), HALF)
+        rows = told(run)
+    assert [row["of"] for row in rows] == ["steering, at 2 residual_norm", "steering, at 4 residual_norm", "topk"]
 
 
 def test_what_tables_do_not_show_is_told_beside_them(tmp_path: Path) -> None:

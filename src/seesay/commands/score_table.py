@@ -1,5 +1,6 @@
 """What `seesay score` tells of the numbers that it found."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from seesay.texts import one_line
 if TYPE_CHECKING:
     from seesay.comparison.contender import FeatureKey
     from seesay.pipeline.scoring import Scored
+    from seesay.store.explanations import StoredSetting
     from seesay.store.run import Run
 
 _UNANSWERED = "unanswered"
@@ -37,13 +39,29 @@ def rows_of(run: "Run", done: "Sequence[Scored]") -> list[dict[str, Any]]:
     shelf = Shelf(run, 0, lambda feature_id: split_of(feature_id) == "test")
     nearest = {each.feature_id: each.nearest for each in features(run)}
     rows: list[dict[str, Any]] = []
+    titles = _titles([known[each] for each in dict.fromkeys(scored.scoring.setting_id for scored in done) if each])
     for scored in done:
         setting = known[scored.scoring.setting_id] if scored.scoring.setting_id is not None else None
-        of = ("features", None) if setting is None else (setting.title, setting.explainer)
+        of = ("features", None) if setting is None else (titles[setting.setting_id], setting.explainer)
         told = dict(zip(("score", "of", "explainer"), (scored.scoring.score, *of), strict=True))
         numbers = shelf.numbers(scored.scoring, setting).values
         rows.append(told | _numbers(run, scored, numbers, nearest))
     return rows
+
+
+def _titles(explained: "Sequence[StoredSetting]") -> dict[int, str]:
+    """What settings are called, by their ids: with what tells them apart where several have the same title."""
+    from seesay.comparison.contender import names_of
+
+    alike: dict[tuple[str, str], list[StoredSetting]] = defaultdict(list)
+    for setting in explained:
+        alike[setting.title, setting.explainer].append(setting)
+    titles: dict[int, str] = {}
+    for (title, _), settings in alike.items():
+        for setting, name in zip(settings, names_of([{0: each} for each in settings]), strict=True):
+            told = name.removeprefix(setting.method).removeprefix(f", by {setting.explainer}")  # which is told apart
+            titles[setting.setting_id] = title + told
+    return titles
 
 
 def _numbers(
