@@ -114,9 +114,11 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("fewer_scenes")
-def test_any_of_the_worlds_models_explains_any_of_its_saes(tmp_path: Path) -> None:
-    """S and the early block are explained by the README's commands, L and the late one by all others here."""
-    subject, sae_name = "world:M", "world:middle"
+@pytest.mark.parametrize(
+    ("subject", "sae_name"),
+    [("world:M", "world:middle"), pytest.param("world:S", "world:early", marks=pytest.mark.slow)],
+)
+def test_any_of_the_worlds_models_explains_any_of_its_saes(tmp_path: Path, subject: str, sae_name: str) -> None:
     summary = run(tmp_path, 4, subject, sae_name)
     assert (summary["subject"], summary["sae"]) == (subject, sae_name)
     assert summary["n_features"] == 4

@@ -1,6 +1,7 @@
 """What `seesay score` tells of the numbers that it found, on runs made by hand."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -111,12 +112,19 @@ def test_who_explained_is_told_in_the_table_only_if_there_are_several(tmp_path: 
 
 
 def test_what_differs_in_strength_alone_is_told_apart(tmp_path: Path) -> None:
+    coarse = Setting("steering", Strength(2.0, "residual_norm"), coarse=2)
     with making(tmp_path, N) as run:
-        for strength in (2.0, 4.0):
-            scored(run, "iou", said(run, WORDS, Setting("steering", Strength(strength, "residual_norm"))), HALF)
+        for setting in (coarse, replace(coarse, coarse=1), replace(coarse, coarse=1, strength=Strength(4.0, "kl"))):
+            scored(run, "iou", said(run, WORDS, setting), HALF)
         scored(run, "iou", said(run, WORDS), HALF)
         rows = told(run)
-    assert [row["of"] for row in rows] == ["steering, at 2 residual_norm", "steering, at 4 residual_norm", "topk"]
+    assert [(row["of"], row["apart"]) for row in rows] == [
+        ("steering, coarse 2", ""),
+        ("steering", "at 2 residual_norm"),
+        ("steering", "at 4 kl"),
+        ("topk", ""),
+    ]
+    assert "steering, at 4 kl" in printed(rows)
 
 
 def test_what_tables_do_not_show_is_told_beside_them(tmp_path: Path) -> None:

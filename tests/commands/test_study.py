@@ -88,6 +88,7 @@ def test_a_study_goes_on_and_what_is_judged_touches_neither_teaching_nor_choosin
     assert "teach, M, middle: " not in capsys.readouterr().out, "that was done before"
     told: dict[str, Any] = json.loads(file.read_text())
     check_report(told, parts)
+    assert told["cut"] in (out / "study.md").read_text("utf-8")
     tables = (out / "study.md").read_text()
     assert "## The target" in tables
     assert "several strengths, one answer" in tables
@@ -104,6 +105,7 @@ def test_a_study_goes_on_and_what_is_judged_touches_neither_teaching_nor_choosin
 
 
 def check_report(told: dict[str, Any], parts: dict[str, dict[str, Sequence[int]]]) -> None:
+    assert told["cut"].startswith("Not as the protocol says, but with --max-features 8 --pupils 30 --seeds 2: ")
     assert {each["name"] for each in told["tried"]} == set(KEPT)
     means = {each["name"]: each["means"]["ground_truth"]["mean"] for each in told["tried"]}
     assert means[told["best"]] == max(means.values())

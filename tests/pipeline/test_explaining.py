@@ -360,7 +360,7 @@ def test_a_strangers_exemplars_without_images_are_an_error_in_one_line(run: Run,
 def test_a_run_that_is_killed_at_any_moment_ends_as_one_that_is_not(tmp_path: Path) -> None:
     strength = "--strength 2 --strength-unit residual_norm --batch-size 2"
     asked = iter([
-        Request.of(f"--method steering {strength} --limit 400", 3),
+        Request.of(f"--method steering {strength} --limit 600", 3),
         Request.of(f"--method hybrid {strength} --limit 100", 2),
     ])  # fmt: skip
     told: list[str] = []

@@ -36,12 +36,12 @@ def test_nothing_is_left_of_it_even_if_somebody_still_sends(filled: Path, tmp_pa
     for folder in folders:
         folder.mkdir()
     with ThreadPoolExecutor() as at_once:  # each waits for some seconds
-        assert all(at_once.map(ends, [filled] * len(numbers), folders, numbers))
+        left = at_once.map(left_by, [filled] * len(numbers), folders, numbers, [free_port() for _ in numbers])
+    assert {number.name: each for number, each in zip(numbers, left, strict=True) if each} == {}
 
 
-def ends(run: Path, folder: Path, number: signal.Signals) -> bool:
-    """Whether a viewer leaves nothing in the folder for temporary files when a signal comes."""
-    port = free_port()
+def left_by(run: Path, folder: Path, number: signal.Signals, port: int) -> list[Path]:
+    """What a viewer leaves in the folder for temporary files when a signal comes."""
     command = [sys.executable, "-m", "seesay", "serve", str(run), "--port", str(port)]
     environment = {**os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -59,7 +59,7 @@ def ends(run: Path, folder: Path, number: signal.Signals) -> bool:
                 process.wait(60)
         finally:
             process.kill()
-    return not left_in(folder)
+    return left_in(folder)
 
 
 def left_in(folder: Path) -> list[Path]:

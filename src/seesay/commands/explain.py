@@ -67,7 +67,8 @@ class Explain:
     """
 
     path: Positional[Annotated[Path, arg(metavar="RUN")]]
-    """The run's folder. One that is not there is begun without images, if --sae says whose features it is of."""
+    """The run's folder. One that is not there is begun without images, if --sae says whose features it is of and
+    nothing has to be taught in it."""
 
     method: Annotated[Method, arg(metavar=_METHODS)] = "steering"
     """How words are found."""
@@ -145,11 +146,11 @@ class Explain:
             raise InvalidSetting("--plan with --adapter", expected="one of the two: steering without it takes the same")
         if self.dry.plan and not self.sharing.is_local:
             raise InvalidSetting("--plan with --backend ray", expected="one of the two: plan for one worker's share")
+        self._check_teachable(setting)
         if self.dry.plan:
             return self._plan(output, setting, selected)
         if self.method == "dissect":
             return self._dissect(output, selected)
-        self._check_teachable(setting)
         with (
             ExitStack() as stack,
             speaking(
@@ -206,7 +207,7 @@ class Explain:
             raise UnusablePath(
                 f"no run {self.path} for {self.method}, by what was taught in it",
                 expected="one that is collected",
-                remedy="seesay collect first, then seesay teach",
+                remedy="seesay collect first, then seesay teach" + (" --adapter" if self.steering.adapter else ""),
             )
 
     def _with_taught(

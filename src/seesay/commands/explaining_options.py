@@ -1,6 +1,7 @@
 """The options of commands that put features into words: who explains, what is steered, shown, and how words come."""
 
 import os
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -46,6 +47,13 @@ class ExplainerOptions:
 
     prompts: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder with the questions to ask instead: METHOD.txt, and opening.txt if they name {opening}."""
+
+    @property
+    def again(self) -> str:
+        """The options by which the same one is asked in the same way, each after a blank."""
+        named = {"explainer": self.explainer, "quantize": self.quantize, "prompts": self.prompts}
+        given = "".join(f" --{name} {shlex.quote(str(value))}" for name, value in named.items() if value is not None)
+        return given + (" --allow-different-encoder" if self.allow_different_encoder else "")
 
     @property
     def is_silent(self) -> bool:

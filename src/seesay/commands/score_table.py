@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -39,29 +40,27 @@ def rows_of(run: "Run", done: "Sequence[Scored]") -> list[dict[str, Any]]:
     shelf = Shelf(run, 0, lambda feature_id: split_of(feature_id) == "test")
     nearest = {each.feature_id: each.nearest for each in features(run)}
     rows: list[dict[str, Any]] = []
-    titles = _titles([known[each] for each in dict.fromkeys(scored.scoring.setting_id for scored in done) if each])
+    ids = dict.fromkeys(each.scoring.setting_id for each in done)
+    apart = _apart([known[each] for each in ids if each is not None])
     for scored in done:
         setting = known[scored.scoring.setting_id] if scored.scoring.setting_id is not None else None
-        of = ("features", None) if setting is None else (titles[setting.setting_id], setting.explainer)
-        told = dict(zip(("score", "of", "explainer"), (scored.scoring.score, *of), strict=True))
+        of = ("features", None) if setting is None else (setting.title, setting.explainer)
+        told: dict[str, Any] = dict(zip(("score", "of", "explainer"), (scored.scoring.score, *of), strict=True))
+        told["apart"] = "" if setting is None else apart[setting.setting_id]
         numbers = shelf.numbers(scored.scoring, setting).values
         rows.append(told | _numbers(run, scored, numbers, nearest))
     return rows
 
 
-def _titles(explained: "Sequence[StoredSetting]") -> dict[int, str]:
-    """What settings are called, by their ids: with what tells them apart where several have the same title."""
-    from seesay.comparison.contender import names_of
+def _apart(explained: "Sequence[StoredSetting]") -> dict[int, str]:
+    """What tells settings apart where several have the same title, by their ids."""
+    from seesay.comparison.contender import apart
 
     alike: dict[tuple[str, str], list[StoredSetting]] = defaultdict(list)
     for setting in explained:
         alike[setting.title, setting.explainer].append(setting)
-    titles: dict[int, str] = {}
-    for (title, _), settings in alike.items():
-        for setting, name in zip(settings, names_of([{0: each} for each in settings]), strict=True):
-            told = name.removeprefix(setting.method).removeprefix(f", by {setting.explainer}")  # which is told apart
-            titles[setting.setting_id] = title + told
-    return titles
+    ids = [[each.setting_id for each in settings] for settings in alike.values()]
+    return dict(zip(chain(*ids), chain(*map(apart, alike.values())), strict=True))
 
 
 def _numbers(
@@ -114,7 +113,7 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
         by = f" by {row['explainer']}" if row["explainer"] and not by_one else ""
         table.add_row(
             row["score"],
-            Text(one_line(row["of"] + by + (f", {row['aid']}" if row["aid"] else ""))),
+            Text(one_line(", ".join(filter(None, (row["of"] + by, row["apart"], row["aid"]))))),
             "-" if row["mean"] is None else f"{row['mean']:.3f}",
             "too few" if low is None else f"{low:.3f} to {high:.3f}",
             f"{row['n']} of {row['n_test']}",

@@ -1,5 +1,6 @@
 """`seesay study`: what is held to be true of seesay's own methods, measured."""
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, final
@@ -15,6 +16,7 @@ from seesay.commands.reproduce import commit_of_sources
 from seesay.commands.run_models import remembering_truth
 from seesay.commands.speaking import stopping
 from seesay.study.protocol import STEERING_PLUS
+from seesay.teaching.config import Teaching
 
 if TYPE_CHECKING:
     from seesay.study.report import Report
@@ -96,9 +98,13 @@ class StudyCommand:
 
     def _cut(self) -> str:
         """What was asked for that makes less of it than the protocol says, in a sentence; empty for nothing."""
-        options = {"max-features": self.max_features, "pupils": self.pupils, "images": self.images}
-        options |= {"seeds": self.seeds} if self.seeds < STEERING_PLUS.n_seeds else {}
-        given = " ".join(f"--{name} {value}" for name, value in options.items() if value is not None)
+        usual = (
+            ("max-features", self.max_features, math.inf),
+            ("pupils", self.pupils, Teaching.n_pupils),
+            ("images", self.images, STEERING_PLUS.n_images),
+            ("seeds", self.seeds, STEERING_PLUS.n_seeds),
+        )
+        given = " ".join(f"--{name} {value}" for name, value, most in usual if value is not None and value < most)
         return f"Not as the protocol says, but with {given}: it speaks neither for nor against." if given else ""
 
     def _write(self, report: "Report") -> None:

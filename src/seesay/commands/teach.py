@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final
@@ -23,7 +23,7 @@ from seesay.records import Decoding, Method, Strength, StrengthUnit
 from seesay.selection import parse_features
 from seesay.split import split_of
 from seesay.teaching.config import Teaching
-from seesay.texts import one_line
+from seesay.texts import one_line, shown
 
 if TYPE_CHECKING:
     from seesay.explainers.adapter import Adapter
@@ -128,11 +128,8 @@ class Teach:
             common=self.common,
             check=lambda run: run.check_finished("collect"),
             begin=partial(alone, output=output),
+            feature_ids=selected or (),
         ) as (run, speaker, named, _):
-            if selected is not None and speaker.sae is not None:
-                speaker.sae.directions(selected)  # told before anything is begun, if it has not all of them
-                if any(split_of(each) == "test" for each in selected):
-                    output.console.print("Test features are among those that take part: no figure may come from these.")
             lesson = Lesson(run, speaker, named.sae, given, selected, output)
             return self._adapter(lesson) if self.adapter else self._lens(lesson, teaching)
 
@@ -153,16 +150,31 @@ class Teach:
         key, output = by.speaker.voice.lens_key, by.output
         lens = None if self.anew else find_taught(by.run, key, Lens)
         if lens is None:
+            by.warn()
             strength = by.strength("steering")
             lens = teach_lens(
                 by.run, by.speaker, strength, teaching=teaching, feature_ids=by.selected, progress=output.progress
             )
         else:
-            output.console.print(Text(_as_it_was(lens, teaching, by.given)))
+            output.console.print(Text(self._as_it_was(lens, teaching, by)))
         told = ", ".join(map(one_line, lens.phrases[:_N_TOLD])) + (", ..." if len(lens.phrases) > _N_TOLD else "")
         output.console.print(Text(f"{len(lens.phrases)} phrases: {told}"))
         self._tell(output, lens, taught_path(by.run, key, Lens), "--method steering+", {"phrases": list(lens.phrases)})
         return 0
+
+    def _as_it_was(self, lens: "Lens", asked: Teaching, by: "Lesson") -> str:
+        """That a lens is there already, and in what it differs from what was asked for and is not usual."""
+        others = [
+            f"{option} {shown(lens.facts.get(name))}, not {value}"
+            for name, option in _OPTIONS.items()
+            if (value := getattr(asked, name)) not in (getattr(Teaching, name), lens.facts.get(name))
+        ]
+        if by.given not in (None, lens.strength):
+            others.append(f"strength {_pushed(lens.strength)}, not {_pushed(by.given)}")
+        took_part = lens.facts.get("references")
+        if by.selected is not None and isinstance(took_part, list) and any(x not in by.selected for x in took_part):
+            others.append("other features")
+        return f"It is taught already, by {'; '.join(others)}: --anew teaches it as asked." if others else _THERE
 
     def _adapter(self, by: "Lesson") -> int:
         from seesay.explainers.adapter import Adapter
@@ -174,6 +186,7 @@ class Teach:
         key, output = by.speaker.voice.lens_key, by.output
         adapter = None if self.anew else find_taught(by.run, key, Adapter)
         if adapter is None:
+            by.warn()
             adapter = teach_adapter(
                 by.run,
                 by.speaker,
@@ -198,8 +211,8 @@ class Teach:
 
     def _tell(self, output: Output, taught: "Lens | Adapter", path: Path, asked: str, came: Mapping[str, Any]) -> None:
         output.console.print(Text(f"Taught at strength {_pushed(taught.strength)}: {path}"), soft_wrap=True)
-        who = f" --explainer {shlex.quote(self.who.explainer)}" if self.who.explainer else ""
-        who += f" --prompts {shlex.quote(str(self.who.prompts))}" if self.who.prompts else ""
+        again = f"{shlex.quote(str(self.path))} {asked}{self.who.again}"
+        again += "" if self.common.dtype == Options.dtype else f" --dtype {self.common.dtype}"
         output.finish(
             {
                 "run": str(self.path),
@@ -209,18 +222,8 @@ class Teach:
                 "strength": {"value": taught.strength.value, "unit": taught.strength.unit},
                 "facts": dict(taught.facts),
             },
-            next_steps=[f"seesay explain {self.path} {asked}{who}   words for features, without images"],
+            next_steps=[f"seesay explain {again}   words for features, without images"],
         )
-
-
-def _as_it_was(lens: "Lens", asked: Teaching, given: Strength | None) -> str:
-    """That a lens is there already, and in what it differs from the one that was asked for."""
-    numbers = asdict(asked)
-    wanted = [(option, lens.facts.get(name), numbers[name]) for name, option in _OPTIONS.items()]
-    if given is not None:
-        wanted.append(("strength", _pushed(lens.strength), _pushed(given)))
-    others = [f"{option} {one_line(str(had))}, not {value}" for option, had, value in wanted if had != value]
-    return f"It is taught already, by {'; '.join(others)}: --anew teaches it as asked." if others else _THERE
 
 
 def _pushed(strength: Strength) -> str:
@@ -260,3 +263,8 @@ class Lesson:
         if method == "steering" and self.given is not None:
             return self.given
         return resolve_run_strength(self.run, self.speaker.voice, Setting(method), self.sae_name)[0]
+
+    def warn(self) -> None:
+        """Tell of features that are to teach and should be judged."""
+        if any(split_of(each) == "test" for each in self.selected or ()):
+            self.output.console.print("Test features are among those that take part: no figure may come from these.")

@@ -145,7 +145,7 @@ def names_of(contenders: Sequence[Mapping[int, StoredSetting]]) -> list[str]:
         by_method[_any(settings).method].append(place)
     names = ["" for _ in contenders]
     for method, places in by_method.items():
-        parts = _telling_apart([contenders[place] for place in places])
+        parts = _telling_apart([contenders[place] for place in places], start=_always_told)
         told = [", ".join((method, *each)) for each in parts]
         for number, place in enumerate(places):
             n_before = told[:number].count(told[number])
@@ -153,8 +153,20 @@ def names_of(contenders: Sequence[Mapping[int, StoredSetting]]) -> list[str]:
     return names
 
 
-def _telling_apart(contenders: Sequence[Mapping[int, StoredSetting]]) -> list[list[str]]:
-    """Of each the facts, as few as will do, by which it is not another."""
+def apart(settings: Sequence[StoredSetting]) -> list[str]:
+    """What tells settings apart that are called alike, such as `at 2 residual_norm`; nothing where there is but one.
+
+    Args:
+        settings: of one run.
+    """
+    alone = [{0: each} for each in settings]
+    return [", ".join(each) for each in _telling_apart(alone, start=lambda _setting: [])]
+
+
+def _telling_apart(
+    contenders: Sequence[Mapping[int, StoredSetting]], start: Callable[[StoredSetting], list[str]]
+) -> list[list[str]]:
+    """Of each the facts, as few as will do, by which it is not another, after those that it starts with."""
     facts = [flattened(_any(settings).facts) for settings in contenders]
     others = {name for each in facts for name in each} - {"coarse", "strength value", "strength unit", *_TOLD_FIRST}
     tellers: list[Callable[[int], str]] = [
@@ -162,7 +174,7 @@ def _telling_apart(contenders: Sequence[Mapping[int, StoredSetting]]) -> list[li
         lambda place: _pushing(contenders[place]),
         *(_teller(facts, name) for name in (*sorted(others), *_TOLD_FIRST)),
     ]
-    parts = [_always_told(_any(settings)) for settings in contenders]
+    parts = [start(_any(settings)) for settings in contenders]
     for tell in tellers:
         told = [tell(place) for place in range(len(contenders))]
         longer = [[*part, each] if each else part for part, each in zip(parts, told, strict=True)]
