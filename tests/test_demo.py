@@ -113,11 +113,9 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         run(tmp_path / "file" / "demo", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fewer_scenes")
-@pytest.mark.parametrize(
-    ("subject", "sae_name"),
-    [("world:M", "world:middle"), pytest.param("world:S", "world:early", marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize(("subject", "sae_name"), [("world:M", "world:middle"), ("world:S", "world:early")])
 def test_any_of_the_worlds_models_explains_any_of_its_saes(tmp_path: Path, subject: str, sae_name: str) -> None:
     summary = run(tmp_path, 4, subject, sae_name)
     assert (summary["subject"], summary["sae"]) == (subject, sae_name)
@@ -143,6 +141,7 @@ def test_what_the_world_has_not_is_refused_before_anything_is_written(
     assert not (tmp_path / "demo").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fewer_scenes")
 def test_the_demo_is_a_run_that_goes_on(few: Path, tmp_path: Path) -> None:
     shutil.copytree(few, tmp_path, dirs_exist_ok=True)

@@ -50,6 +50,7 @@ def trained(out: Path, sizes: dict[str, TextConfig], config: LanguageConfig = CO
     return {name: value for name, value in state["model"].items() if name.startswith("A.")}
 
 
+@pytest.mark.slow
 def test_a_model_learns_the_same_beside_others_as_alone(tmp_path: Path) -> None:
     alone, beside = trained(tmp_path / "alone", {"A": SMALL["A"]}), trained(tmp_path / "beside", SMALL)
     assert alone.keys() == beside.keys()
@@ -82,6 +83,7 @@ def test_the_shared_pass_gives_the_loss_of_the_models_own_forward() -> None:
         assert torch.allclose(answer_losses({"A": model}, tower, batch)["A"], own, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_other_seeds_start_elsewhere_and_see_other_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[range] = []
     real = QuestionBatches.__init__
