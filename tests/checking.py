@@ -32,10 +32,10 @@ def unchecked_calls() -> Iterator[None]:
         jaxtyping.config.update("jaxtyping_disable", False)
 
 
-def _sparingly(*decorated: Any, typechecker: Any = None) -> Any:
+def _sparingly(*given: Any, typechecker: Any = None) -> Any:
     """As jaxtyping's, which binds every argument twice; here only where there are shapes to be compared."""
-    if decorated or typechecker is None:  # not by the hook
-        return _jaxtyped(*decorated, typechecker=typechecker)
+    if given or typechecker is None:  # not by the hook
+        return _jaxtyped(*given, typechecker=typechecker)
 
     def decorate(decorated: Any) -> Any:
         if inspect.isclass(decorated) and not is_dataclass(decorated):
